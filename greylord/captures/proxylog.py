@@ -1,0 +1,200 @@
+"""Telnet proxy logs: two dialects found in the wild, and our own.
+
+A record is a direction marker, a delay, and payload up to the next record:
+
+    <|server|> junk <|delay#0.810|> payload
+
+* v1 leaves up to 8 junk bytes after the marker (a stale pointer) and writes payload raw.
+* v2 writes control sequences as hex: `<|ansi#1B5B306D|>`, `<|telnet#FFFB01|>`.
+* v3, ours, opens with the line `<|greylord#3|>`, writes any `<|` of payload as `<|hex#3C7C|>`, and puts
+  `<|truncated|>` before the payload of a record whose end was lost.
+
+The proxy that wrote v1 and v2 cut its records at 512 bytes. Such a record is flagged as truncated; if it ends
+within a hex token, the whole bytes that the token spells are kept. Whatever is not understood stays payload
+and is counted, so that no bytes make reading fail.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from greylord.captures.session import Direction, Dirt, Record, Session
+from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, Scan
+
+__all__ = ["is_capture", "read", "read_file", "started_at", "write"]
+
+V3_HEADER = b"<|greylord#3|>\n"
+TRUNCATED = b"<|truncated|>"
+CUT_RECORD_BYTES = 512
+BLOCK_BYTES = 1 << 19
+
+_ISO_NAME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d)-(\d\d)-(\d\d)(?:-(\d{3}))?(?!\d)")
+_EPOCH_NAME = re.compile(r"\d{9,10}(?![0-9a-zA-Z-])")
+
+
+def started_at(name: str) -> datetime | None:
+    """The start of a recording (UTC) as its file name carries it, or None if it carries none."""
+    if match := _ISO_NAME.match(name):
+        year, month, day, hour, minute, second, milli = (int(part or 0) for part in match.groups())
+        try:
+            return datetime(year, month, day, hour, minute, second, milli * 1_000, tzinfo=UTC)
+        except ValueError:
+            return None
+    if match := _EPOCH_NAME.match(name):
+        return datetime.fromtimestamp(int(match[0]), UTC)
+    return None
+
+
+def write(records: Iterable[Record], target: BinaryIO) -> None:
+    """Write records in our dialect, v3. Reading them back gives equal records."""
+    target.write(V3_HEADER)
+    for direction, delay_ms, payload, truncated in records:
+        seconds, milliseconds = divmod(abs(delay_ms), 1_000)
+        sign = "-" if delay_ms < 0 else ""
+        target.write(MARKERS[direction] + f"<|delay#{sign}{seconds}.{milliseconds:03}|>".encode())
+        target.write((TRUNCATED if truncated else b"") + payload.replace(b"<|", b"<|hex#3C7C|>"))
+
+
+def read_file(path: Path) -> Session:
+    """Read one log. Raises OSError where the file cannot be read, and nothing else, whatever it holds."""
+    with path.open("rb") as source:
+        return read(source)
+
+
+def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Session:
+    """Read a log of any dialect from a binary stream, `block_bytes` (at least 4 x `LOOKAHEAD`) at a time."""
+    blocks = list(_blocks(source, block_bytes))
+    headers_before = np.cumsum([0] + [len(block.directions) for block in blocks])
+    sizes = np.zeros(headers_before[-1] + 1, np.int64)
+    truncated = np.zeros(headers_before[-1] + 1, bool)
+    for block, first in zip(blocks, headers_before.tolist(), strict=False):
+        # What stands before a block's first header belongs to the record that the block before left open.
+        sizes[first : first + len(block.sizes)] += block.sizes
+        truncated[first : first + len(block.sizes)] |= block.truncated
+    directions = np.concatenate([block.directions for block in blocks])
+    delays = np.concatenate([block.delays for block in blocks])
+    headless_bytes = int(sizes[0])
+    if headless_bytes:
+        directions = np.insert(directions, 0, Direction.SERVER)
+        delays = np.insert(delays, 0, 0)
+    else:
+        sizes, truncated = sizes[1:], truncated[1:]
+
+    junk = np.bincount(np.concatenate([block.junk for block in blocks]))
+    if blocks[0].v3:
+        dialect = "v3"
+    else:
+        dialect = "v1" if junk[1:].any() or not any(block.spells for block in blocks) else "v2"
+    dirt = Dirt(
+        junk=Counter({length: count for length, count in enumerate(junk.tolist()) if count}),
+        cut_tokens=sum(block.cut_tokens for block in blocks),
+        stray_markers=sum(block.stray_markers for block in blocks),
+        headless_bytes=headless_bytes,
+    )
+    payload = np.concatenate([block.payload for block in blocks])
+    return Session(payload, np.cumsum(sizes), directions, delays, truncated, dialect, dirt)
+
+
+def is_capture(path: Path) -> bool:
+    """Whether a file holds at least one record header. Reads little further than the first."""
+    with path.open("rb") as source:
+        return any(len(block.directions) for block in _blocks(source, 1 << 16))
+
+
+@dataclass
+class _Block:
+    """A parsed stretch of a log."""
+
+    payload: np.ndarray
+    sizes: np.ndarray
+    """Payload bytes before the first header, then of each record."""
+    truncated: np.ndarray
+    """Like `sizes`."""
+    directions: np.ndarray
+    delays: np.ndarray
+    junk: np.ndarray
+    v3: bool
+    spells: bool
+    """Whether there are hex tokens."""
+    cut_tokens: int
+    stray_markers: int
+
+
+def _blocks(source: BinaryIO, block_bytes: int) -> Iterator[_Block]:
+    data = _read_up_to(source, len(V3_HEADER))
+    v3 = data == V3_HEADER
+    if v3:
+        data = b""
+    final = False
+    while not final:
+        data += _read_up_to(source, block_bytes - len(data))
+        final = len(data) < block_bytes
+        block, used = _parse(data, v3, final)
+        data = data[used:]
+        yield block
+
+
+def _read_up_to(source: BinaryIO, size: int) -> bytes:
+    """Read until `size` bytes are there or the stream ends; one read may give fewer."""
+    pieces = []
+    while size > 0 and (piece := source.read(size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def _parse(data: bytes, v3: bool, final: bool) -> tuple[_Block, int]:
+    """Parse the head of `data`, all of it if `final`; also return how many bytes that was."""
+    scan = Scan(data)
+    headers = scan.headers()
+    openings = scan.openings
+    end = len(data)
+    if not final:
+        # End before a header if there is one, so that only a record longer than a block is spread over
+        # several; else before an opening, so that no token is; else in mid-payload.
+        end -= LOOKAHEAD
+        for starts in (headers.starts[headers.starts > 0], openings[openings > HEADER_BYTES]):
+            if len(starts := starts[starts < end]):
+                end = int(starts[-1])
+                break
+        headers = headers[headers.starts < end]
+    record_ends = np.append(headers.starts[1:], end)[: len(headers)]
+    complete = scan.hex_tokens()
+    complete = complete[complete.starts < end]
+
+    truncated = np.zeros(1 + len(headers), bool)
+    if v3:
+        truncated[1:] = scan.followed_by(headers.ends, TRUNCATED)
+        headers.ends[truncated[1:]] += len(TRUNCATED)
+        cut = complete[:0]
+    else:
+        truncated[1:] = record_ends - headers.starts == CUT_RECORD_BYTES
+        suspects = record_ends[truncated[1:]]
+        if final and not truncated[-1]:
+            suspects = np.append(suspects, end)
+        cut = scan.cut_tokens(suspects)
+        truncated[-1] |= end in cut.ends
+    payload, kept, plain = scan.extract(end, headers, complete, cut)
+    block = _Block(
+        payload=payload,
+        sizes=np.add.reduceat(
+            np.append(kept, False).view(np.uint8), np.append(0, headers.starts), dtype=np.int32
+        ),
+        truncated=truncated,
+        directions=headers.directions,
+        delays=headers.delays,
+        junk=headers.junk,
+        v3=v3,
+        spells=bool((kept & ~plain).any()),
+        cut_tokens=len(cut),
+        stray_markers=int(plain[openings[openings < end]].sum()),
+    )
+    return block, end

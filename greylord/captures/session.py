@@ -1,0 +1,107 @@
+"""A recorded session, whatever file it came from: who sent which bytes after how long a wait.
+
+A `Session` is columnar, so that a hundred thousand records cost five numpy arrays; iterate over it to meet
+its records one by one.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = ["Direction", "Dirt", "Record", "Session"]
+
+
+class Direction(enum.IntEnum):
+    """Who sent a record. The values index the two direction tokens of the vocabulary."""
+
+    CLIENT = 0
+    SERVER = 1
+
+
+class Record(NamedTuple):
+    """One network read as the recorder saw it."""
+
+    direction: Direction
+    delay_ms: int
+    """Milliseconds since the recorder's previous event; real recorders also write negative ones."""
+    payload: bytes
+    truncated: bool = False
+    """The recorder lost the end of this record."""
+
+
+@dataclass
+class Dirt:
+    """What a reader met that a clean recording would not have. Counts add up over recordings."""
+
+    junk: Counter[int] = field(default_factory=Counter)
+    """Records by the number of junk bytes between direction marker and delay."""
+    cut_tokens: int = 0
+    """Records that end within a hex token."""
+    stray_markers: int = 0
+    """`<|` in the file that opens nothing known and stayed payload."""
+    headless_bytes: int = 0
+    """Bytes before the first record header, kept as server payload."""
+
+    def __add__(self, other: Dirt) -> Dirt:
+        return Dirt(
+            self.junk + other.junk,
+            self.cut_tokens + other.cut_tokens,
+            self.stray_markers + other.stray_markers,
+            self.headless_bytes + other.headless_bytes,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Session:
+    """The records of one recording, in order.
+
+    Attributes:
+        payload: uint8 [bytes], the payloads end to end.
+        ends: int64 [records], where each record's payload ends in `payload`.
+        directions: uint8 [records], values of `Direction`.
+        delays: int64 [records], milliseconds.
+        truncated: bool [records].
+        dialect: the format it was read from: "v1", "v2" or "v3".
+        dirt: what the reader met on the way.
+    """
+
+    payload: np.ndarray
+    ends: np.ndarray
+    directions: np.ndarray
+    delays: np.ndarray
+    truncated: np.ndarray
+    dialect: str = "v3"
+    dirt: Dirt = field(default_factory=Dirt)
+
+    @classmethod
+    def from_records(cls, records: Iterable[Record]) -> Session:
+        """Build a session from single records."""
+        rows = list(records)
+        return cls(
+            payload=np.frombuffer(b"".join(row.payload for row in rows), np.uint8),
+            ends=np.cumsum([len(row.payload) for row in rows], dtype=np.int64),
+            directions=np.array([row.direction for row in rows], np.uint8),
+            delays=np.array([row.delay_ms for row in rows], np.int64),
+            truncated=np.array([row.truncated for row in rows], bool),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[Record]:
+        data, start = self.payload.tobytes(), 0
+        columns = (self.directions, self.delays, self.ends, self.truncated)
+        for direction, delay, end, truncated in zip(*(column.tolist() for column in columns), strict=True):
+            yield Record(Direction(direction), delay, data[start:end], truncated)
+            start = end
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """int64 [records]: payload bytes of each record."""
+        return np.diff(self.ends, prepend=0)

@@ -1,0 +1,338 @@
+"""Who lives in the realm and what can be carried or cast there: pure tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+__all__ = ["CALLINGS", "MONSTERS", "MOODS", "SPELLS", "STOCK", "WARES", "Calling", "Monster", "Spell", "Ware"]
+
+
+class Calling(NamedTuple):
+    """What a hero does for a living: points at level 1 and for each further level, swings a round."""
+
+    title: str
+    life: int
+    life_per_level: int
+    mana: int
+    mana_per_level: int
+    swings: int
+    weapon: str
+
+
+class Monster(NamedTuple):
+    """A kind of monster. It leaves up to `herrings` coins; each of its `attacks` names a hit and a miss."""
+
+    name: str
+    life: int
+    damage: tuple[int, int]
+    hit_chance: float
+    experience: int
+    herrings: int
+    arrives: str
+    attacks: tuple[tuple[str, str], ...]
+    dies: str
+
+
+class Ware(NamedTuple):
+    """Something that can be carried. `price` in silver herrings; a shop pays half."""
+
+    name: str
+    price: int
+    damage: tuple[int, int] | None = None
+    verbs: tuple[tuple[str, str], ...] = ()
+    armour: int = 0
+    heals: tuple[int, int] | None = None
+
+
+class Spell(NamedTuple):
+    """A spell: the calling that knows it, its price in mana, and how many life points it takes or gives."""
+
+    calling: str
+    mana: int
+    amount: tuple[int, int]
+    heals: bool
+    line: str
+
+
+CALLINGS: Mapping[str, Calling] = {
+    "w": Calling("Wrecker", 52, 9, 0, 0, 3, "gaff"),
+    "p": Calling("Poacher", 46, 8, 0, 0, 3, "knife"),
+    "l": Calling("Lampwright", 36, 5, 16, 5, 1, "staff"),
+    "d": Calling("Hedge Doctor", 40, 6, 14, 5, 2, "staff"),
+}
+"""By the letter a newcomer types."""
+
+SPELLS: Mapping[str, Spell] = {
+    "spark": Spell("Lampwright", 3, (6, 14), False, "A blue spark leaps from {caster} to {target}"),
+    "flare": Spell(
+        "Lampwright", 7, (13, 28), False, "White flame pours from the hands of {caster} over {target}"
+    ),
+    "mend": Spell("Hedge Doctor", 4, (9, 18), True, "Green warmth passes from {caster} to {target}"),
+    "nettle": Spell(
+        "Hedge Doctor", 3, (5, 11), False, "Nettles spring up at a word from {caster} and lash {target}"
+    ),
+}
+
+MOODS: Mapping[str, float] = {
+    "": 1.0,
+    "small": 0.7,
+    "lean": 0.85,
+    "sodden": 0.95,
+    "angry": 1.1,
+    "scarred": 1.2,
+    "huge": 1.4,
+}
+"""The first word of a monster's name, and by how much it changes the monster's life points."""
+
+MONSTERS: Mapping[str, Monster] = {
+    "rat": Monster(
+        "quay rat",
+        14,
+        (1, 4),
+        0.55,
+        8,
+        3,
+        "scurries in",
+        (("nips", "snaps at"), ("gnaws", "leaps at")),
+        "The quay rat rolls over with its pink feet in the air.",
+    ),
+    "crab": Monster(
+        "tar crab",
+        20,
+        (1, 5),
+        0.5,
+        11,
+        4,
+        "sidles in",
+        (("pinches", "clacks at"),),
+        "The tar crab folds up like a badly made box.",
+    ),
+    "gull": Monster(
+        "gutter gull",
+        16,
+        (1, 5),
+        0.5,
+        9,
+        2,
+        "flaps in",
+        (("pecks", "swoops at"), ("buffets", "screams at")),
+        "The gutter gull drops in a heap of dirty feathers.",
+    ),
+    "footpad": Monster(
+        "fog footpad",
+        28,
+        (2, 7),
+        0.55,
+        18,
+        12,
+        "slinks in",
+        (("stabs", "jabs at"), ("coshes", "swings a cosh at")),
+        "The fog footpad sits down, says a rude word, and is gone.",
+    ),
+    "hare": Monster(
+        "witch hare",
+        22,
+        (1, 6),
+        0.5,
+        13,
+        3,
+        "lopes in",
+        (("kicks", "kicks out at"), ("scratches", "bounds at")),
+        "The witch hare comes apart into twigs and old fur.",
+    ),
+    "hound": Monster(
+        "moor hound",
+        34,
+        (2, 8),
+        0.55,
+        21,
+        5,
+        "pads in",
+        (("bites", "lunges at"), ("mauls", "snarls at")),
+        "The moor hound lies down as if by a fire, and does not rise.",
+    ),
+    "boar": Monster(
+        "gorse boar",
+        44,
+        (3, 9),
+        0.5,
+        27,
+        6,
+        "crashes in",
+        (("gores", "charges at"),),
+        "The gorse boar ploughs a last furrow with its snout.",
+    ),
+    "wight": Monster(
+        "mist wight",
+        40,
+        (3, 10),
+        0.55,
+        31,
+        14,
+        "drifts in",
+        (("chills", "reaches for"), ("claws", "claws at")),
+        "The mist wight thins, and there was never anything there.",
+    ),
+    "toad": Monster(
+        "bell toad",
+        36,
+        (2, 8),
+        0.5,
+        22,
+        5,
+        "hops in",
+        (("slaps", "flicks its tongue at"), ("squashes", "jumps at")),
+        "The bell toad lets out one clear note and goes flat.",
+    ),
+    "leech": Monster(
+        "mire leech",
+        30,
+        (3, 9),
+        0.5,
+        20,
+        4,
+        "oozes in",
+        (("drains", "gropes for"),),
+        "The mire leech bursts, and everybody wishes it had not.",
+    ),
+    "wisp": Monster(
+        "marsh candle",
+        34,
+        (4, 11),
+        0.5,
+        30,
+        9,
+        "bobs in",
+        (("scorches", "flickers at"), ("burns", "spits at")),
+        "The marsh candle goes out with a thread of smoke.",
+    ),
+    "eel": Monster(
+        "walking eel",
+        52,
+        (4, 10),
+        0.5,
+        36,
+        10,
+        "slithers in",
+        (("whips", "whips at"), ("bites", "gapes at")),
+        "The walking eel ties itself in a knot and stops.",
+    ),
+    "spider": Monster(
+        "stair spider",
+        46,
+        (4, 10),
+        0.5,
+        34,
+        6,
+        "drops in",
+        (("stings", "darts at"), ("bites", "rears at")),
+        "The stair spider curls up like a burnt glove.",
+    ),
+    "imp": Monster(
+        "soot imp",
+        40,
+        (4, 12),
+        0.55,
+        37,
+        12,
+        "tumbles in",
+        (("scalds", "throws cinders at"), ("claws", "cackles at")),
+        "The soot imp sneezes itself into a small black cloud.",
+    ),
+    "wrecker": Monster(
+        "drowned wrecker",
+        66,
+        (5, 13),
+        0.55,
+        52,
+        22,
+        "wades in",
+        (("hooks", "swings a boathook at"), ("throttles", "clutches at")),
+        "The drowned wrecker pours away between the stones.",
+    ),
+    "keeper": Monster(
+        "lampless keeper",
+        90,
+        (6, 15),
+        0.55,
+        78,
+        40,
+        "shuffles in",
+        (("strikes", "swings a dead lantern at"), ("blinds", "stares at")),
+        "The lampless keeper whispers a date, and the tower sighs.",
+    ),
+    "moth": Monster(
+        "crypt moth",
+        44,
+        (4, 11),
+        0.5,
+        36,
+        4,
+        "flutters in",
+        (("dusts", "flutters at"), ("smothers", "settles on")),
+        "The crypt moth falls to powder on the floor.",
+    ),
+    "rattler": Monster(
+        "bone rattler",
+        60,
+        (5, 13),
+        0.55,
+        50,
+        15,
+        "clatters in",
+        (("clubs", "swings a thighbone at"), ("rakes", "rattles at")),
+        "The bone rattler comes down like a dropped tray.",
+    ),
+    "warden": Monster(
+        "grave warden",
+        82,
+        (6, 15),
+        0.55,
+        70,
+        24,
+        "strides in",
+        (("cleaves", "swings a spade at"), ("shoves", "bars the way of")),
+        "The grave warden kneels, digs a little, and lies down in it.",
+    ),
+    "ringer": Monster(
+        "deaf ringer",
+        110,
+        (7, 17),
+        0.55,
+        96,
+        45,
+        "limps in",
+        (("flogs", "cracks a bell rope at"), ("butts", "runs at")),
+        "The deaf ringer tilts his head, hears something at last, and dies.",
+    ),
+}
+
+WARES: Mapping[str, Ware] = {
+    "gaff": Ware("boat gaff", 30, (3, 9), (("gaff", "gaffs"), ("hook", "hooks"))),
+    "knife": Ware("filleting knife", 24, (2, 8), (("stab", "stabs"), ("slice", "slices"))),
+    "staff": Ware("blackthorn staff", 20, (2, 7), (("crack", "cracks"), ("thump", "thumps"))),
+    "cutlass": Ware("notched cutlass", 120, (5, 12), (("slash", "slashes"), ("hew", "hews"))),
+    "harpoon": Ware("whalebone harpoon", 260, (7, 15), (("spear", "spears"), ("skewer", "skewers"))),
+    "mallet": Ware("caulking mallet", 150, (4, 14), (("pound", "pounds"), ("flatten", "flattens"))),
+    "jersey": Ware("oiled jersey", 40, armour=1),
+    "coat": Ware("tarred coat", 110, armour=2),
+    "plate": Ware("turtle plate", 280, armour=4),
+    "tea": Ware("flask of bog tea", 12, heals=(10, 20)),
+    "cordial": Ware("samphire cordial", 30, heals=(25, 45)),
+    "rope": Ware("coil of rope", 8),
+    "lamp": Ware("tallow lamp", 14),
+    "button": Ware("brass button", 10),
+    "comb": Ware("bone comb", 16),
+    "shell": Ware("singing shell", 26),
+    "amber": Ware("lump of amber", 44),
+    "locket": Ware("drowned locket", 60),
+}
+
+STOCK: Mapping[str, Sequence[str]] = {
+    "chandler": ("rope", "lamp", "jersey", "coat", "knife"),
+    "smithy": ("gaff", "staff", "cutlass", "mallet", "harpoon", "plate"),
+    "stillroom": ("tea", "cordial"),
+}
+"""What each shop sells, by the room it is in. All of them buy anything."""
+
+TREASURE = ("button", "comb", "rope", "shell", "amber", "locket")
+"""What a dead monster may leave, the common things first."""

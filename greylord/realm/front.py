@@ -1,0 +1,130 @@
+"""The bulletin board in front of the realm: banner, login, menu, and the way in and out of the game.
+
+A call is a generator: it sends what it has to say, then yields for the caller's next line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+from greylord.realm.atlas import START
+from greylord.realm.beings import Hero
+from greylord.realm.bestiary import CALLINGS
+from greylord.realm.commands import obey
+from greylord.realm.screen import ALARM, CYAN, GREEN, GREY, PARTY, TITLE, YELLOW, boxed
+
+if TYPE_CHECKING:
+    from greylord.realm.line import Line
+    from greylord.realm.world import World
+
+__all__ = ["SENSING", "TIMED_OUT", "attend"]
+
+SENSING = "Feeling for a terminal...\r\n\x1b[6n\b\b\b\b\r    \b\b\b\b\r"
+"""ESC[6n asks the terminal where its cursor is; what it answers does not matter."""
+
+BANNER = (
+    f"\x1b[0m\x1b[2J\r\n{TITLE}"
+    + boxed(["T H E   T I N   K E T T L E", "a bulletin board by the sea"])
+    + f"\r\n{GREY}Eight lines, no charge, and the water is always on.\r\n\r\n"
+    f"{GREEN}If you have been here before, type your User-ID.\r\n"
+    "If you are new, type the name you would like to have.\r\n"
+)
+USER_ID = f"\r\n{GREEN}User-ID: {GREY}"
+BAD_USER_ID = f"{YELLOW}A User-ID has 3 to 12 letters and nothing else.\r\n"
+NEWCOMER = f"\r\n{YELLOW}We have not met. Choose a password that you use nowhere else.\r\n"
+PASSWORD = f"\r\n{GREEN}Password: {GREY}"
+WRONG_PASSWORD = f"\r\n{YELLOW}That is not what you said last time.\r\n"
+TRADE = (
+    f"\r\n{CYAN}What do you do for a living?\r\n"
+    + "".join(f"  {PARTY}{letter.upper()}{CYAN}  {calling.title}\r\n" for letter, calling in CALLINGS.items())
+    + f"{GREEN}One letter: {GREY}"
+)
+MENU = (
+    f"\r\n{CYAN}"
+    + boxed(
+        [
+            "L   The Lamps of Wrackhaven",
+            "N   Notices on the harbour wall",
+            "W   Who is on the line",
+            "X   Leave the board",
+        ]
+    )
+    + f"\r\n{GREEN}Your choice: {GREY}"
+)
+NOTICES = (
+    f"\r\n{PARTY}1.{GREY} Lost: one lighthouse keeper. Reward on return, dead or damp.\r\n"
+    f"{PARTY}2.{GREY} Will whoever borrowed the marsh causeway please put it back.\r\n"
+    f"{PARTY}3.{GREY} Do not ring the bell. Do not ask about the bell.\r\n"
+)
+ENTRANCE = f"\x1b[0m\x1b[2J{TITLE}The Lamps of Wrackhaven\r\n{GREY}{'─' * 60}\r\n\r\n"
+IN_USE = f"\r\n{YELLOW}You are in Wrackhaven already, on another line.\r\n"
+FAREWELL = f"\r\n{ALARM}The kettle stays on for you. Good night.\r\n\x1b[0m"
+TIMED_OUT = f"\r\n\r\n{ALARM}Nobody seems to be there. The line goes to the next caller.\r\n\x1b[0m"
+
+LOGIN_TRIES = 3
+
+
+def attend(world: World, line: Line) -> Generator[None, str, None]:
+    """A whole call, from the banner to the farewell."""
+    line.send(BANNER)
+    hero = yield from _log_in(world, line)
+    while hero:
+        line.send(MENU)
+        match (yield).strip().lower():
+            case "l":
+                yield from _play(world, line, hero)
+            case "n":
+                line.send(NOTICES)
+            case "w":
+                names = ", ".join(other.name for other in world.playing()) or "nobody"
+                line.send(f"\r\n{CYAN}In Wrackhaven just now: {names}.\r\n")
+            case "x":
+                break
+    line.send(FAREWELL)
+
+
+def _log_in(world: World, line: Line) -> Generator[None, str, Hero | None]:
+    """Ask who calls. Returns None after three failures."""
+    for _ in range(LOGIN_TRIES):
+        line.send(USER_ID)
+        name = (yield).strip().capitalize()
+        if not (name.isalpha() and 3 <= len(name) <= 12):
+            line.send(BAD_USER_ID)
+            continue
+        hero = world.heroes.get(name)
+        if hero is None:
+            line.send(NEWCOMER)
+        line.send(PASSWORD)
+        line.masked = True
+        password = yield
+        if hero is None:
+            hero = yield from _sign_up(world, line, name, password)
+        if hero.password == password:
+            line.send(f"\r\n{PARTY}The kettle is on, {name}. Mind the third step.\r\n")
+            return hero
+        line.send(WRONG_PASSWORD)
+    return None
+
+
+def _sign_up(world: World, line: Line, name: str, password: str) -> Generator[None, str, Hero]:
+    """A newcomer chooses a calling. Of two who choose one name at the same time, the faster one has it."""
+    while True:
+        line.send(TRADE)
+        letter = (yield).strip().lower()
+        if letter in CALLINGS:
+            return world.heroes.setdefault(name, Hero(name, password, letter, world.places[START]))
+
+
+def _play(world: World, line: Line, hero: Hero) -> Generator[None, str, None]:
+    """The game, until the hero leaves or the line drops."""
+    if hero.line:
+        line.send(IN_USE)
+        return
+    line.send(ENTRANCE)
+    world.enter(hero, line)
+    try:
+        while not hero.leaving:
+            obey(world, hero, (yield))
+    finally:
+        world.leave(hero)

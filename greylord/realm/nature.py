@@ -1,0 +1,147 @@
+"""What happens in the realm by itself: beasts breed and wander, heroes recover, the sky turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from greylord.realm.atlas import AREAS, EXITS, OPPOSITE, ROOMS, heading, origin
+from greylord.realm.beings import Beast, Hero
+from greylord.realm.bestiary import MOODS
+from greylord.realm.screen import BLUE, GREEN, YELLOW, indefinite
+
+if TYPE_CHECKING:
+    from greylord.realm.world import World
+
+__all__ = [
+    "HOURS",
+    "WEATHERS",
+    "breed",
+    "murmur",
+    "populate",
+    "recover",
+    "turn_hour",
+    "turn_weather",
+    "wander",
+]
+
+HOURS: Mapping[str, str] = {
+    "morning": "The sun climbs out of the sea like a bather who regrets it.",
+    "noon": "The noon gun does not sound, and everyone looks up all the same.",
+    "evening": "Lamps are lit one by one along the harbour, and the gulls go quiet.",
+    "night": "Night settles on Wrackhaven with its collar turned up.",
+}
+"""The quarters of the day, and what those under the sky see when one begins."""
+
+WEATHERS: Mapping[str, str] = {
+    "clear": "The sky clears, blue as a washed plate.",
+    "foggy": "Fog comes in from the sea on quiet feet.",
+    "wet": "A fine rain begins to fall sideways.",
+    "windy": "The wind gets up and tries all the doors.",
+}
+
+MURMURS: Mapping[str, Sequence[str]] = {
+    "town": (
+        "Somewhere a shutter bangs twice.",
+        "A crier calls the price of mackerel.",
+        "A gull laughs overhead.",
+    ),
+    "quays": ("Rigging taps against a mast.", "Something drops into the water.", "A gull laughs overhead."),
+    "moor": ("A curlew cries, far off.", "The heather hisses in the wind.", "A stone rolls down a slope."),
+    "marsh": ("Bubbles rise and break.", "The reeds fall silent.", "A frog begins, and thinks better of it."),
+    "light": (
+        "The tower groans in its sleep.",
+        "A wave booms under the rocks.",
+        "Soot trickles down the wall.",
+    ),
+    "crypt": (
+        "Water drips, and is answered.",
+        "A bell rope creaks.",
+        "Someone whispers a name that is not yours.",
+    ),
+}
+
+BREED_CHANCE, WANDER_CHANCE, MURMUR_CHANCE, WEATHER_CHANCE = 0.5, 0.06, 0.2, 0.4
+
+CROWD = 4
+"""Beasts that may be in one place."""
+
+
+def breed(world: World, area: str) -> Beast:
+    """A new beast in some room of an area."""
+    places = [world.places[key] for key, room in ROOMS.items() if room.area == area]
+    place = world.rng.choice([place for place in places if len(place.beasts) < CROWD])
+    beast = Beast(world.rng.choice(AREAS[area].monsters), world.rng.choice(list(MOODS)), place)
+    world.beasts.append(beast)
+    place.beasts.append(beast)
+    return beast
+
+
+def populate(world: World) -> None:
+    """Replace the dead, one at a time in each area."""
+    for key, area in AREAS.items():
+        living = sum(beast.species in area.monsters for beast in world.beasts)
+        if living < area.population and world.rng.random() < BREED_CHANCE:
+            beast = breed(world, key)
+            line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from the dark."
+            world.announce(beast.place, YELLOW + line)
+
+
+def wander(world: World) -> None:
+    """Beasts that do not fight change rooms within their area, now and then."""
+    for beast in world.beasts:
+        if beast.in_fight or world.rng.random() > WANDER_CHANCE:
+            continue
+        start = beast.place
+        exits = {
+            way: end for way, end in EXITS[start.key].items() if ROOMS[end].area == ROOMS[start.key].area
+        }
+        direction = world.rng.choice(list(exits))
+        end = world.places[exits[direction]]
+        start.beasts.remove(beast)
+        world.announce(start, f"{YELLOW}The {beast.name} leaves {heading(direction)}.")
+        line = (
+            f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from {origin(OPPOSITE[direction])}."
+        )
+        world.announce(end, YELLOW + line)
+        end.beasts.append(beast)
+        beast.place = end
+
+
+def recover(world: World) -> None:
+    """Heroes regain life and mana, those who rest or meditate much faster."""
+    for hero in world.playing():
+        before = hero.life, hero.mana
+        life = 1 + hero.level // 3 + (hero.most_life // 9 if hero.posture == "Resting" else 0)
+        mana = 1 + (hero.most_mana // 7 if hero.posture == "Meditating" else 0)
+        hero.life = min(hero.most_life, hero.life + life)
+        hero.mana = min(hero.most_mana, hero.mana + mana)
+        if (hero.life, hero.mana) != before:
+            hero.redraw()
+
+
+def turn_hour(world: World) -> None:
+    """The next quarter of the day begins."""
+    hours = list(HOURS)
+    world.hour = hours[(hours.index(world.hour) + 1) % len(hours)]
+    for hero in _outdoors(world):
+        hero.tell(BLUE + HOURS[world.hour])
+
+
+def turn_weather(world: World) -> None:
+    """The weather may change."""
+    if world.rng.random() < WEATHER_CHANCE:
+        world.weather = world.rng.choice([weather for weather in WEATHERS if weather != world.weather])
+        for hero in _outdoors(world):
+            hero.tell(BLUE + WEATHERS[world.weather])
+
+
+def murmur(world: World) -> None:
+    """Occupied places make themselves heard, now and then."""
+    for place in world.places.values():
+        if place.heroes and world.rng.random() < MURMUR_CHANCE:
+            world.announce(place, GREEN + world.rng.choice(MURMURS[ROOMS[place.key].area]))
+
+
+def _outdoors(world: World) -> list[Hero]:
+    return [hero for hero in world.playing() if not ROOMS[hero.place.key].roof]

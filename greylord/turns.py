@@ -1,0 +1,96 @@
+"""Sessions as turns, and turns as token ids: numpy only, no loop over bytes.
+
+A turn is what one side sends until the other side speaks or a pause longer than short falls:
+
+    direction token, delay token, payload bytes
+
+A session's ids begin with `<|pad|>`, the start symbol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from greylord import vocabulary
+from greylord.captures.session import Session
+
+__all__ = ["Turns", "decode", "encode", "payload_of", "turns_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Turns:
+    """The turns of one session, in order.
+
+    Attributes:
+        payload: uint8 [bytes], the payloads end to end.
+        ends: int64 [turns], where each turn's payload ends in `payload`.
+        directions: uint16 [turns], token ids `CLIENT` or `SERVER`.
+        delays: uint16 [turns], token ids `DELAY_SHORT`, `DELAY_MEDIUM` or `DELAY_LONG`.
+    """
+
+    payload: np.ndarray
+    ends: np.ndarray
+    directions: np.ndarray
+    delays: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+
+def turns_of(session: Session, keep_records: bool = False) -> Turns:
+    """Join a session's records into turns: records are network reads, and one screen may take several.
+
+    A record goes on with the turn if it has its direction and comes after a short delay; with `keep_records`
+    each is a turn of its own. The first delay of a recording counts from nothing, and is taken as short.
+    """
+    directions = vocabulary.direction_ids(session.directions)
+    delays = vocabulary.delay_ids(session.delays)
+    delays[:1] = vocabulary.DELAY_SHORT
+    begins = np.ones(len(session), bool)
+    if not keep_records:
+        begins[1:] = (directions[1:] != directions[:-1]) | (delays[1:] != vocabulary.DELAY_SHORT)
+    ends = np.append(begins[1:], True)[: len(session)]
+    return Turns(session.payload, session.ends[ends], directions[begins], delays[begins])
+
+
+def encode(turns: Turns) -> np.ndarray:
+    """uint16 [1 + 2 x turns + payload bytes]: the ids of a session."""
+    ids = np.empty(1 + 2 * len(turns) + len(turns.payload), np.uint16)
+    payload_begins = np.append(0, turns.ends)[:-1] if len(turns) else turns.ends
+    framing = 1 + 2 * np.arange(len(turns)) + payload_begins
+    is_payload = np.ones(len(ids), bool)
+    is_payload[0] = is_payload[framing] = is_payload[framing + 1] = False
+    ids[0] = vocabulary.PAD
+    ids[framing] = turns.directions
+    ids[framing + 1] = turns.delays
+    ids[is_payload] = turns.payload
+    return ids
+
+
+def decode(ids: np.ndarray) -> Turns:
+    """The turns that ids [n] spell. Raises ValueError where they do not follow the stream's grammar."""
+    if not len(ids) or ids[0] != vocabulary.PAD:
+        raise ValueError("a session's ids begin with <|pad|>")
+    ids = np.asarray(ids)[1:]
+    special = np.flatnonzero(ids >= vocabulary.PAD)
+    framing, after = special[0::2], special[1::2]
+    directions = ids[framing]
+    delays = ids[after]
+    well_formed = (
+        len(framing) == len(after)
+        and (after == framing + 1).all()
+        and np.isin(directions, (vocabulary.CLIENT, vocabulary.SERVER)).all()
+        and ((delays >= vocabulary.DELAY_SHORT) & (delays < vocabulary.VOCAB_SIZE)).all()
+        and (len(framing) == 0 if len(ids) == 0 else len(framing) > 0 and framing[0] == 0)
+    )
+    if not well_formed:
+        raise ValueError("the ids are not turns of direction token, delay token and payload bytes")
+    ends = np.append(framing[1:], len(ids))[: len(framing)] - 2 * np.arange(1, len(framing) + 1)
+    return Turns(payload_of(ids), ends, directions.astype(np.uint16), delays.astype(np.uint16))
+
+
+def payload_of(ids: np.ndarray) -> np.ndarray:
+    """uint8 [bytes]: the payload bytes among ids of any length or beginning."""
+    return ids[ids < vocabulary.PAD].astype(np.uint8)

@@ -1,0 +1,48 @@
+"""Sizes and durations as people write and read them."""
+
+import re
+
+from greylord.errors import UsageError
+
+__all__ = ["count", "duration", "parse_size", "size"]
+
+_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of "1MB" (10^6), "64 KiB" (2^16), "1.5G" or "300". Raises UsageError for anything else."""
+    match = _SIZE.fullmatch(text)
+    if not match or (match[3] and not match[2]):
+        raise UsageError(f"{text!r} is no size; write it like 300, 10KB, 1MB or 2GiB.")
+    factor = _FACTORS[match[2].upper()]
+    if match[3]:
+        factor = 1 << 10 * list(_FACTORS.values()).index(factor)
+    return int(float(match[1]) * factor)
+
+
+def size(count_of_bytes: float) -> str:
+    """Bytes for people: "512 B", "1.3 kB", "118 MB", "4.2 GB"."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count_of_bytes < 1_000 or unit == "GB":
+            break
+        count_of_bytes /= 1_000
+    digits = 0 if unit == "B" or count_of_bytes >= 99.95 else 1
+    return f"{count_of_bytes:.{digits}f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people: "45 s", "2 min 50 s", "1 h 30 min"."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min"
+
+
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """ "1 recording", "126 recordings", "1,024 bytes"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -1,0 +1,413 @@
+"""The imaginary realm: a host that answers any bytes, a map that holds together, captures as heard."""
+
+import re
+import string
+import uuid
+from collections import Counter
+from itertools import pairwise
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greylord.captures.session import Direction, Session
+from greylord.realm import combat, recorder
+from greylord.realm.atlas import DIRECTIONS, EXITS, OPPOSITE, ROOMS, START, route
+from greylord.realm.bestiary import WARES
+from greylord.realm.commands import COMMANDS
+from greylord.realm.line import LINE_LIMIT, Line
+from greylord.realm.screen import ERASE, hidden_exit
+from greylord.realm.world import World
+
+CSI = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
+PROMPT = re.compile(rb"\x1b\[79D\x1b\[K\x1b\[0;37m\[HP=(?:\x1b\[1;31m)?-?\d+")
+HOUR_S = 3600
+
+
+def plain(data: bytes) -> str:
+    """Server bytes without colours and without what was struck over."""
+    return re.sub(rb"[^\x08]\x08", b"", CSI.sub(b"", data)).decode("cp437")
+
+
+def type_line(world: World, line: Line, text: str, seconds: float = 0.2) -> str:
+    """What a caller sees after typing a line."""
+    line.receive(text.encode() + b"\r")
+    return plain(world.tick(seconds).get(line, b""))
+
+
+def enter_realm(world: World, name: str, trade: str = "w") -> Line:
+    """A newcomer's line, logged in and standing in the chapel."""
+    line = world.connect()
+    world.tick(2)
+    for text in (name, "swordfish", trade):
+        type_line(world, line, text)
+    assert ROOMS[START].title in type_line(world, line, "l")
+    return line
+
+
+def server_bytes(session: Session) -> bytes:
+    return b"".join(record.payload for record in session if record.direction == Direction.SERVER)
+
+
+@pytest.fixture(scope="module")
+def captures() -> list[tuple[str, Session]]:
+    return list(recorder.record(seed=0, recordings=10, minutes=4))
+
+
+@pytest.fixture(scope="module")
+def evenings(captures) -> list[list[Session]]:
+    """The sessions of each evening: those that start within an hour of the one before."""
+    groups: list[list[tuple[int, Session]]] = []
+    for name, session in sorted(captures, key=lambda capture: capture[0]):
+        start = int(name.split("_")[0])
+        if not groups or start - groups[-1][-1][0] > HOUR_S:
+            groups.append([])
+        groups[-1].append((start, session))
+    return [[session for _, session in group] for group in groups]
+
+
+@pytest.fixture
+def peace(monkeypatch) -> None:
+    """No beast begins a fight."""
+    monkeypatch.setattr(combat, "NOTICE_CHANCE", 0)
+
+
+# The captures.
+
+
+def everything(seed: int) -> list[tuple[str, list]]:
+    return [(name, list(session)) for name, session in recorder.record(seed, recordings=3, minutes=1)]
+
+
+def test_a_seed_decides_every_byte():
+    assert everything(7) == everything(7)
+
+
+def test_seeds_differ():
+    for (name, records), (other_name, other_records) in zip(everything(7), everything(8), strict=True):
+        assert name != other_name
+        assert records != other_records
+
+
+def test_names_are_unique_and_carry_the_start(captures):
+    names = [name for name, _ in captures]
+    assert len(set(names)) == len(names) == 10
+    for name in names:
+        start, identity = re.fullmatch(r"(\d{10})_([0-9a-f-]{36})\.log", name).groups()
+        assert uuid.UUID(identity).version == 4
+        assert int(start) > recorder.FIRST_EVENING.timestamp()
+
+
+@pytest.mark.parametrize("recordings", [1, 3, 4, 5, 16])
+def test_parties_meet_on_separate_evenings(recordings):
+    starts = sorted(int(name.split("_")[0]) for name, _ in recorder.record(5, recordings, minutes=0.5))
+    assert len(starts) == recordings
+    gaps = [later - earlier for earlier, later in pairwise(starts)]
+    assert all(gap < HOUR_S or gap >= 24 * HOUR_S for gap in gaps)
+    sizes = [1]
+    for gap in gaps:
+        if gap < HOUR_S:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    assert len(sizes) >= min(4, recordings)
+    assert max(sizes) <= 4
+
+
+def test_each_recording_logs_in_and_its_password_is_masked(captures):
+    for _, session in captures:
+        records = iter(session)
+        seen = b""
+        while not CSI.sub(b"", seen).endswith(b"Password: "):
+            record = next(records)
+            seen += record.payload if record.direction == Direction.SERVER else b""
+        said = {Direction.CLIENT: b"", Direction.SERVER: b""}
+        while b"\n" not in said[Direction.SERVER]:
+            record = next(records)
+            said[record.direction] += record.payload
+        typed = said[Direction.CLIENT]
+        assert re.fullmatch(rb"[a-z\x08]+[\r\n]", typed)
+        echo = re.sub(rb"[a-z]", b"*", typed[:-1]).replace(b"\b", b"\b \b") + b"\r\n"
+        assert said[Direction.SERVER].startswith(echo)
+        assert "The Lamps of Wrackhaven" in plain(server_bytes(session))
+        assert PROMPT.search(server_bytes(session))
+
+
+def test_records_are_network_reads(captures):
+    longest = set()
+    for _, session in captures:
+        records = list(session)
+        assert records[0].direction == Direction.SERVER
+        assert records[0].payload.startswith(b"\xff\xfb")
+        assert all(record.delay_ms >= 0 and record.payload for record in records)
+        longest.add(max(len(record.payload) for record in records))
+    assert 64 in longest
+    assert 512 < max(longest) <= 1460
+
+
+def test_commands_end_with_cr_or_lf_and_some_players_send_single_keys(captures):
+    ends, by_key = set(), 0
+    for _, session in captures:
+        typed = [record.payload for record in session if record.direction == Direction.CLIENT]
+        ends.update(payload[-1:] for payload in typed if payload.endswith((b"\r", b"\n")))
+        by_key += 2 * sum(len(payload) == 1 for payload in typed) > len(typed)
+    assert ends == {b"\r", b"\n"}
+    assert 0 < by_key < len(captures)
+
+
+def test_what_friends_hear_of_a_blow_is_what_its_striker_reads(evenings):
+    verbs = {others: you for ware in WARES.values() for you, others in ware.verbs}
+    compared = 0
+    for evening in evenings:
+        texts = [plain(server_bytes(session)) for session in evening]
+        names = [re.search(r"User-ID: \s*(\w+)", text)[1] for text in texts]
+        for name, text in zip(names, texts, strict=True):
+            own = Counter(re.findall(r"You (\w+) (the [a-z ]+ for \d+ damage!)", text))
+            for friend_text in texts:
+                heard = Counter(
+                    (verbs[verb], rest)
+                    for verb, rest in re.findall(rf"{name} (\w+) (the [a-z ]+ for \d+ damage!)", friend_text)
+                )
+                assert heard <= own
+                compared += heard.total()
+    assert compared > 100
+
+
+def test_captures_look_like_the_field(captures):
+    server = b"".join(server_bytes(session) for _, session in captures)
+    total = sum(len(session.payload) for _, session in captures)
+    assert 0.35 < sum(map(len, CSI.findall(server))) / len(server) < 0.40
+    assert 0.01 < 1 - len(server) / total < 0.02
+    assert 150 < total / (len(captures) * 4 * 60) < 300
+
+
+# The map.
+
+
+def test_every_path_leads_back_and_every_room_is_reached():
+    for key, exits in EXITS.items():
+        assert exits
+        for direction, end in exits.items():
+            assert EXITS[end][OPPOSITE[direction]] == key
+        assert route(START, lambda room, key=key: room == key) or key == START
+
+
+def test_titles_tell_rooms_apart():
+    assert 40 <= len(ROOMS) <= 60
+    assert len({room.title for room in ROOMS.values()}) == len(ROOMS)
+
+
+def test_every_exit_shown_leads_where_the_map_says_and_back(peace):
+    world = World(1)
+    line = enter_realm(world, "Walker")
+    here = START
+    for key, room in ROOMS.items():
+        for direction in route(here, lambda room, key=key: room == key):
+            type_line(world, line, DIRECTIONS[direction])
+        here = key
+        view = type_line(world, line, "l")
+        assert room.title in view
+        shown = re.search(r"Obvious exits: (.+)\r", view)[1].split(", ")
+        assert shown == list(EXITS[key])
+        for direction in shown:
+            assert ROOMS[EXITS[key][direction]].title in type_line(world, line, direction)
+            assert room.title in type_line(world, line, DIRECTIONS[OPPOSITE[direction]])
+
+
+def test_hidden_exits_use_every_letter_but_z():
+    rng = Random(0)
+    shown = {hidden_exit("north", rng) for _ in range(2000)}
+    assert shown == {f"n{letter}\borth" for letter in string.ascii_uppercase if letter != "Z"}
+
+
+# Callers together.
+
+
+def test_two_heroes_in_a_room_hear_each_other():
+    world = World(2)
+    oswin, merrow = enter_realm(world, "Oswin"), enter_realm(world, "Merrow", "d")
+    oswin.receive(b"good evening\r")
+    sent = world.tick(0.2)
+    assert 'You say "good evening"' in plain(sent[oswin])
+    assert 'Oswin says "good evening"' in plain(sent[merrow])
+    merrow.receive(b"s\rsw\r")
+    sent = world.tick(0.2)
+    assert 'Merrow says "s' not in plain(sent[oswin])
+    assert "Merrow leaves to the southwest." in plain(sent[oswin])
+    oswin.receive(b"good evening\r")
+    assert merrow not in world.tick(0.2)
+    oswin.receive(b"gos all well?\r")
+    assert "Oswin gossips: all well?" in plain(world.tick(0.2)[merrow])
+
+
+def test_followers_walk_with_their_leader():
+    world = World(2)
+    oswin, merrow = enter_realm(world, "Oswin"), enter_realm(world, "Merrow", "d")
+    assert "has not invited you" in type_line(world, merrow, "join oswin")
+    assert "You see no oswin here" in type_line(world, oswin, "invite oswin")
+    oswin.receive(b"invite merrow\r")
+    assert "Oswin invites you" in plain(world.tick(0.2)[merrow])
+    type_line(world, merrow, "join oswin")
+    oswin.receive(b"sw\r")
+    sent = world.tick(0.2)
+    assert "Merrow follows Oswin in from the northeast." in plain(sent[oswin])
+    assert "You follow Oswin to the southwest." in plain(sent[merrow])
+    assert ROOMS["square"].title in plain(sent[merrow])
+
+
+def test_a_kill_is_seen_from_both_sides(peace):
+    world = World(3)
+    oswin, merrow = enter_realm(world, "Oswin"), enter_realm(world, "Merrow", "d")
+    rat = world.beasts[0]
+    for hero in world.playing():
+        world.move(hero, rat.place)
+    oswin.receive(f"a {rat.name}\r".encode())
+    assert f"Oswin goes for the {rat.name}." in plain(world.tick(0.2)[merrow])
+    for _ in range(20):
+        sent = world.tick(4)
+        if rat not in world.beasts:
+            break
+    for line in (oswin, merrow):
+        assert rat.kind.dies in plain(sent[line])
+    assert f"You earn {rat.kind.experience} experience." in plain(sent[oswin])
+    assert "You earn" not in plain(sent[merrow])
+
+
+def test_news_replaces_the_prompt_and_brings_it_back_with_what_is_being_typed():
+    world = World(4)
+    oswin, merrow = enter_realm(world, "Oswin"), enter_realm(world, "Merrow", "d")
+    oswin.receive(b"look at")
+    assert world.tick(0.2) == {oswin: b"look at"}
+    merrow.receive(b"gos hi\r")
+    news = f"{ERASE}\x1b[1;33mMerrow gossips: hi\r\n{ERASE}\x1b[0;37m[HP=52]:look at"
+    assert world.tick(0.2)[oswin] == news.encode()
+
+
+def test_a_fallen_hero_wakes_in_the_chapel(monkeypatch):
+    monkeypatch.setattr(combat, "NOTICE_CHANCE", 1)
+    world = World(5)
+    line = enter_realm(world, "Oswin")
+    hero = world.heroes["Oswin"]
+    world.move(hero, next(beast.place for beast in world.beasts if beast.species == "ringer"))
+    hero.life = 1
+    heard = ""
+    for _ in range(20):
+        heard += plain(world.tick(4).get(line, b""))
+        if hero.place.key == START:
+            break
+    assert "You go down" in heard
+    assert heard.index("You go down") < heard.index(ROOMS[START].title)
+    assert hero.life > 1
+
+
+def test_a_shop_changes_herrings_into_gear_and_back():
+    world = World(6)
+    line = enter_realm(world, "Oswin")
+    hero = world.heroes["Oswin"]
+    assert "Nobody sells that here" in type_line(world, line, "buy harpoon")
+    hero.herrings = 300
+    world.move(hero, world.places["smithy"])
+    assert "whalebone harpoon" in type_line(world, line, "list")
+    type_line(world, line, "buy harpoon")
+    type_line(world, line, "wield harpoon")
+    assert hero.herrings == 40
+    assert "whalebone harpoon" in type_line(world, line, "st")
+    assert "You sell the boat gaff for 15 herrings" in type_line(world, line, "sell gaff")
+    assert "55 silver herrings" in type_line(world, line, "i")
+
+
+def test_a_password_keeps_a_hero_for_its_owner():
+    world = World(6)
+    first = enter_realm(world, "Oswin")
+    second = world.connect()
+    world.tick(2)
+    type_line(world, second, "oswin")
+    assert "not what you said last time" in type_line(world, second, "guess")
+    type_line(world, second, "oswin")
+    type_line(world, second, "swordfish")
+    assert "on another line" in type_line(world, second, "l")
+    first.hang_up()
+    assert first.closed
+    assert first not in world.tick(0.2)
+    assert "[HP=52]" in type_line(world, second, "l")
+    type_line(world, second, "x")
+    assert "Good night" in type_line(world, second, "x")
+    assert second.closed
+
+
+def test_an_idle_caller_is_warned_and_then_shown_out():
+    world = World(7)
+    line = enter_realm(world, "Oswin")
+    assert "Type something" in plain(world.tick(200)[line])
+    assert not line.closed
+    assert "Nobody seems to be there" in plain(world.tick(200)[line])
+    assert line.closed
+    assert not world.playing()
+
+
+# Any bytes.
+
+FRAGMENTS = [
+    *(
+        b"oswin\r",
+        b"\r\n",
+        b"\n",
+        b"\b",
+        b"\x7f",
+        b"l\r",
+        b"w\n",
+        b"x\r",
+        b"\xff",
+        b"\xff\xfb\x01",
+        b"\x1b[1;1R",
+    ),
+    *(
+        b"\xff\xfa\x18\x00xterm\xff\xf0",
+        b"\xff\xfa",
+        b"\x1b",
+        b"\x1b[",
+        b"'",
+        b"y" * 300,
+        b" ",
+        b"fish\r",
+        b"a ",
+    ),
+    *(
+        f"{name} {rest}\r".encode()
+        for command in COMMANDS
+        for name in command.names
+        for rest in ("", "o", "7")
+    ),
+]
+BYTES = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=6)), max_size=12).map(b"".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(parts=st.lists(BYTES, max_size=4), in_game=st.booleans(), cuts=st.randoms(use_true_random=False))
+def test_any_bytes_in_any_chunks_get_the_same_answer(parts, in_game, cuts):
+    answers = []
+    for whole in (True, False):
+        world = World(0)
+        line = enter_realm(world, "Oswin", "l") if in_game else world.connect()
+        heard = [world.tick(2)]
+        for part in parts:
+            while part:
+                size = len(part) if whole else cuts.randint(1, len(part))
+                line.receive(part[:size])
+                part = part[size:]
+            heard.append(world.tick(2))
+        answers.append([sent.get(line) for sent in heard])
+    assert answers[0] == answers[1]
+
+
+def test_line_editing():
+    typed = []
+    line = Line(lambda _, text: typed.append(text), lambda _: None)
+    greeting = line.flush()
+    assert greeting.startswith(b"\xff\xfb")
+    line.receive(b"lok\bok\r\n\xff\xfd\x01n\x7f\x7fs\n\x1b[Ax\r\0y\r")
+    assert typed == ["look", "s", "x", "y"]
+    assert line.flush() == b"lok\b \bok\r\nn\b \bs\r\nx\r\ny\r\n"
+    line.receive(b"z" * 1000 + b"\r")
+    assert typed[-1] == "z" * LINE_LIMIT
