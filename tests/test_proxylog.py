@@ -19,9 +19,7 @@ records = st.lists(
         Record,
         st.sampled_from(Direction),
         st.integers(-(10**14), 10**14),
-        st.one_of(
-            st.binary(max_size=40), st.sampled_from([b"<|", b"<<||", b"<|server|>", b"<|hex#3C|>", b""])
-        ),
+        st.one_of(st.binary(max_size=40), st.sampled_from([b"<|", b"<<||", b"<|server|>", b"<|hex#3C|>", b""])),
         st.booleans(),
     ),
     max_size=20,
@@ -29,9 +27,9 @@ records = st.lists(
 PIECES = [
     b"<|server|>", b"<|client|>", b"<|delay#0.810|>", b"<|delay#-11.3|>", b"<|delay#7|>", b"<|delay#1.|>",
     b"<|delay#.5|>", b"<|delay#99999999999999.0|>", b"<|delay#1.2345678|>", b"2\xe8\xfa\x7f",
-    b"<|ansi#1B5B306D|>", b"<|telnet#FFFB01|>", b"<|hex#3c7C|>", b"<|ansi#1B5|>", b"<|ansi#1G|>", b"<|ansi#|>",
-    b"<|ansi#1B5B", b"<|a", b"<|", b"<", b"|", b"|>", b">", b"\x1b[0m", b"hello", b"\x00", b"\xff", b"0" * 450,
-    b"<|truncated|>", proxylog.V3_HEADER, b"<|ansi#" + b"1B" * 600 + b"|>",
+    b"<|ansi#1B5B306D|>", b"<|telnet#FFFB01|>", b"<|hex#3c7C|>", b"<|ansi#1B5|>", b"<|ansi#1G|>",
+    b"<|ansi#|>", b"<|ansi#1B5B", b"<|a", b"<|", b"<", b"|", b"|>", b">", b"\x1b[0m", b"hello", b"\x00",
+    b"\xff", b"0" * 450, b"<|truncated|>", proxylog.V3_HEADER, b"<|ansi#" + b"1B" * 600 + b"|>",
 ]  # fmt: skip
 logs = st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join)
 dirty = st.one_of(st.binary(max_size=300), logs)
@@ -100,9 +98,7 @@ def test_any_bytes_are_read_as_the_slow_reader_reads_them(data):
         data = b"x" + data
     session = proxylog.read(io.BytesIO(data))
     dirt = session.dirt
-    assert (list(session), dirt.junk, dirt.cut_tokens, dirt.stray_markers, dirt.headless_bytes) == slow_read(
-        data
-    )
+    assert (list(session), dirt.junk, dirt.cut_tokens, dirt.stray_markers, dirt.headless_bytes) == slow_read(data)
 
 
 class Trickle(io.RawIOBase):
@@ -148,9 +144,7 @@ def test_a_record_cut_at_512_bytes_keeps_what_its_last_token_spells():
     head, tail = b"<|server|><|delay#0.000|>", b"<|ansi#1B5B3"
     text = head + b"." * (512 - len(head) - len(tail)) + tail
     record, following = proxylog.read(io.BytesIO(text + b"<|client|><|delay#0.000|>n\n"))
-    assert (
-        record.truncated and record.payload.endswith(b".\x1b[") and len(record.payload) == 512 - 25 - 12 + 2
-    )
+    assert record.truncated and record.payload.endswith(b".\x1b[") and len(record.payload) == 512 - 25 - 12 + 2
     assert following == Record(Direction.CLIENT, 0, b"n\n", False)
     ours = proxylog.V3_HEADER + text[:-12] + b"." * 12 + b"<|client|><|delay#0.000|>n\n"
     assert not proxylog.read(io.BytesIO(ours)).truncated.any()

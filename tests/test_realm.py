@@ -373,12 +373,7 @@ FRAGMENTS = [
         b"fish\r",
         b"a ",
     ),
-    *(
-        f"{name} {rest}\r".encode()
-        for command in COMMANDS
-        for name in command.names
-        for rest in ("", "o", "7")
-    ),
+    *(f"{name} {rest}\r".encode() for command in COMMANDS for name in command.names for rest in ("", "o", "7")),
 ]
 BYTES = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.binary(max_size=6)), max_size=12).map(b"".join)
 

@@ -61,9 +61,7 @@ plain = st.binary(max_size=30).filter(lambda payload: b"<" not in payload)
 @given(st.lists(st.tuples(st.sampled_from([257, 258]), st.sampled_from([259, 260, 261]), plain), max_size=8))
 def test_marked_up_text_is_the_numpy_path(tokenizer, rows):
     names = vocabulary.int_to_vocab()
-    text = "<|pad|>" + "".join(
-        names[who] + names[wait] + payload.decode("latin-1") for who, wait, payload in rows
-    )
+    text = "<|pad|>" + "".join(names[who] + names[wait] + payload.decode("latin-1") for who, wait, payload in rows)
     stream = turns.Turns(
         payload=np.frombuffer(b"".join(payload for _, _, payload in rows), np.uint8),
         ends=np.cumsum([len(payload) for _, _, payload in rows], dtype=np.int64),

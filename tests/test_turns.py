@@ -52,9 +52,7 @@ def test_decoding_gives_back_the_turns(rows, keep_records):
 
 @given(st.lists(st.sampled_from([0, 65, 255, *range(256, 262)]), max_size=8))
 def test_decoding_accepts_turns_and_nothing_else(ids):
-    text = "".join(
-        {256: "p", 257: "d", 258: "d", 259: "w", 260: "w", 261: "w"}.get(token, "b") for token in ids
-    )
+    text = "".join({256: "p", 257: "d", 258: "d", 259: "w", 260: "w", 261: "w"}.get(token, "b") for token in ids)
     if re.fullmatch("p(dwb*)*", text):
         assert turns.encode(turns.decode(np.array(ids, np.uint16))).tolist() == ids
     else:

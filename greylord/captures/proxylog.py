@@ -89,10 +89,7 @@ def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Session:
         sizes, truncated = sizes[1:], truncated[1:]
 
     junk = np.bincount(np.concatenate([block.junk for block in blocks]))
-    if blocks[0].v3:
-        dialect = "v3"
-    else:
-        dialect = "v1" if junk[1:].any() or not any(block.spells for block in blocks) else "v2"
+    wild = "v1" if junk[1:].any() or not any(block.spells for block in blocks) else "v2"
     dirt = Dirt(
         junk=Counter({length: count for length, count in enumerate(junk.tolist()) if count}),
         cut_tokens=sum(block.cut_tokens for block in blocks),
@@ -100,7 +97,7 @@ def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Session:
         headless_bytes=headless_bytes,
     )
     payload = np.concatenate([block.payload for block in blocks])
-    return Session(payload, np.cumsum(sizes), directions, delays, truncated, dialect, dirt)
+    return Session(payload, np.cumsum(sizes), directions, delays, truncated, "v3" if blocks[0].v3 else wild, dirt)
 
 
 def is_capture(path: Path) -> bool:
@@ -185,9 +182,7 @@ def _parse(data: bytes, v3: bool, final: bool) -> tuple[_Block, int]:
     payload, kept, plain = scan.extract(end, headers, complete, cut)
     block = _Block(
         payload=payload,
-        sizes=np.add.reduceat(
-            np.append(kept, False).view(np.uint8), np.append(0, headers.starts), dtype=np.int32
-        ),
+        sizes=np.add.reduceat(np.append(kept, False).view(np.uint8), np.append(0, headers.starts), dtype=np.int32),
         truncated=truncated,
         directions=headers.directions,
         delays=headers.delays,

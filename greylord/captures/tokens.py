@@ -121,9 +121,7 @@ class Scan:
         junk = np.append(delay_starts, len(self._bytes))[follower] - starts - MARKER_BYTES
         complete = junk <= MAX_JUNK_BYTES
         follower = follower[complete]
-        return Headers(
-            starts[complete], delay_ends[follower], directions[complete], delays[follower], junk[complete]
-        )
+        return Headers(starts[complete], delay_ends[follower], directions[complete], delays[follower], junk[complete])
 
     def _delays(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where each `-?digits[.digits]|>` ends (0 where none stands), and its milliseconds."""
@@ -180,9 +178,7 @@ class Scan:
                 found.append((start, end, *(match.span("pairs") if match["pairs"] else (end, end))))
         return HexTokens(*np.array(found, np.int64).reshape(-1, 4).T)
 
-    def extract(
-        self, end: int, headers: Headers, *tokens: HexTokens
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def extract(self, end: int, headers: Headers, *tokens: HexTokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The bytes before `end` without the headers, each hex token replaced by the bytes that it spells.
 
         Returns the bytes, uint8 [m]; which positions they come from, bool [end]; and which positions belong
@@ -194,8 +190,7 @@ class Scan:
         if wrong.any():
             wrong = np.flatnonzero(wrong)
             tokens = [
-                group[np.searchsorted(wrong, group.starts) == np.searchsorted(wrong, group.ends)]
-                for group in tokens
+                group[np.searchsorted(wrong, group.starts) == np.searchsorted(wrong, group.ends)] for group in tokens
             ]
             states = self._states(end, headers, *tokens)
         plain = states & (_DROPPED | _DIGIT) == 0

@@ -63,13 +63,9 @@ CALLINGS: Mapping[str, Calling] = {
 
 SPELLS: Mapping[str, Spell] = {
     "spark": Spell("Lampwright", 3, (6, 14), False, "A blue spark leaps from {caster} to {target}"),
-    "flare": Spell(
-        "Lampwright", 7, (13, 28), False, "White flame pours from the hands of {caster} over {target}"
-    ),
+    "flare": Spell("Lampwright", 7, (13, 28), False, "White flame pours from the hands of {caster} over {target}"),
     "mend": Spell("Hedge Doctor", 4, (9, 18), True, "Green warmth passes from {caster} to {target}"),
-    "nettle": Spell(
-        "Hedge Doctor", 3, (5, 11), False, "Nettles spring up at a word from {caster} and lash {target}"
-    ),
+    "nettle": Spell("Hedge Doctor", 3, (5, 11), False, "Nettles spring up at a word from {caster} and lash {target}"),
 }
 
 MOODS: Mapping[str, float] = {

@@ -107,9 +107,7 @@ def _slay(world: World, beast: Beast) -> None:
     herrings = rng.randint(0, beast.kind.herrings)
     if herrings:
         place.herrings += herrings
-        world.announce(
-            place, f"{GREY}{coins(herrings)} {'clatters' if herrings == 1 else 'clatter'} to the ground."
-        )
+        world.announce(place, f"{GREY}{coins(herrings)} {'clatters' if herrings == 1 else 'clatter'} to the ground.")
     if rng.random() < TREASURE_CHANCE:
         ware = rng.choice(TREASURE)
         place.wares.append(ware)

@@ -93,16 +93,12 @@ def wander(world: World) -> None:
         if beast.in_fight or world.rng.random() > WANDER_CHANCE:
             continue
         start = beast.place
-        exits = {
-            way: end for way, end in EXITS[start.key].items() if ROOMS[end].area == ROOMS[start.key].area
-        }
+        exits = {way: end for way, end in EXITS[start.key].items() if ROOMS[end].area == ROOMS[start.key].area}
         direction = world.rng.choice(list(exits))
         end = world.places[exits[direction]]
         start.beasts.remove(beast)
         world.announce(start, f"{YELLOW}The {beast.name} leaves {heading(direction)}.")
-        line = (
-            f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from {origin(OPPOSITE[direction])}."
-        )
+        line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from {origin(OPPOSITE[direction])}."
         world.announce(end, YELLOW + line)
         end.beasts.append(beast)
         beast.place = end

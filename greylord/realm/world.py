@@ -197,9 +197,7 @@ class World:
         """Warn heroes whose callers have typed nothing for long, and close lines nobody seems to hold."""
         for hero in self.playing():
             if IDLE_WARNING_S <= self.now - hero.line.typed_at < IDLE_WARNING_S + IDLE_CHECK_S:
-                hero.tell(
-                    f"{ALARM}The sister in grey looks at you. Type something, or you will be shown out."
-                )
+                hero.tell(f"{ALARM}The sister in grey looks at you. Type something, or you will be shown out.")
         for line in self._calls:
             if not line.closed and self.now - line.typed_at >= IDLE_LIMIT_S:
                 self._on_hang_up(line)

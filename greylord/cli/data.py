@@ -1,0 +1,284 @@
+"""`greylord data`: recordings in, out and counted."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greylord import units
+from greylord.cli import console
+from greylord.errors import GreylordError, UsageError
+
+if TYPE_CHECKING:
+    from greylord.corpus.manifest import Manifest
+
+app = typer.Typer(help="Recordings: copy, sample, prune, show, and build into a corpus.", no_args_is_help=True)
+
+SHOWN = 12
+"""Files listed before the rest is only counted."""
+
+Dataset = Annotated[str, typer.Argument(metavar="NAME", help="A dataset under data/, or a folder.")]
+
+
+def _list_files(rows: list[tuple[Path, str]]) -> None:
+    for path, why in rows[:SHOWN]:
+        console.out.print(f"  {path}  ({why})", markup=False)
+    if len(rows) > SHOWN:
+        console.out.print(f"  ... and {len(rows) - SHOWN:,} more")
+
+
+@app.command()
+def copy(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Folders, files or quoted patterns.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset to copy into.")],
+) -> None:
+    """Copy recordings into data/NAME. Nothing is overwritten, and what is no recording stays behind.
+
+    [dim]Example: greylord data copy ~/mud/logs 'old/*.log' majormud[/]
+    """
+    from greylord.corpus import folder
+
+    plan = folder.plan_copy(sources, name)
+    if plan.others:
+        console.warn(
+            f"{units.count(len(plan.others), 'file')} that {'is' if len(plan.others) == 1 else 'are'} no recording stayed behind:"
+        )
+        _list_files([(path, units.size(path.stat().st_size)) for path in plan.others])
+    if not plan.files and not plan.present:
+        raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.")
+    total = plan.bytes
+    with console.progress("Copying", total) as advance:
+        folder.copy(plan, advance)
+    for source, target in plan.renamed:
+        console.warn(f"{str(source)!r} became {target.name!r}: its name was taken by another recording.")
+    there = f"; {units.count(plan.present, 'recording')} there already" if plan.present else ""
+    console.say("copied", f"{units.count(len(plan.files), 'recording')}, {units.size(total)}, to {plan.target}{there}")
+    if plan.unreadable:
+        path, why = plan.unreadable[0]
+        more = f", and {len(plan.unreadable) - 1} more" if len(plan.unreadable) > 1 else ""
+        raise GreylordError(f"{str(path)!r} cannot be read ({why}){more}; the others have been copied.")
+
+
+@app.command()
+def sample(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset to make.")],
+    recordings: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
+    minutes: Annotated[float, typer.Option(min=0.1, help="How long each player plays.")] = 15,
+    seed: Annotated[int, typer.Option(help="Draws the realm and its players.")] = 0,
+) -> None:
+    """Write recordings of the built-in realm to data/NAME, to try everything without recordings of one's own.
+
+    [dim]Example: greylord data sample sample --recordings 32[/]
+    """
+    from greylord.captures import proxylog
+    from greylord.corpus import folder
+    from greylord.files import new_folder
+    from greylord.realm.recorder import record
+
+    target = folder.DATA / folder.check_name(name)
+    if target.exists():
+        raise UsageError(f"{str(target)!r} is there already; choose another name or move it away.")
+    size = 0
+    with new_folder(target) as made, console.progress("Playing", recordings) as advance:
+        for file_name, session in record(seed, recordings, minutes):
+            with (made / file_name).open("wb") as file:
+                proxylog.write(session, file)
+            size += (made / file_name).stat().st_size
+            advance(1)
+    folder.note(name, "sample", recordings=recordings, bytes=size, seed=seed)
+    console.say("sample", f"{units.count(recordings, 'recording')}, {units.size(size)}, in {target}")
+
+
+@app.command()
+def build(
+    name: Dataset,
+    val_split: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, max=0.9, metavar="SHARE", help="Share of the bytes that validates.  [dim]\\[default: 0.2][/]"
+        ),
+    ] = None,
+    keep_records: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-records/--join-records",
+            help="Each record a turn of its own, or joined.  [dim]\\[default: joined][/]",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Build the corpus of a dataset, an Arrow DatasetDict in corpora/, unless it is up to date.
+
+    [dim]Example: greylord data build majormud[/]
+    """
+    from greylord.corpus import folder
+    from greylord.corpus.build import corpus_of, refresh
+
+    dataset = folder.locate(name)
+    manifest, built = refresh(dataset, val_split, keep_records, progress=console.progress)
+    if as_json:
+        from dataclasses import asdict
+
+        console.print_json({"corpus": str(corpus_of(dataset)), **asdict(manifest)})
+        return
+    console.say("corpus", f"{corpus_of(dataset)} {'has been built' if built else 'is up to date'}")
+    _show_manifest(manifest)
+
+
+def _show_manifest(manifest: Manifest) -> None:
+    """Counts by dialect and by split."""
+    from rich.table import Table
+
+    dialects = manifest.dialects
+    table = Table("", *dialects, box=None, pad_edge=False, header_style="bold")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    rows = {
+        "recordings": lambda counts: f"{counts.recordings:,}",
+        "records, server": lambda counts: f"{counts.records.server:,}",
+        "records, client": lambda counts: f"{counts.records.client:,}",
+        "payload bytes, server": lambda counts: f"{counts.payload_bytes.server:,}",
+        "payload bytes, client": lambda counts: f"{counts.payload_bytes.client:,}",
+        "turns": lambda counts: f"{counts.turns:,}",
+        "junk after the marker": lambda counts: ", ".join(
+            f"{length} bytes: {records:,}" for length, records in sorted(counts.junk_bytes.items()) if length
+        ),
+        "negative delays": lambda counts: f"{counts.negative_delays:,}",
+        "truncated records": lambda counts: f"{counts.truncated_records:,}",
+        "cut tokens": lambda counts: f"{counts.cut_tokens:,}",
+        "stray markers": lambda counts: f"{counts.stray_markers:,}",
+        "bytes before the first record": lambda counts: f"{counts.headless_bytes:,}",
+    }
+    for label, show in rows.items():
+        cells = [show(counts) for counts in dialects.values()]
+        if any(cell not in ("", "0") for cell in cells):
+            table.add_row(label, *cells)
+    console.out.print()
+    console.out.print(table)
+    console.out.print()
+    for name, counts in manifest.splits.items():
+        groups = f" in {units.count(counts.groups, 'time group')}" if not manifest.gap_tokens else ""
+        console.say(
+            "train" if name == "train" else "validate",
+            f"{units.count(counts.recordings, 'recording')}{groups}, {counts.payload_bytes:,} payload bytes, "
+            f"{counts.turns:,} turns, {counts.tokens:,} tokens",
+        )
+    if manifest.gap_tokens:
+        console.warn(
+            f"The recordings make only {units.count(manifest.groups, 'time group')}, too few to divide by time: the end "
+            f"of each recording validates, and {manifest.gap_tokens:,} tokens between are left out."
+        )
+    if manifest.skipped:
+        files = ", ".join(manifest.skipped[:SHOWN]) + ", ..." * (len(manifest.skipped) > SHOWN)
+        console.warn(f"{units.count(len(manifest.skipped), 'file')} of no recording left out: {files}")
+
+
+@app.command()
+def show(
+    name: Dataset,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a dataset holds, and its corpus if it has been built.
+
+    [dim]Example: greylord data show majormud[/]
+    """
+    from greylord.captures import proxylog
+    from greylord.corpus import folder
+    from greylord.corpus.manifest import Manifest
+
+    dataset = folder.locate(name)
+    files = folder.recordings(dataset)
+    sizes = [path.stat().st_size for path in files]
+    starts = sorted(start for path in files if (start := proxylog.started_at(path.name)))
+    from greylord.corpus.build import corpus_of
+
+    corpus = corpus_of(dataset)
+    manifest = Manifest.read(corpus)
+    if as_json:
+        console.print_json(
+            {
+                "folder": str(dataset),
+                "files": len(files),
+                "bytes": sum(sizes),
+                "first_start": starts[0].isoformat() if starts else None,
+                "last_start": starts[-1].isoformat() if starts else None,
+                "corpus": str(corpus) if manifest else None,
+            }
+        )
+        return
+    console.say("dataset", f"{dataset}: {units.count(len(files), 'file')}, {units.size(sum(sizes))}")
+    if files:
+        largest = max(zip(sizes, files, strict=True))
+        console.say(
+            "sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({largest[1].relative_to(dataset)})"
+        )
+    if starts:
+        console.say("starts", f"{starts[0]:%Y-%m-%d %H:%M} to {starts[-1]:%Y-%m-%d %H:%M} UTC, by the names")
+    attic = folder.DATA / ".pruned" / dataset.name
+    if attic.is_dir():
+        pruned = folder.recordings(attic)
+        console.say("pruned", f"{units.count(len(pruned), 'file')} in {attic}")
+    if manifest is None:
+        console.say("corpus", f"not built yet: greylord data build {name}")
+    else:
+        console.say("corpus", f"{corpus}, as of its last build:")
+        _show_manifest(manifest)
+
+
+@app.command(context_settings={"allow_extra_args": True})
+def prune(
+    context: typer.Context,
+    name: Dataset,
+    min_size: Annotated[
+        str | None,
+        typer.Option("--min-size", "--size", metavar="SIZE", help="Keep files of at least 300, 10KB, 1MB ..."),
+    ] = None,
+    pattern: Annotated[
+        str | None, typer.Option(metavar="GLOB", help="Keep files whose names match, as '*.log'; quote it.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete for good, instead of moving to data/.pruned/.")
+    ] = False,
+) -> None:
+    """Keep the files of a dataset that are large enough and match; move the others to data/.pruned/.
+
+    [dim]Example: greylord data prune majormud --min-size 10KB --pattern '*.log' --dry-run[/]
+    """
+    from greylord.corpus import folder
+
+    if context.args:
+        raise UsageError(
+            f"What is {context.args[0]!r}? If your shell expanded the pattern, quote the pattern: --pattern '*.log'."
+        )
+    if min_size is None and pattern is None:
+        raise UsageError("Prune by what? Give --min-size, --pattern or both.")
+    if pattern is not None and not set(pattern) & set("*?["):
+        console.warn(f"{pattern!r} has no wildcard; if your shell expanded one, quote the pattern: --pattern '*.log'.")
+    dataset = folder.locate(name)
+    pruning = folder.plan_pruning(dataset, None if min_size is None else units.parse_size(min_size), pattern)
+    if not pruning.removed:
+        console.say("pruned", f"nothing: {units.count(pruning.kept, 'file')} stay as they are")
+        return
+    rows = [(path.relative_to(dataset), why) for path, why in pruning.removed]
+    total = len(rows) + pruning.kept
+    console.say("to go", f"{len(rows):,} of {units.count(total, 'file')}, {units.size(pruning.bytes)}:")
+    _list_files(rows)
+    if 2 * len(rows) > total:
+        console.warn("That is over half of the files. Recordings of the v1 dialect have no extension.")
+    if dry_run:
+        return
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("There is no terminal to ask on; add --yes to prune, or --dry-run to look only.")
+        typer.confirm("Delete them for good?" if delete else "Move them to data/.pruned/?", abort=True)
+    attic = folder.prune(pruning, delete)
+    console.say(
+        "pruned",
+        f"{units.count(len(rows), 'file')} {f'moved to {attic}' if attic else 'deleted'}; {pruning.kept:,} stay",
+    )

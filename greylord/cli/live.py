@@ -1,0 +1,90 @@
+"""The live view of training: a bar on a terminal, a line an evaluation elsewhere."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from greylord import units
+from greylord.cli import console
+from greylord.training.recipe import Plan
+
+__all__ = ["Live"]
+
+
+class Live(TrainerCallback):
+    """Shows steps, figures, payload bytes a second and the time that is left, evaluations included.
+
+    Args:
+        plan: of the run.
+        density: payload bytes a token.
+    """
+
+    def __init__(self, plan: Plan, density: float) -> None:
+        self._plan, self._density = plan, density
+        self._loss = self._figure = ""
+        self._evaluation_seconds = 0.0
+        self._evaluated = 0
+        self._bars = Progress(
+            TextColumn("{task.description:>8}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[text]}"),
+            console=console.out,
+            transient=True,
+            disable=not console.out.is_terminal,
+        )
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._began, self._first_step = time.perf_counter(), state.global_step
+        self._bars.start()
+        self._steps = self._bars.add_task("steps", total=self._plan.max_steps, completed=state.global_step, text="")
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._bars.stop()
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
+    ) -> None:
+        if "loss" in logs:
+            self._loss = f"training {logs['loss'] / math.log(2):.3f}"
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._bars.update(self._steps, completed=state.global_step, text=self._text(state))
+
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, eval_dataloader: Any, **_: Any
+    ) -> None:
+        if not self._evaluated:
+            self._evaluation_began = time.perf_counter()
+            self._bar = self._bars.add_task("evaluate", total=len(eval_dataloader), text="")
+        self._evaluated += 1
+        self._bars.advance(self._bar)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any
+    ) -> None:
+        self._evaluated = 0
+        self._bars.remove_task(self._bar)
+        self._evaluation_seconds += time.perf_counter() - self._evaluation_began
+        figure = metrics["eval_bits_per_byte"]
+        best = " (best so far)" if state.best_metric is None or figure < state.best_metric else ""
+        self._figure = f"validation {figure:.3f}"
+        console.say("step", f"{state.global_step:,}: {figure:.3f} bits per byte{best}; {self._text(state)}")
+
+    def _text(self, state: TrainerState) -> str:
+        """Figures, speed and time left."""
+        steps = state.global_step - self._first_step
+        seconds = time.perf_counter() - self._began
+        step_seconds = (seconds - self._evaluation_seconds) / max(1, steps)
+        left = (self._plan.max_steps - state.global_step) * step_seconds
+        done = state.global_step // self._plan.eval_steps
+        if done:
+            left += (self._plan.evaluations - done) * self._evaluation_seconds / done
+        speed = f"{units.size(self._plan.tokens_per_step * self._density / step_seconds)}/s"
+        parts = [self._loss, self._figure, speed, f"{units.duration(left)} left"]
+        return " · ".join(part for part in parts if part)

@@ -1,0 +1,127 @@
+"""`greylord train`."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from greylord.cli import console
+from greylord.errors import UsageError
+from greylord.training.settings import Settings, read_config
+
+if TYPE_CHECKING:
+    from greylord.training.train import Outcome
+
+_HELP = {field.name: field.metadata["help"] for field in fields(Settings)}
+_DEFAULTS = {field.name: field.default for field in fields(Settings)}
+
+
+def _flag(name: str, metavar: str = "N") -> Any:
+    """The option of a setting. It has no default of its own, so that config.json can be told from the flag."""
+    default = _DEFAULTS[name]
+    shown = f" [dim]\\[default: {default:,}][/]" if default is not None else ""
+    return typer.Option("--" + name.replace("_", "-"), metavar=metavar, help=_HELP[name] + shown, show_default=False)
+
+
+def train(
+    dataset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A dataset under data/; the only one there is.")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")] = None,
+    epochs: Annotated[int | None, _flag("epochs")] = None,
+    max_steps: Annotated[int | None, _flag("max_steps")] = None,
+    batch_size: Annotated[int | None, _flag("batch_size")] = None,
+    context_window: Annotated[int | None, _flag("context_window")] = None,
+    learning_rate: Annotated[float | None, _flag("learning_rate", "RATE")] = None,
+    weight_decay: Annotated[float | None, _flag("weight_decay", "RATE")] = None,
+    patience: Annotated[int | None, _flag("patience")] = None,
+    val_split: Annotated[float | None, _flag("val_split", "SHARE")] = None,
+    seed: Annotated[int | None, _flag("seed")] = None,
+    model_path: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue from this model.")] = None,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings to use instead of config.json.")] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Any field of transformers.TrainingArguments; may be repeated."
+        ),
+    ] = None,
+) -> None:
+    """Train a model on a dataset, building its corpus first if need be.
+
+    Ctrl-C ends training early: the best weights so far are kept, and the model's folder is complete.
+
+    [dim]Example: greylord train --dataset majormud --epochs 2 --set lr_scheduler_type=cosine[/]
+    """
+    flags = {name: value for name, value in locals().items() if name in _DEFAULTS}
+    from greylord import runs
+    from greylord.corpus import folder
+
+    if dataset is not None and data_dir is not None:
+        raise UsageError("--dataset and --data-dir exclude each other.")
+    configured, overrides = read_config(config)
+    settings = Settings().changed(configured).changed(flags)
+    source = folder.locate(str(data_dir) if data_dir is not None else dataset)
+    if model_path is not None:
+        model_path = runs.locate(model_path)
+        if context_window is None:
+            positions = (runs.read_json(model_path / "config.json") or {}).get("n_positions")
+            settings = settings.changed({"context_window": positions})
+
+    from greylord.cli.live import Live
+    from greylord.training import train as training
+    from greylord.training.arguments import parse_overrides
+
+    overrides = {**overrides, **parse_overrides(assignments or [])}
+    console.quieten()
+    outcome = training.train(
+        training.Job(source, settings, overrides, model_path, cpu), console.say, console.progress, Live
+    )
+    if outcome is not None:
+        _report(outcome)
+
+
+def _report(outcome: Outcome) -> None:
+    """The table of figures, and what they say."""
+    from greylord import units
+
+    summary, evaluations = outcome.summary, outcome.evaluations
+    console.say(
+        "ended",
+        f"{summary.ended}, after {units.duration(summary.seconds)}; "
+        f"memory at most {units.size(summary.peak_memory_bytes)}",
+    )
+    figures = {**summary.baselines, "this model": summary.best_bits_per_byte}
+    console.figures(f"Bits per byte on {summary.scored_bytes:,} bytes of validation recordings", figures, "this model")
+    console.note(
+        f"{summary.protocol}; the compressors know these bytes only, order 2 was counted on the training recordings"
+    )
+    console.out.print(_verdict(figures), markup=False)
+    if len(evaluations) > 1 and summary.best_step == evaluations[-1].step:
+        before, last = evaluations[-2:]
+        console.out.print(
+            f"From step {before.step:,} to {last.step:,} it fell from {before.bits_per_byte:.3f} to "
+            f"{last.bits_per_byte:.3f}: longer training buys more, as with --max-steps {4 * summary.steps} "
+            f"(about {units.duration(4 * summary.seconds)}).",
+            markup=False,
+        )
+    console.out.print(f"\n{outcome.run}", markup=False)
+
+
+def _verdict(figures: dict[str, float]) -> str:
+    """Which baselines the model beats."""
+    own = figures["this model"]
+    beaten = [name for name, figure in figures.items() if figure > own]
+    others = [name for name, figure in figures.items() if figure < own]
+    if not others:
+        return f"The model beats {_and(beaten)}."
+    if not beaten:
+        return f"The model does not beat {_and(others)} yet."
+    return f"The model beats {_and(beaten)}, but not {_and(others)} yet."
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

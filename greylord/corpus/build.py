@@ -1,0 +1,262 @@
+"""Recordings to a corpus: an Arrow `DatasetDict` with one row a recording, and its manifest.
+
+The corpus of data/NAME is corpora/NAME. It is keyed by the contents of the recordings and by the settings, so
+that it is built again when one of them has changed, and only then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from datasets import DatasetInfo, Features, List, Value
+from datasets.arrow_writer import ArrowWriter
+
+from greylord import turns, units, vocabulary
+from greylord.captures import proxylog
+from greylord.corpus import folder, split
+from greylord.corpus.manifest import (
+    DialectCounts,
+    Manifest,
+    RecordingEntry,
+    Settings,
+    SplitCounts,
+    content_hash,
+    file_hash,
+)
+from greylord.errors import GreylordError
+from greylord.files import new_folder
+from greylord.progress import Progress, silent
+
+__all__ = ["CORPORA", "FEATURES", "SPLITS", "corpus_of", "refresh"]
+
+CORPORA = Path("corpora")
+SPLITS = ("train", "validation")
+ARROW_NAME = "data-00000-of-00001.arrow"
+BATCH_BYTES = 100 * 10**6
+"""The size of a record batch, unless one row is larger: list offsets are 32-bit."""
+
+FEATURES = Features(
+    {
+        "name": Value("string"),
+        "started_at": Value("timestamp[ms, tz=UTC]"),
+        "dialect": Value("string"),
+        "records": Value("int64"),
+        "turns": Value("int64"),
+        "server_bytes": Value("int64"),
+        "client_bytes": Value("int64"),
+        "input_ids": List(Value("uint16")),
+    }
+)
+
+
+def corpus_of(dataset: Path) -> Path:
+    """Where the corpus of a dataset's folder lies."""
+    if dataset.parent.resolve() == folder.DATA.resolve():
+        return CORPORA / dataset.name
+    path = dataset.resolve()
+    return CORPORA / f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of a dataset that may be a recording."""
+
+    path: Path
+    name: str
+    sha256: str
+    started_at: datetime | None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A recording that has been read. Its ids wait on disk until the split is known."""
+
+    file: _File
+    dialect: str
+    records: int
+    turns: int
+    server_bytes: int
+    client_bytes: int
+    ids: Path
+
+    @property
+    def payload_bytes(self) -> int:
+        return self.server_bytes + self.client_bytes
+
+
+def refresh(
+    dataset: Path,
+    val_split: float | None = None,
+    keep_records: bool | None = None,
+    seed: int | None = None,
+    progress: Progress = silent,
+) -> tuple[Manifest, bool]:
+    """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
+
+    Settings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
+    Raises GreylordError if there is no recording, one cannot be read, or there is too little to validate on.
+    """
+    files = _files(dataset)
+    if not files:
+        raise GreylordError(f"{str(dataset)!r} is empty; copy recordings into it with `greylord data copy`.")
+    manifest = Manifest.read(corpus_of(dataset))
+    changes = {"val_split": val_split, "keep_records": keep_records, "seed": seed}
+    settings = replace(
+        manifest.settings if manifest else Settings(),
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+    wanted = content_hash([(file.name, file.sha256) for file in files], settings)
+    if manifest and manifest.content_hash == wanted:
+        return manifest, False
+    with new_folder(corpus_of(dataset)) as corpus:
+        manifest = Manifest(dataset.name, wanted, settings)
+        spool = corpus / "spool"
+        spool.mkdir()
+        rows = _read(files, manifest, spool, progress)
+        _write(rows, manifest, corpus)
+        shutil.rmtree(spool)
+        manifest.write(corpus)
+    return manifest, True
+
+
+def _files(dataset: Path) -> list[_File]:
+    files = []
+    for path in folder.recordings(dataset):
+        try:
+            sha256 = file_hash(path)
+        except OSError as error:
+            raise GreylordError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+        name = path.relative_to(dataset).as_posix()
+        files.append(_File(path, name, sha256, proxylog.started_at(path.name)))
+    return files
+
+
+def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Progress) -> list[_Row]:
+    """Read the recordings among the files and count what they hold, in the order of their starts."""
+    rows = []
+    with progress("Reading recordings", sum(file.path.stat().st_size for file in files)) as advance:
+        for index, file in enumerate(files):
+            session = proxylog.read_file(file.path)
+            advance(file.path.stat().st_size)
+            if not session.dirt.junk.total():
+                manifest.skipped.append(file.name)
+                continue
+            stream = turns.turns_of(session, manifest.settings.keep_records)
+            counts = manifest.dialects.setdefault(session.dialect, DialectCounts())
+            server, client = counts.add(session, len(stream))
+            ids = spool / str(index)
+            turns.encode(stream).tofile(ids)
+            rows.append(_Row(file, session.dialect, len(session), len(stream), server, client, ids))
+    if not rows:
+        raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
+    return sorted(rows, key=lambda row: (row.file.started_at is None, row.file.started_at, row.file.name))
+
+
+def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
+    """Divide the recordings between the splits and write both."""
+    groups = split.time_groups([row.file.started_at for row in rows])
+    manifest.groups = max(groups) + 1
+    fraction = manifest.settings.val_split
+    cut = manifest.groups < split.MIN_GROUPS
+    sizes = np.bincount(groups, [row.payload_bytes for row in rows]).astype(np.int64).tolist()
+    validating = set() if cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
+    writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash) for name in SPLITS}
+    for row, group in zip(rows, groups, strict=True):
+        ids = np.fromfile(row.ids, np.uint16)
+        if cut:
+            parts = split.cut_tail(turns.decode(ids), fraction)
+            manifest.gap_tokens += parts.gap_tokens
+            shares = {"train": turns.encode(parts.train), "validation": turns.encode(parts.validation)}
+        else:
+            shares = {"validation" if group in validating else "train": ids}
+        for name, share in shares.items():
+            writers[name].add(row, group, share)
+        manifest.recordings.append(
+            RecordingEntry(
+                name=row.file.name,
+                sha256=row.file.sha256,
+                dialect=row.dialect,
+                started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
+                group=group,
+                payload_bytes=row.payload_bytes,
+                split="both" if cut else next(iter(shares)),
+            )
+        )
+    manifest.splits = {name: writer.close() for name, writer in writers.items()}
+    if not all(counts.payload_bytes for counts in manifest.splits.values()):
+        raise GreylordError(
+            f"{units.count(len(rows), 'recording')} with {sum(sizes):,} bytes of payload is too little to "
+            "divide into training and validation; record more."
+        )
+    (corpus / "dataset_dict.json").write_text(json.dumps({"splits": list(SPLITS)}), encoding="utf-8")
+
+
+class _SplitWriter:
+    """Writes one split as `Dataset.save_to_disk` would, but in batches that 32-bit list offsets can hold."""
+
+    def __init__(self, folder: Path, name: str, content_hash: str) -> None:
+        folder.mkdir()
+        self.folder, self.name, self.fingerprint = folder, name, content_hash[:16]
+        self.counts = SplitCounts()
+        self._groups: set[int] = set()
+        self._rows: list[_Row] = []
+        self._ids: list[np.ndarray] = []
+        self._arrow = ArrowWriter(features=FEATURES, path=str(folder / ARROW_NAME))
+
+    def add(self, row: _Row, group: int, ids: np.ndarray) -> None:
+        """Add a recording, or the part of one, unless it holds nothing but the start symbol."""
+        if len(ids) == 1:
+            return
+        if self._ids and sum(part.nbytes for part in self._ids) + ids.nbytes > BATCH_BYTES:
+            self._flush()
+        self._rows.append(row)
+        self._ids.append(ids)
+        framing = int((ids >= vocabulary.PAD).sum()) - 1
+        self._groups.add(group)
+        self.counts.recordings += 1
+        self.counts.turns += framing // 2
+        self.counts.payload_bytes += len(ids) - 1 - framing
+        self.counts.tokens += len(ids) - 1
+
+    def _flush(self) -> None:
+        offsets = np.cumsum([0] + [len(ids) for ids in self._ids], dtype=np.int32)
+        columns = {
+            "name": [row.file.name for row in self._rows],
+            "started_at": [row.file.started_at for row in self._rows],
+            "dialect": [row.dialect for row in self._rows],
+            "records": [row.records for row in self._rows],
+            "turns": [row.turns for row in self._rows],
+            "server_bytes": [row.server_bytes for row in self._rows],
+            "client_bytes": [row.client_bytes for row in self._rows],
+            "input_ids": pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(self._ids))),
+        }
+        self._arrow.write_table(pa.table(columns, schema=FEATURES.arrow_schema))
+        self._rows, self._ids = [], []
+
+    def close(self) -> SplitCounts:
+        """Finish the files and tell what went into them."""
+        if self._ids:
+            self._flush()
+        if self.counts.recordings:
+            self._arrow.finalize()
+        DatasetInfo(features=FEATURES).write_to_directory(str(self.folder))
+        state = {
+            "_data_files": [{"filename": ARROW_NAME}],
+            "_fingerprint": self.fingerprint,
+            "_format_columns": None,
+            "_format_kwargs": {},
+            "_format_type": None,
+            "_output_all_columns": False,
+            "_split": self.name,
+        }
+        (self.folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
+        self.counts.groups = len(self._groups)
+        return self.counts

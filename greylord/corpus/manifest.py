@@ -1,0 +1,183 @@
+"""manifest.json: what a corpus was built from, how, and what was met on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from greylord.captures.session import Direction, Session
+from greylord.errors import GreylordError
+
+__all__ = [
+    "DialectCounts",
+    "Manifest",
+    "RecordingEntry",
+    "Settings",
+    "SplitCounts",
+    "content_hash",
+    "file_hash",
+]
+
+FORMAT = 1
+"""Raised whenever the same recordings would give another corpus."""
+NAME = "manifest.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a corpus besides the recordings."""
+
+    val_split: float = 0.2
+    """The share of the bytes that validates."""
+    keep_records: bool = False
+    """Each record is a turn of its own."""
+    seed: int = 0
+    """Draws the groups that validate."""
+
+
+@dataclass
+class Sides:
+    """A count for each direction."""
+
+    server: int = 0
+    client: int = 0
+
+    def add(self, directions: np.ndarray, weights: np.ndarray | None = None) -> tuple[int, int]:
+        """Count the entries of each direction, or add up their weights; returns what each side gained."""
+        sums = np.bincount(directions, weights, minlength=len(Direction)).astype(np.int64).tolist()
+        self.server += sums[Direction.SERVER]
+        self.client += sums[Direction.CLIENT]
+        return sums[Direction.SERVER], sums[Direction.CLIENT]
+
+
+@dataclass
+class DialectCounts:
+    """What the recordings of one dialect hold, dirt included."""
+
+    recordings: int = 0
+    records: Sides = field(default_factory=Sides)
+    payload_bytes: Sides = field(default_factory=Sides)
+    junk_bytes: dict[int, int] = field(default_factory=dict)
+    """Records by the number of junk bytes after the direction marker."""
+    negative_delays: int = 0
+    truncated_records: int = 0
+    """Records that the recorder cut; in v1 and v2 at 512 bytes."""
+    cut_tokens: int = 0
+    """Records that end within a hex token."""
+    stray_markers: int = 0
+    headless_bytes: int = 0
+    turns: int = 0
+
+    def add(self, session: Session, turns: int) -> tuple[int, int]:
+        """Count one more recording; returns its payload bytes from the server and from the client."""
+        self.recordings += 1
+        self.records.add(session.directions)
+        server, client = self.payload_bytes.add(session.directions, session.sizes)
+        for length, records in session.dirt.junk.items():
+            self.junk_bytes[length] = self.junk_bytes.get(length, 0) + records
+        self.negative_delays += int((session.delays < 0).sum())
+        self.truncated_records += int(session.truncated.sum())
+        self.cut_tokens += session.dirt.cut_tokens
+        self.stray_markers += session.dirt.stray_markers
+        self.headless_bytes += session.dirt.headless_bytes
+        self.turns += turns
+        return server, client
+
+
+@dataclass
+class SplitCounts:
+    """What one side of the split holds."""
+
+    recordings: int = 0
+    groups: int = 0
+    turns: int = 0
+    payload_bytes: int = 0
+    tokens: int = 0
+    """Without the start symbols."""
+
+
+@dataclass
+class RecordingEntry:
+    """One recording of the corpus."""
+
+    name: str
+    """Its path within the dataset, with forward slashes."""
+    sha256: str
+    dialect: str
+    started_at: str | None
+    group: int
+    payload_bytes: int
+    split: str
+    """"train", "validation", or "both" if it was cut in two."""
+
+
+@dataclass
+class Manifest:
+    """The whole file. `content_hash` stands for the recordings, the settings and the format together."""
+
+    dataset: str
+    content_hash: str
+    settings: Settings
+    dialects: dict[str, DialectCounts] = field(default_factory=dict)
+    splits: dict[str, SplitCounts] = field(default_factory=dict)
+    groups: int = 0
+    """Time groups among the recordings."""
+    recordings: list[RecordingEntry] = field(default_factory=list)
+    """In the order of their starts."""
+    skipped: list[str] = field(default_factory=list)
+    """Files of the dataset that are no recordings."""
+    gap_tokens: int = 0
+    """Tokens left out between training and validation where recordings were cut in two."""
+    format: int = FORMAT
+
+    def write(self, folder: Path) -> None:
+        content = json.dumps(asdict(self), indent=1, ensure_ascii=False)
+        (folder / NAME).write_text(content + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest | None:
+        """The manifest of a corpus; None if there is no corpus or it is of another format."""
+        try:
+            content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise GreylordError(f"{str(folder / NAME)!r} is damaged ({error}); delete the folder.") from error
+        if content.get("format") != FORMAT:
+            return None
+        return cls(
+            **{
+                **content,
+                "settings": Settings(**content["settings"]),
+                "dialects": {
+                    name: DialectCounts(
+                        **{
+                            **counts,
+                            "records": Sides(**counts["records"]),
+                            "payload_bytes": Sides(**counts["payload_bytes"]),
+                            "junk_bytes": {int(length): n for length, n in counts["junk_bytes"].items()},
+                        }
+                    )
+                    for name, counts in content["dialects"].items()
+                },
+                "splits": {name: SplitCounts(**counts) for name, counts in content["splits"].items()},
+                "recordings": [RecordingEntry(**entry) for entry in content["recordings"]],
+            }
+        )
+
+
+def file_hash(path: Path) -> str:
+    """The SHA-256 of a file's contents, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_hash(hashes: Iterable[tuple[str, str]], settings: Settings) -> str:
+    """One hash for named file hashes, settings and corpus format."""
+    text = json.dumps([FORMAT, asdict(settings), sorted(hashes)])
+    return hashlib.sha256(text.encode()).hexdigest()

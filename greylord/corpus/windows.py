@@ -1,0 +1,151 @@
+"""Windows of a context's length over the rows of a corpus, cut at the moment they are needed.
+
+A window is a dictionary with `input_ids`, uint16 [at most context], a view of the memory-mapped corpus, and
+`scored_from`, the position of the first token in it that is predicted: the tokens before are context only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import datasets
+import numpy as np
+import pyarrow as pa
+
+from greylord.errors import GreylordError
+
+__all__ = ["Rows", "ScoringWindows", "Span", "TrainingWindows", "sample_spans", "whole_rows"]
+
+SAMPLE_SPANS, SAMPLE_SPAN_TOKENS = 40, 12_500
+"""What evaluations during training score: half a megabyte."""
+
+
+class Rows(Sequence[np.ndarray]):
+    """The rows of one split of a corpus as uint16 arrays on the memory map. Pickles as its path."""
+
+    def __init__(self, corpus: Path, split: str) -> None:
+        self.corpus, self.split = corpus, split
+        try:
+            dataset = datasets.load_from_disk(str(corpus))[split]
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise GreylordError(
+                f"{str(corpus)!r} is no readable corpus ({error}); delete it and build it again."
+            ) from error
+        # An index mapping would leave the table whole, and its rows would be those of the other split.
+        if dataset._indices is not None:
+            raise GreylordError(f"{str(corpus)!r} has an index mapping; build it again.")
+        self._rows = []
+        for chunk in dataset.data.column("input_ids").chunks:
+            values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
+            self._rows += [values[begin:end] for begin, end in itertools.pairwise(offsets)]
+
+    def __reduce__(self) -> tuple:
+        return Rows, (self.corpus, self.split)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._rows[index]
+
+
+class TrainingWindows(Sequence[dict]):
+    """All windows of the rows. Consecutive ones share a token, so that an epoch predicts each token of a row
+    but its first exactly once; the last window of a row may be shorter."""
+
+    def __init__(self, rows: Sequence[np.ndarray], context: int) -> None:
+        self.rows, self.context = rows, context
+        self._ends = np.cumsum([-(-(len(row) - 1) // (context - 1)) for row in rows])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, index: int) -> dict:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        row = int(np.searchsorted(self._ends, index, "right"))
+        first = int(self._ends[row - 1]) if row else 0
+        begin = (index - first) * (self.context - 1)
+        return {"input_ids": self.rows[row][begin : begin + self.context], "scored_from": 1}
+
+
+@dataclass(frozen=True)
+class Span:
+    """Tokens [begin, end) of a row; `begin` is at least 1, since nothing predicts a row's first token."""
+
+    row: int
+    begin: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.begin
+
+
+def whole_rows(rows: Sequence[np.ndarray]) -> list[Span]:
+    """Everything that can be predicted."""
+    return [Span(index, 1, len(row)) for index, row in enumerate(rows)]
+
+
+def sample_spans(rows: Sequence[np.ndarray], seed: int = 0) -> list[Span]:
+    """`SAMPLE_SPANS` stretches of `SAMPLE_SPAN_TOKENS` tokens drawn from all rows; all if that is no more."""
+    blocks = [
+        Span(span.row, begin, min(begin + SAMPLE_SPAN_TOKENS, span.end))
+        for span in whole_rows(rows)
+        for begin in range(1, span.end, SAMPLE_SPAN_TOKENS)
+    ]
+    if sum(map(len, blocks)) <= SAMPLE_SPANS * SAMPLE_SPAN_TOKENS:
+        return whole_rows(rows)
+    chosen, tokens = [], 0
+    for index in random.Random(seed).sample(range(len(blocks)), len(blocks)):
+        if tokens + len(blocks[index]) <= SAMPLE_SPANS * SAMPLE_SPAN_TOKENS:
+            chosen.append(index)
+            tokens += len(blocks[index])
+    return [blocks[index] for index in sorted(chosen)]
+
+
+class Window(NamedTuple):
+    """Tokens [begin, end) of a row, of which those from `scored` on are predicted."""
+
+    row: int
+    begin: int
+    scored: int
+    end: int
+
+
+class ScoringWindows(Sequence[dict]):
+    """Windows that predict each token of the spans exactly once, with a stride of half a context: only a row's
+    beginning is predicted from less than half a context before it.
+
+    Empty windows, which predict nothing, fill the number up to a multiple of `multiple_of`: evaluating by
+    several processes is exact only if the windows divide evenly.
+    """
+
+    def __init__(self, rows: Sequence[np.ndarray], spans: Sequence[Span], context: int, multiple_of: int = 1) -> None:
+        self.rows = rows
+        self.windows = [window for span in spans for window in _windows_of(span, context)]
+        self._filling = -len(self.windows) % multiple_of
+
+    def __len__(self) -> int:
+        return len(self.windows) + self._filling
+
+    def __getitem__(self, index: int) -> dict:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        if index >= len(self.windows):
+            return {"input_ids": self.rows[0][:1], "scored_from": 1}
+        row, begin, scored, end = self.windows[index]
+        return {"input_ids": self.rows[row][begin:end], "scored_from": scored - begin}
+
+
+def _windows_of(span: Span, context: int) -> Iterator[Window]:
+    scored = span.begin
+    while scored < span.end:
+        begin = max(0, scored - context // 2)
+        end = min(begin + context, span.end)
+        yield Window(span.row, begin, scored, end)
+        scored = end

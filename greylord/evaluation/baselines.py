@@ -1,0 +1,70 @@
+"""What a model is measured against on the same bytes: compressors, and a byte model that counts."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from greylord import vocabulary
+from greylord.corpus.windows import Span
+from greylord.evaluation.bits_per_byte import bits_per_byte
+from greylord.progress import Progress, silent
+
+__all__ = ["COMPRESSORS", "compressed", "order_2"]
+
+COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
+    "zlib -9": lambda stream: zlib.compress(stream, 9),
+    "bz2 -9": lambda stream: bz2.compress(stream, 9),
+    "lzma -9e": lambda stream: lzma.compress(stream, preset=9 | lzma.PRESET_EXTREME),
+}
+
+
+def compressed(stream: bytes, payload_bytes: int, progress: Progress = silent) -> dict[str, float]:
+    """Bits per payload byte of each compressor on a stream of one byte a token."""
+    figures = {}
+    with progress("Compressing", len(COMPRESSORS)) as advance:
+        for name, compress in COMPRESSORS.items():
+            figures[name] = 8 * len(compress(stream)) / payload_bytes
+            advance(1)
+    return figures
+
+
+def order_2(
+    training: Sequence[np.ndarray],
+    rows: Sequence[np.ndarray],
+    spans: Sequence[Span],
+    payload_bytes: int,
+    progress: Progress = silent,
+) -> float:
+    """Bits per payload byte of an order-2 model counted on the training rows.
+
+    The estimate of each order is drawn towards that of the order below, p(x|ab) = (n(abx) + p(x|b)) / (n(ab) + 1),
+    and the lowest towards uniform (MacKay and Peto, "A hierarchical Dirichlet language model", 1995).
+    """
+    size = vocabulary.VOCAB_SIZE
+    triples = np.zeros((size, size, size), np.int64)
+    with progress("Counting order 2", sum(map(len, training))) as advance:
+        for row in training:
+            np.add.at(triples, _triples(row, 1, len(row)), 1)
+            advance(len(row))
+    pairs = triples.sum(axis=0)
+    after_two, after_one, singles = triples.sum(axis=2), pairs.sum(axis=1), pairs.sum(axis=0)
+    nats = 0.0
+    for span in spans:
+        first, second, token = _triples(rows[span.row], span.begin, span.end)
+        p = (singles[token] + 1 / size) / (singles.sum() + 1)
+        p = (pairs[second, token] + p) / (after_one[second] + 1)
+        p = (triples[first, second, token] + p) / (after_two[first, second] + 1)
+        nats -= float(np.log(p).sum())
+    return bits_per_byte(nats, payload_bytes)
+
+
+def _triples(row: np.ndarray, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The tokens [begin, end) of a row, and before them those that precede each by two and by one; int64 [n]."""
+    padded = np.concatenate([[vocabulary.PAD], row[max(0, begin - 2) : end]]).astype(np.int64)
+    padded = padded[len(padded) - (end - begin) - 2 :]
+    return padded[:-2], padded[1:-1], padded[2:]

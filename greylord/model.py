@@ -1,0 +1,81 @@
+"""The stock GPT2LMHeadModel over the 262 tokens: fresh, or continued from a saved folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from greylord import vocabulary
+from greylord.errors import UsageError
+from greylord.runs import read_json
+
+__all__ = ["fresh", "load", "parameter_counts", "with_context"]
+
+LAYERS, WIDTH, HEADS = 4, 128, 4
+
+
+def fresh(context: int) -> GPT2LMHeadModel:
+    """A new model, its weights drawn from torch's random state. No dropout: it only costs until data repeats."""
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=vocabulary.VOCAB_SIZE,
+            n_positions=context,
+            n_embd=WIDTH,
+            n_layer=LAYERS,
+            n_head=HEADS,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=vocabulary.PAD,
+            eos_token_id=vocabulary.PAD,
+            pad_token_id=vocabulary.PAD,
+        )
+    )
+    return _prepared(model)
+
+
+def load(folder: Path) -> GPT2LMHeadModel:
+    """The model of a folder in float32. Raises UsageError where it is none, or one of another vocabulary."""
+    config = read_json(folder / "config.json")
+    if config is None or not (folder / "model.safetensors").is_file():
+        raise UsageError(f"{str(folder)!r} is no model folder: it has no config.json or no model.safetensors.")
+    if config.get("model_type") != "gpt2" or config.get("vocab_size") != vocabulary.VOCAB_SIZE:
+        raise UsageError(
+            f"{str(folder)!r} holds a {config.get('model_type')} of {config.get('vocab_size')} tokens; "
+            f"greylord's models are gpt2 of {vocabulary.VOCAB_SIZE}."
+        )
+    try:
+        model = GPT2LMHeadModel.from_pretrained(
+            folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(f"{str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    return _prepared(model)
+
+
+def _prepared(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
+    # Without it the Trainer counts one more label a row than the model sums, and scales the loss by (L-1)/L.
+    model.loss_type = "ForCausalLM"
+    return model
+
+
+def with_context(model: GPT2LMHeadModel, context: int) -> GPT2LMHeadModel:
+    """Lengthen a model's position table to `context`; the new positions are drawn as a new model's are."""
+    table = model.transformer.wpe
+    if context <= table.num_embeddings:
+        return model
+    longer = torch.nn.Embedding(context, table.embedding_dim, dtype=table.weight.dtype)
+    torch.nn.init.normal_(longer.weight, std=model.config.initializer_range)
+    with torch.no_grad():
+        longer.weight[: table.num_embeddings] = table.weight
+    model.transformer.wpe = longer
+    model.config.n_positions = context
+    return model
+
+
+def parameter_counts(model: GPT2LMHeadModel) -> tuple[int, int]:
+    """Weights without the position table, and in it. Tied weights count once."""
+    positions = model.transformer.wpe.weight.numel()
+    return sum(parameter.numel() for parameter in model.parameters()) - positions, positions

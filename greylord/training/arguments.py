@@ -1,0 +1,108 @@
+"""A plan and settings as the `TrainingArguments` of the stock Trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from transformers import HfArgumentParser, TrainingArguments
+
+from greylord.errors import UsageError
+from greylord.evaluation.bits_per_byte import batch_size
+from greylord.training.device import Device
+from greylord.training.recipe import Plan
+from greylord.training.settings import Settings, did_you_mean
+
+__all__ = ["parse_overrides", "training_arguments"]
+
+LOGS_PER_EVALUATION = 20
+ADAM_BETA2 = 0.99
+MAX_GRAD_NORM = 1.0
+PLANNED = {
+    "output_dir": "--name",
+    "num_train_epochs": "--epochs",
+    "max_steps": "--max-steps",
+    "per_device_train_batch_size": "--batch-size",
+    "gradient_accumulation_steps": "--batch-size",
+    "use_cpu": "--cpu",
+    "metric_for_best_model": None,
+    "batch_eval_metrics": None,
+}
+"""Fields that the plan rests on, and the flags that decide them."""
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> None:
+        raise UsageError(f"--set: {message}.")
+
+
+def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """The values of "field=value" texts, of the types that `TrainingArguments` has for them.
+
+    Raises UsageError for a field that it does not have, one that a flag of ours decides, or a value of another type.
+    """
+    known = [field.name for field in fields(TrainingArguments)]
+    names, texts = [], []
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise UsageError(f"--set takes field=value, not {assignment!r}.")
+        if name not in known:
+            raise UsageError(f"TrainingArguments has no field {name!r}.{did_you_mean(name, known)}")
+        if name in PLANNED:
+            flag = PLANNED[name]
+            raise UsageError(
+                f"{name} cannot be set with --set" + (f"; use {flag}." if flag else ": greylord needs its own.")
+            )
+        names.append(name)
+        texts.append(f"--{name}={value}")
+    parsed = vars(_Parser([TrainingArguments], allow_abbrev=False).parse_args(["--output_dir=", *texts]))
+    return {name: parsed[name] for name in names}
+
+
+def training_arguments(
+    settings: Settings, plan: Plan, device: Device, folder: Path, overrides: Mapping[str, Any]
+) -> TrainingArguments:
+    """AdamW with weight decay, linear warm-up and decay, clipping, and the best checkpoint kept in `folder`."""
+    values = {
+        "output_dir": str(folder),
+        "use_cpu": device.type == "cpu",
+        "bf16": device.bf16,
+        "max_steps": plan.max_steps,
+        "per_device_train_batch_size": plan.micro_batch,
+        "per_device_eval_batch_size": batch_size(device.type, plan.context),
+        "gradient_accumulation_steps": plan.accumulation,
+        "learning_rate": settings.learning_rate,
+        "weight_decay": settings.weight_decay,
+        "adam_beta2": ADAM_BETA2,
+        "max_grad_norm": MAX_GRAD_NORM,
+        "lr_scheduler_type": "linear",
+        "warmup_steps": plan.warmup_steps,
+        "seed": settings.seed,
+        "eval_strategy": "steps",
+        "eval_steps": plan.eval_steps,
+        "batch_eval_metrics": True,
+        "metric_for_best_model": "bits_per_byte",
+        "greater_is_better": False,
+        "save_strategy": "steps",
+        "save_steps": plan.eval_steps,
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "restore_callback_states_from_checkpoint": True,
+        "logging_steps": max(1, plan.eval_steps // LOGS_PER_EVALUATION),
+        # Otherwise a NaN is logged as 0 and training goes on.
+        "logging_nan_inf_filter": False,
+        "disable_tqdm": True,
+        "report_to": "none",
+        "label_names": ["labels"],
+        # The datasets are ours: there are no columns to remove.
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": device.type == "cuda",
+        "ddp_find_unused_parameters": False,
+    }
+    arguments = TrainingArguments(**{**values, **overrides})
+    # A process that sees several GPUs without a launcher would become a DataParallel.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments

@@ -1,0 +1,147 @@
+"""What happens at the Trainer's steps besides training: the record of figures, stopping, and refusing NaN."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+__all__ = ["Evaluation", "Guard", "History", "Interruption", "LogAtEvaluation"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation, and the training since the one before it."""
+
+    step: int
+    epoch: float
+    tokens: int
+    """Tokens trained on so far, padding included."""
+    seconds: float
+    """Since training began."""
+    train_bits_per_token: float
+    """Mean of the training loss since the last evaluation."""
+    bits_per_byte: float
+    """On the validation sample."""
+    learning_rate: float
+
+
+class LogAtEvaluation(TrainerCallback):
+    """Has the loss logged at each evaluation, so that the two can stand side by side."""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        control.should_log |= control.should_evaluate
+
+
+class History(TrainerCallback):
+    """Collects an `Evaluation` at each evaluation and adds it to a JSONL file at once."""
+
+    def __init__(self, journal: Path, tokens_per_step: int) -> None:
+        self.evaluations: list[Evaluation] = []
+        self._journal, self._tokens_per_step = journal, tokens_per_step
+        self._losses: list[tuple[int, float]] = []
+        self._learning_rate = 0.0
+        self._last_logged = 0
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self._began = time.perf_counter()
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
+    ) -> None:
+        if "loss" in logs:
+            self._losses.append((state.global_step - self._last_logged, logs["loss"]))
+            self._last_logged = state.global_step
+            self._learning_rate = logs["learning_rate"]
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any
+    ) -> None:
+        steps = sum(steps for steps, _ in self._losses)
+        nats = sum(steps * loss for steps, loss in self._losses) / steps if steps else math.nan
+        self._losses = []
+        evaluation = Evaluation(
+            step=state.global_step,
+            epoch=round(state.epoch, 4),
+            tokens=state.global_step * self._tokens_per_step,
+            seconds=round(time.perf_counter() - self._began, 3),
+            train_bits_per_token=nats / math.log(2),
+            bits_per_byte=metrics["eval_bits_per_byte"],
+            learning_rate=self._learning_rate,
+        )
+        self.evaluations.append(evaluation)
+        if state.is_world_process_zero:
+            with self._journal.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(evaluation)) + "\n")
+
+
+class Guard(TrainerCallback):
+    """Stops at a loss or figure that is no number, before it is saved."""
+
+    def __init__(self) -> None:
+        self.diverged_at: int | None = None
+
+    def _check(self, value: float, state: TrainerState, control: TrainerControl) -> None:
+        if not math.isfinite(value):
+            self.diverged_at = state.global_step
+            control.should_training_stop = True
+            control.should_evaluate = control.should_save = False
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
+    ) -> None:
+        self._check(logs.get("loss", 0.0), state, control)
+
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any
+    ) -> None:
+        self._check(metrics["eval_bits_per_byte"], state, control)
+
+
+class Interruption(TrainerCallback):
+    """Ctrl-C or SIGTERM ends training at the next step: evaluated, saved, and with the best weights kept.
+
+    A second one raises KeyboardInterrupt at once. Processes agree on the step, or one would wait for the others.
+    """
+
+    def __init__(self) -> None:
+        self.stopped_at: int | None = None
+        self._asked = False
+
+    @contextmanager
+    def handled(self) -> Iterator[None]:
+        """Within it the signals are ours."""
+        signals = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, self._on_signal) for number in signals]
+        try:
+            yield
+        finally:
+            for number, handler in zip(signals, before, strict=True):
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        asked = self._asked
+        if args.world_size > 1:
+            if state.global_step % args.logging_steps:
+                return
+            vote = torch.tensor(float(asked), device=args.device)
+            torch.distributed.all_reduce(vote)
+            asked = vote.item() > 0
+        if asked and self.stopped_at is None:
+            self.stopped_at = state.global_step
+            control.should_evaluate = control.should_save = control.should_training_stop = True

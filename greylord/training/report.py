@@ -1,0 +1,123 @@
+"""What a run leaves: the folder models/NAME_TIME, all of it or nothing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.resources
+import json
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import GPT2LMHeadModel
+
+import greylord
+from greylord import plots, runs, units
+from greylord.files import new_folder, write_file
+from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.training.callbacks import Evaluation
+
+__all__ = ["CHECKPOINTS", "CONFIG_NAME", "JOURNAL", "Summary", "freeze", "publish", "versions"]
+
+CONFIG_NAME, JOURNAL, CHECKPOINTS = "training_config.json", "training_history.jsonl", "checkpoints"
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run depends on."""
+    packages = ("torch", "transformers", "accelerate", "datasets", "tokenizers")
+    return {"greylord": greylord.__version__, **{name: importlib.metadata.version(name) for name in packages}}
+
+
+def freeze(run: Path, config: Mapping[str, Any]) -> None:
+    """Write training_config.json: what decides the run, before its first step."""
+    write_file(run / CONFIG_NAME, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """training_summary.json."""
+
+    dataset: str
+    data_hash: str
+    """The content hash of the corpus."""
+    best_bits_per_byte: float
+    best_step: int
+    protocol: str
+    scored_bytes: int
+    """Payload bytes of the validation sample."""
+    baselines: dict[str, float]
+    """Bits per byte of others on the same bytes."""
+    ended: str
+    """Why training ended."""
+    steps: int
+    epochs: float
+    tokens: int
+    """Tokens trained on, padding included."""
+    bytes_seen: int
+    """Payload bytes among them."""
+    seconds: float
+    """Training and evaluations."""
+    parameters: int
+    """Weights without the position table."""
+    position_parameters: int
+    peak_memory_bytes: int
+    device: str
+    continued_from: str | None
+    versions: dict[str, str]
+
+
+def publish(run: Path, model: GPT2LMHeadModel, evaluations: Sequence[Evaluation], summary: Summary) -> None:
+    """Replace the folder of a run that has ended by the finished one, and let models/latest name it."""
+    config = (run / CONFIG_NAME).read_text(encoding="utf-8")
+    with new_folder(run) as folder:
+        model.config.use_cache = True
+        model.save_pretrained(folder)
+        GreylordTokenizer(model.config.n_positions).save_pretrained(folder)
+        write_vocabulary(folder)
+        (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
+        history = json.dumps([asdict(evaluation) for evaluation in evaluations], indent=1)
+        (folder / "training_history.json").write_text(history + "\n", encoding="utf-8")
+        text = json.dumps(asdict(summary), indent=1, ensure_ascii=False)
+        (folder / "training_summary.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "training_curves.png").write_bytes(_curves(run.name, evaluations, summary))
+        (folder / "README.md").write_text(_card(run.name, model, summary), encoding="utf-8")
+    runs.mark_latest(run)
+
+
+def _curves(name: str, evaluations: Sequence[Evaluation], summary: Summary) -> bytes:
+    return plots.training_curves(
+        steps=[evaluation.step for evaluation in evaluations],
+        validation=[evaluation.bits_per_byte for evaluation in evaluations],
+        training=[evaluation.train_bits_per_token for evaluation in evaluations],
+        best_step=summary.best_step,
+        baselines=summary.baselines,
+        title=f"{name}: {summary.best_bits_per_byte:.3f} bits per byte after {units.duration(summary.seconds)}",
+    )
+
+
+def _card(name: str, model: GPT2LMHeadModel, summary: Summary) -> str:
+    template = importlib.resources.files(greylord).joinpath("templates", "model_card.md").read_text(encoding="utf-8")
+    config = model.config
+    figures = {**summary.baselines, "this model": summary.best_bits_per_byte}
+    table = "\n".join(f"| {who} | {figure:.3f} |" for who, figure in sorted(figures.items(), key=lambda item: -item[1]))
+    return string.Template(template).substitute(
+        name=name,
+        layers=config.n_layer,
+        width=config.n_embd,
+        heads=config.n_head,
+        context=f"{config.n_positions:,}",
+        parameters=f"{summary.parameters:,}",
+        positions=f"{summary.position_parameters:,}",
+        dataset=summary.dataset,
+        data_hash=summary.data_hash[:16],
+        steps=f"{summary.steps:,}",
+        seen=units.size(summary.bytes_seen),
+        duration=units.duration(summary.seconds),
+        device=summary.device,
+        scored=f"{summary.scored_bytes:,}",
+        protocol=summary.protocol,
+        table=table,
+        versions=", ".join(f"{package} {version}" for package, version in summary.versions.items()),
+    )

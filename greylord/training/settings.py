@@ -1,0 +1,94 @@
+"""What a training run can be told, with its defaults. A config.json overrides them, flags override both."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from greylord.errors import UsageError
+
+__all__ = ["CONFIG", "Settings", "did_you_mean", "read_config"]
+
+CONFIG = Path("config.json")
+"""Read from the working directory unless --config names another."""
+MIN_CONTEXT, MAX_CONTEXT = 16, 8_192
+
+
+def _setting(default: Any, help_text: str) -> Any:
+    return field(default=default, metadata={"help": help_text})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The defaults of `greylord train`. Each field's help is the help of its flag."""
+
+    epochs: int = _setting(10, "Passes over the training split.")
+    max_steps: int | None = _setting(None, "Optimizer steps; decides instead of --epochs.")
+    batch_size: int = _setting(8, "Windows an optimizer step, over all devices.")
+    context_window: int = _setting(1_024, "Tokens the model looks back, up to 8,192.")
+    learning_rate: float = _setting(3e-3, "Peak rate, after the warm-up.")
+    weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")
+    patience: int = _setting(5, "Evaluations without a better figure before training stops.")
+    val_split: float | None = _setting(None, "Share of the bytes that validates; 0.2, or as the corpus has it.")
+    seed: int = _setting(0, "Draws the weights and the order of the windows.")
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a value that cannot be meant."""
+        for name in ("epochs", "max_steps", "batch_size", "patience"):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UsageError(f"{_flag(name)} must be a whole number of at least 1, not {value!r}.")
+        if not isinstance(self.context_window, int) or not MIN_CONTEXT <= self.context_window <= MAX_CONTEXT:
+            raise UsageError(
+                f"--context-window must lie between {MIN_CONTEXT} and {MAX_CONTEXT:,}, not {self.context_window!r}."
+            )
+        for name, low, high in (("learning_rate", 0, 1), ("weight_decay", -1e-9, 10), ("val_split", 0, 0.9)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int | float) or not low < value <= high):
+                raise UsageError(f"{_flag(name)} must lie between {max(low, 0)} and {high}, not {value!r}.")
+        if not isinstance(self.seed, int):
+            raise UsageError(f"--seed must be a whole number, not {self.seed!r}.")
+
+    def changed(self, values: Mapping[str, Any]) -> Settings:
+        """These settings with the values that are not None."""
+        return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The sentence that offers the nearest known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of a config.json, and the `TrainingArguments` fields under its key "set".
+
+    With None config.json of the working directory is read, if there is one. Raises UsageError for a file that is
+    missing, damaged or has a key that no setting has.
+    """
+    if path is None:
+        if not CONFIG.is_file():
+            return {}, {}
+        path = CONFIG
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UsageError(f"{str(path)!r} is no JSON: {error}.") from error
+    if not isinstance(content, dict) or not isinstance(content.get("set", {}), dict):
+        raise UsageError(f'{str(path)!r} must hold settings by name, as {{"epochs": 10}}.')
+    overrides = content.pop("set", {})
+    known = [setting.name for setting in fields(Settings)]
+    for name in content:
+        if name not in known:
+            raise UsageError(f"{str(path)!r} has an unknown setting {name!r}.{did_you_mean(name, [*known, 'set'])}")
+    return content, overrides
