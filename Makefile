@@ -1,0 +1,36 @@
+# make train    everything from nothing to a trained model, on the built-in realm
+# make test     the tests
+PYTHON ?= python3
+SAMPLE_FLAGS ?=
+TRAIN_FLAGS ?= --context-window 256 --batch-size 16 --learning-rate 5e-3 --max-steps 400
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: train test test-all lint clean
+
+train: $(INSTALLED)
+	@test -d data/sample || $(BIN)/greylord data sample sample $(SAMPLE_FLAGS)
+	@$(BIN)/greylord train --dataset sample $(TRAIN_FLAGS)
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+test-all: $(INSTALLED)
+	$(BIN)/pytest -m ""
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# Installs once; again only when what is to be installed has changed.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "greylord needs Python 3.11 to 3.13; name one: make PYTHON=python3.12"; exit 1; }
+	@echo "Installing into .venv, once: some minutes and 1.6 GB"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

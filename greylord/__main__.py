@@ -1,0 +1,5 @@
+"""`python -m greylord` is `greylord`."""
+
+from greylord.cli import main
+
+main()
