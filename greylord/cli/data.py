@@ -43,9 +43,7 @@ def copy(
 
     plan = folder.plan_copy(sources, name)
     if plan.others:
-        console.warn(
-            f"{units.count(len(plan.others), 'file')} that {'is' if len(plan.others) == 1 else 'are'} no recording stayed behind:"
-        )
+        console.warn(f"{units.count(len(plan.others), 'file')} stayed behind, being no recordings:")
         _list_files([(path, units.size(path.stat().st_size)) for path in plan.others])
     if not plan.files and not plan.present:
         raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.")
@@ -161,16 +159,16 @@ def _show_manifest(manifest: Manifest) -> None:
     console.out.print(table)
     console.out.print()
     for name, counts in manifest.splits.items():
-        groups = f" in {units.count(counts.groups, 'time group')}" if not manifest.gap_tokens else ""
+        groups = f" in {units.count(counts.groups, 'time group')}" if not manifest.cut else ""
         console.say(
             "train" if name == "train" else "validate",
             f"{units.count(counts.recordings, 'recording')}{groups}, {counts.payload_bytes:,} payload bytes, "
             f"{counts.turns:,} turns, {counts.tokens:,} tokens",
         )
-    if manifest.gap_tokens:
+    if manifest.cut:
         console.warn(
-            f"The recordings make only {units.count(manifest.groups, 'time group')}, too few to divide by time: the end "
-            f"of each recording validates, and {manifest.gap_tokens:,} tokens between are left out."
+            f"{units.count(manifest.groups, 'time group')} cannot be divided by time: the end of each recording "
+            f"validates, and {manifest.gap_tokens:,} tokens before it are left out."
         )
     if manifest.skipped:
         files = ", ".join(manifest.skipped[:SHOWN]) + ", ..." * (len(manifest.skipped) > SHOWN)
@@ -263,7 +261,7 @@ def prune(
     dataset = folder.locate(name)
     pruning = folder.plan_pruning(dataset, None if min_size is None else units.parse_size(min_size), pattern)
     if not pruning.removed:
-        console.say("pruned", f"nothing: {units.count(pruning.kept, 'file')} stay as they are")
+        console.say("pruned", f"nothing; {units.count(pruning.kept, 'file')} kept")
         return
     rows = [(path.relative_to(dataset), why) for path, why in pruning.removed]
     total = len(rows) + pruning.kept
@@ -280,5 +278,5 @@ def prune(
     attic = folder.prune(pruning, delete)
     console.say(
         "pruned",
-        f"{units.count(len(rows), 'file')} {f'moved to {attic}' if attic else 'deleted'}; {pruning.kept:,} stay",
+        f"{units.count(len(rows), 'file')} {f'moved to {attic}' if attic else 'deleted'}; {pruning.kept:,} kept",
     )

@@ -165,13 +165,13 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
     groups = split.time_groups([row.file.started_at for row in rows])
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split
-    cut = manifest.groups < split.MIN_GROUPS
+    manifest.cut = manifest.groups < split.MIN_GROUPS
     sizes = np.bincount(groups, [row.payload_bytes for row in rows]).astype(np.int64).tolist()
-    validating = set() if cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
+    validating = set() if manifest.cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
     writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash) for name in SPLITS}
     for row, group in zip(rows, groups, strict=True):
         ids = np.fromfile(row.ids, np.uint16)
-        if cut:
+        if manifest.cut:
             parts = split.cut_tail(turns.decode(ids), fraction)
             manifest.gap_tokens += parts.gap_tokens
             shares = {"train": turns.encode(parts.train), "validation": turns.encode(parts.validation)}
@@ -187,7 +187,7 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
                 started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
                 group=group,
                 payload_bytes=row.payload_bytes,
-                split="both" if cut else next(iter(shares)),
+                split="both" if manifest.cut else next(iter(shares)),
             )
         )
     manifest.splits = {name: writer.close() for name, writer in writers.items()}

@@ -131,8 +131,10 @@ class Manifest:
     """In the order of their starts."""
     skipped: list[str] = field(default_factory=list)
     """Files of the dataset that are no recordings."""
+    cut: bool = False
+    """Each recording was cut in two, for want of time groups to divide."""
     gap_tokens: int = 0
-    """Tokens left out between training and validation where recordings were cut in two."""
+    """Tokens left out between the two parts."""
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:

@@ -63,14 +63,15 @@ class Cut:
 def cut_tail(turns: Turns, fraction: float) -> Cut:
     """Cut the last `fraction` of a recording's tokens off for validation, between turns.
 
-    Before it a gap is left out, up to `MAX_GAP_TOKENS` but no more than a twentieth of the recording, so that
-    validation does not open with what training closed with. Either side may turn out empty.
+    Before it a gap is left out, of `MAX_GAP_TOKENS` or a twentieth of the recording and the turn that it ends in,
+    so that validation does not open with what training closed with. Either side may turn out empty.
     """
     ends = turns.ends + 2 * np.arange(1, len(turns) + 1)
     total = int(ends[-1]) if len(ends) else 0
-    last_trained = int(np.searchsorted(ends, total * (1 - fraction) - min(MAX_GAP_TOKENS, total // 20), "right"))
-    first_validated = int(np.searchsorted(ends, total * (1 - fraction), "right"))
-    train, validation = _slice(turns, 0, last_trained), _slice(turns, first_validated, len(turns))
+    boundary = total * (1 - fraction)
+    trained = int(np.searchsorted(ends, boundary - min(MAX_GAP_TOKENS, total // 20), "right"))
+    validated_from = min(1 + int(np.searchsorted(ends, boundary, "left")), len(turns))
+    train, validation = _slice(turns, 0, trained), _slice(turns, validated_from, len(turns))
     kept = sum(len(part.payload) + 2 * len(part) for part in (train, validation))
     return Cut(train, validation, total - kept)
 

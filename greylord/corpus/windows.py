@@ -19,30 +19,36 @@ import pyarrow as pa
 
 from greylord.errors import GreylordError
 
-__all__ = ["Rows", "ScoringWindows", "Span", "TrainingWindows", "sample_spans", "whole_rows"]
+__all__ = ["Rows", "ScoringWindows", "Span", "TrainingWindows", "row_arrays", "sample_spans", "whole_rows"]
 
 SAMPLE_SPANS, SAMPLE_SPAN_TOKENS = 40, 12_500
 """What evaluations during training score: half a megabyte."""
 
 
+def row_arrays(dataset: datasets.Dataset) -> list[np.ndarray]:
+    """The rows' ids, uint16 each, without a copy. Raises ValueError for a dataset with an index mapping: its table
+    would still hold all rows, those of the other split among them."""
+    if dataset._indices is not None:
+        raise ValueError("the dataset has an index mapping; flatten it first")
+    rows = []
+    for chunk in dataset.data.column("input_ids").chunks:
+        # `values` knows nothing of a slice's offset, but `offsets` does.
+        values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
+        rows += [values[begin:end] for begin, end in itertools.pairwise(offsets)]
+    return rows
+
+
 class Rows(Sequence[np.ndarray]):
-    """The rows of one split of a corpus as uint16 arrays on the memory map. Pickles as its path."""
+    """The rows of one split of a corpus, uint16 arrays on the memory map. Pickles as its path."""
 
     def __init__(self, corpus: Path, split: str) -> None:
         self.corpus, self.split = corpus, split
         try:
-            dataset = datasets.load_from_disk(str(corpus))[split]
+            self._rows = row_arrays(datasets.load_from_disk(str(corpus))[split])
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise GreylordError(
                 f"{str(corpus)!r} is no readable corpus ({error}); delete it and build it again."
             ) from error
-        # An index mapping would leave the table whole, and its rows would be those of the other split.
-        if dataset._indices is not None:
-            raise GreylordError(f"{str(corpus)!r} has an index mapping; build it again.")
-        self._rows = []
-        for chunk in dataset.data.column("input_ids").chunks:
-            values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
-            self._rows += [values[begin:end] for begin, end in itertools.pairwise(offsets)]
 
     def __reduce__(self) -> tuple:
         return Rows, (self.corpus, self.split)

@@ -51,7 +51,14 @@ class Plan:
         return math.ceil(self.max_steps / self.eval_steps)
 
 
-def make_plan(settings: Settings, windows: int, evaluation_tokens: int, device: str, processes: int) -> Plan:
+def make_plan(
+    settings: Settings,
+    windows: int,
+    evaluation_tokens: int,
+    device: str,
+    processes: int,
+    eval_steps: float | None = None,
+) -> Plan:
     """Plan a run over `windows` training windows.
 
     Args:
@@ -60,6 +67,7 @@ def make_plan(settings: Settings, windows: int, evaluation_tokens: int, device: 
         evaluation_tokens: that one evaluation passes through the model, context included.
         device: type of the device, "cpu" or "cuda".
         processes: each with one device.
+        eval_steps: from one evaluation to the next, or their share of all steps if under 1; None to have it chosen.
     """
     context = settings.context_window
     share = max(1, settings.batch_size // processes)
@@ -68,9 +76,10 @@ def make_plan(settings: Settings, windows: int, evaluation_tokens: int, device: 
     accumulation = share // micro_batch
     steps_per_epoch = math.ceil(math.ceil(windows / (micro_batch * processes)) / accumulation)
     max_steps = settings.max_steps or settings.epochs * steps_per_epoch
-    training_tokens = max_steps * share * processes * context
-    affordable = EVALUATION_SHARE * (1 + BACKWARD_COST) * training_tokens / evaluation_tokens
-    evaluations = min(max(1, round(affordable)), MAX_EVALUATIONS, max_steps)
+    if eval_steps is not None:
+        eval_steps = min(math.ceil(eval_steps if eval_steps >= 1 else eval_steps * max_steps), max_steps)
+    else:
+        eval_steps = _affordable_eval_steps(max_steps, max_steps * share * processes * context, evaluation_tokens)
     return Plan(
         context=context,
         micro_batch=micro_batch,
@@ -79,5 +88,10 @@ def make_plan(settings: Settings, windows: int, evaluation_tokens: int, device: 
         steps_per_epoch=steps_per_epoch,
         max_steps=max_steps,
         warmup_steps=min(math.ceil(WARMUP_SHARE * max_steps), max_steps - 1),
-        eval_steps=math.ceil(max_steps / evaluations),
+        eval_steps=eval_steps,
     )
+
+
+def _affordable_eval_steps(max_steps: int, training_tokens: int, evaluation_tokens: int) -> int:
+    affordable = EVALUATION_SHARE * (1 + BACKWARD_COST) * training_tokens / evaluation_tokens
+    return math.ceil(max_steps / min(max(1, round(affordable)), MAX_EVALUATIONS, max_steps))

@@ -74,6 +74,8 @@ def publish(run: Path, model: GPT2LMHeadModel, evaluations: Sequence[Evaluation]
     with new_folder(run) as folder:
         model.config.use_cache = True
         model.save_pretrained(folder)
+        # safetensors makes the file for its owner only.
+        (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
         GreylordTokenizer(model.config.n_positions).save_pretrained(folder)
         write_vocabulary(folder)
         (folder / CONFIG_NAME).write_text(config, encoding="utf-8")

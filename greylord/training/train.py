@@ -89,18 +89,25 @@ def train(
     if advice := missing_cuda():
         say("card", advice)
     transformers.set_seed(settings.seed)
-    model = _model(job, say)
-
+    model, origin = _model(job)
     with state.main_process_first():
         manifest, built = build.refresh(job.dataset, val_split=settings.val_split, progress=progress)
     corpus = build.corpus_of(job.dataset)
     say("corpus", _describe_corpus(corpus, manifest, built))
+    say("model", _describe_model(model, origin))
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     context = settings.context_window
     spans = sample_spans(validation)
     windows = TrainingWindows(training, context)
     scoring = ScoringWindows(validation, spans, context, batch_size(device.type, context) * state.num_processes)
-    plan = make_plan(settings, len(windows), context * len(scoring), device.type, state.num_processes)
+    plan = make_plan(
+        settings,
+        len(windows),
+        context * len(scoring),
+        device.type,
+        state.num_processes,
+        job.overrides.get("eval_steps"),
+    )
     say("device", device.reason + f", {plan.processes} processes" * (plan.processes > 1))
     say("steps", _describe_steps(plan, settings))
 
@@ -155,7 +162,8 @@ def _say_nothing(subject: str, sentence: str) -> None:
     del subject, sentence
 
 
-def _model(job: Job, say: Callable[[str, str], object]) -> GPT2LMHeadModel:
+def _model(job: Job) -> tuple[GPT2LMHeadModel, str]:
+    """The model to train, and where it comes from in words."""
     context = job.settings.context_window
     if job.model_path is None:
         model = models.fresh(context)
@@ -168,10 +176,13 @@ def _model(job: Job, say: Callable[[str, str], object]) -> GPT2LMHeadModel:
         if context > before:
             origin += f", its position table lengthened from {before:,} to {context:,}"
     model.config.use_cache = False
+    return model, origin
+
+
+def _describe_model(model: GPT2LMHeadModel, origin: str) -> str:
     weights, positions = models.parameter_counts(model)
     shape = f"GPT-2, {model.config.n_layer} layers of {model.config.n_embd}, {model.config.n_head} heads"
-    say("model", f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}")
-    return model
+    return f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}"
 
 
 def _describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
@@ -179,7 +190,7 @@ def _describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
         f"{name} {units.size(counts.payload_bytes)} of {units.count(counts.recordings, 'recording')}"
         for name, counts in manifest.splits.items()
     )
-    cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.gap_tokens else ""
+    cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.cut else ""
     return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}"
 
 

@@ -1,0 +1,241 @@
+"""The corpus: what is in it, how it is divided, and when it is built again."""
+
+import itertools
+import json
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greylord import turns
+from greylord.captures import proxylog
+from greylord.captures.session import Direction, Record, Session
+from greylord.corpus import build, split
+from greylord.corpus.manifest import Manifest
+from greylord.corpus.windows import Rows, row_arrays
+from greylord.errors import GreylordError
+
+START = datetime(2025, 6, 18, tzinfo=UTC)
+
+
+def write_recording(folder: Path, start: datetime, seed: int = 0, records: int = 40) -> Path:
+    rng = random.Random(seed)
+    rows = [
+        Record(Direction(index % 2), rng.choice([0, 700, 2_000, 9_000]), rng.randbytes(rng.randrange(1, 30)))
+        for index in range(records)
+    ]
+    path = folder / f"{int(start.timestamp())}_{seed:08x}.log"
+    folder.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as target:
+        proxylog.write(rows, target)
+    return path
+
+
+@pytest.fixture
+def dataset(workplace) -> Path:
+    """Six recordings in four time groups, and a file that is none."""
+    folder = workplace / "data" / "game"
+    for seed, hours in enumerate([0, 0.5, 1.4, 5, 10, 30]):
+        write_recording(folder / ("a" if seed % 2 else "b"), START + timedelta(hours=hours), seed, 20 + 10 * seed)
+    (folder / "change.log").write_text("[2025-07-07] COPY: 1725 files")
+    return Path("data/game")
+
+
+def payloads(ids: np.ndarray) -> bytes:
+    return turns.decode(np.asarray(ids)).payload.tobytes()
+
+
+def test_each_recording_is_one_row_with_all_its_bytes(dataset):
+    manifest, built = build.refresh(dataset)
+    assert built and manifest.skipped == ["change.log"]
+    corpus = datasets.load_from_disk(str(build.corpus_of(dataset)))
+    assert {name: part.num_rows for name, part in corpus.items()} == {
+        name: counts.recordings for name, counts in manifest.splits.items()
+    }
+    rows = [row for part in corpus.values() for row in part]
+    assert len(rows) == 6
+    for row in rows:
+        session = proxylog.read_file(dataset / row["name"])
+        assert payloads(np.array(row["input_ids"])) == session.payload.tobytes()
+        assert row["server_bytes"] + row["client_bytes"] == len(session.payload)
+        assert row["started_at"] == proxylog.started_at(Path(row["name"]).name)
+        assert row["records"] == len(session)
+    assert corpus["train"].features["input_ids"] == datasets.List(datasets.Value("uint16"))
+    assert [path.name for path in Path("corpora").iterdir()] == ["game"]
+
+
+def test_the_manifest_counts_what_the_rows_hold(dataset):
+    manifest, _ = build.refresh(dataset)
+    assert Manifest.read(build.corpus_of(dataset)) == manifest
+    for name, counts in manifest.splits.items():
+        rows = list(Rows(build.corpus_of(dataset), name))
+        decoded = [turns.decode(row) for row in rows]
+        assert counts.turns == sum(map(len, decoded))
+        assert counts.payload_bytes == sum(len(each.payload) for each in decoded)
+        assert counts.tokens == counts.payload_bytes + 2 * counts.turns
+    sessions = [proxylog.read_file(dataset / entry.name) for entry in manifest.recordings]
+    counts = manifest.dialects["v3"]
+    assert counts.recordings == 6
+    assert counts.records.client == sum(record.direction == Direction.CLIENT for each in sessions for record in each)
+    assert counts.payload_bytes.server == sum(
+        len(record.payload) for each in sessions for record in each if record.direction == Direction.SERVER
+    )
+
+
+def test_a_corpus_is_built_again_only_if_contents_or_settings_change(dataset):
+    first, _ = build.refresh(dataset)
+    assert build.refresh(dataset) == (first, False)
+    assert build.refresh(dataset, keep_records=True)[1]
+    kept, built = build.refresh(dataset)
+    assert not built and kept.settings.keep_records
+    path = next(path for path in dataset.rglob("*.log") if path.name != "change.log")
+    path.touch()
+    assert not build.refresh(dataset)[1]
+    path.write_bytes(path.read_bytes() + b"<|client|><|delay#0.100|>look\r")
+    changed, built = build.refresh(dataset)
+    assert built and changed.content_hash != kept.content_hash
+
+
+def test_a_failed_build_leaves_the_old_corpus(dataset, monkeypatch):
+    build.refresh(dataset)
+    before = {path: path.read_bytes() for path in Path("corpora").rglob("*") if path.is_file()}
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(build._SplitWriter, "close", fail)
+    with pytest.raises(OSError):
+        build.refresh(dataset, val_split=0.5)
+    assert {path: path.read_bytes() for path in Path("corpora").rglob("*") if path.is_file()} == before
+
+
+def test_groups_of_players_stay_together(dataset):
+    manifest, _ = build.refresh(dataset)
+    sides = {}
+    for entry in manifest.recordings:
+        sides.setdefault(entry.group, set()).add(entry.split)
+    assert manifest.groups == 4 and not manifest.cut
+    assert all(len(side) == 1 for side in sides.values())
+    assert {"train", "validation"} == set.union(*sides.values())
+
+
+def test_few_groups_are_cut_at_their_ends_with_a_gap(workplace):
+    folder = workplace / "data" / "one"
+    for seed in range(2):
+        write_recording(folder, START, seed, 400)
+    manifest, _ = build.refresh(Path("data/one"))
+    assert manifest.cut and manifest.gap_tokens > 0
+    for entry, train, validation in zip(
+        manifest.recordings,
+        Rows(Path("corpora/one"), "train"),
+        Rows(Path("corpora/one"), "validation"),
+        strict=True,
+    ):
+        whole = proxylog.read_file(folder / entry.name).payload.tobytes()
+        head, tail = payloads(train), payloads(validation)
+        assert whole.startswith(head) and whole.endswith(tail) and len(head) + len(tail) < len(whole)
+        assert 0.15 < len(tail) / len(whole) < 0.25
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "is empty"),
+        ({"a.txt": b"hello", "b": b""}, "None of the 2 files"),
+        ({"a.log": b"<|server|><|delay#0.1|>welcome"}, "too little to divide"),
+    ],
+)
+def test_what_cannot_be_built_is_one_sentence_and_leaves_nothing(workplace, files, sentence):
+    Path("data/bad").mkdir(parents=True)
+    for name, content in files.items():
+        Path("data/bad", name).write_bytes(content)
+    with pytest.raises(GreylordError, match=sentence):
+        build.refresh(Path("data/bad"))
+    assert not list(Path("corpora").glob("*"))
+
+
+def test_an_index_mapping_is_refused(dataset):
+    build.refresh(dataset)
+    part = datasets.load_from_disk(str(build.corpus_of(dataset) / "train"))
+    with pytest.raises(ValueError, match="index mapping"):
+        row_arrays(part.select([1, 0]))
+    sliced = part.select([1, 0]).flatten_indices()
+    assert [len(row) for row in row_arrays(sliced)] == [len(row["input_ids"]) for row in sliced]
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"ARROW1")])
+def test_a_damaged_corpus_is_one_sentence(dataset, damage):
+    build.refresh(dataset)
+    damage(build.corpus_of(dataset) / "train" / build.ARROW_NAME)
+    with pytest.raises(GreylordError, match="delete it and build it again"):
+        Rows(build.corpus_of(dataset), "train")
+
+
+def test_large_rows_do_not_share_a_batch(dataset, monkeypatch):
+    monkeypatch.setattr(build, "BATCH_BYTES", 3_000)
+    manifest, _ = build.refresh(dataset)
+    column = datasets.load_from_disk(str(build.corpus_of(dataset)))["train"].data.column("input_ids")
+    assert column.num_chunks > 1
+    assert all(len(chunk) == 1 or chunk.values.nbytes <= 3_000 for chunk in column.chunks)
+    rows = Rows(build.corpus_of(dataset), "train")
+    names = [entry.name for entry in manifest.recordings if entry.split == "train"]
+    assert [payloads(row) for row in rows] == [proxylog.read_file(dataset / name).payload.tobytes() for name in names]
+
+
+times = st.lists(st.one_of(st.none(), st.integers(0, 10**5).map(lambda s: START + timedelta(seconds=s))), max_size=12)
+
+
+@given(times)
+def test_starts_within_an_hour_chain(starts):
+    groups = split.time_groups(starts)
+    for one, group in zip(starts, groups, strict=True):
+        for other, its_group in zip(starts, groups, strict=True):
+            if one is None or other is None:
+                assert (group == its_group) == (one is other)
+            elif abs(one - other) <= timedelta(hours=1):
+                assert group == its_group
+    for group in set(groups):
+        members = sorted(start for start, its in zip(starts, groups, strict=True) if its == group and start)
+        assert all(b - a <= timedelta(hours=1) for a, b in itertools.pairwise(members))
+    assert sorted(set(groups)) == list(range(len(set(groups))))
+
+
+@given(st.lists(st.integers(1, 10**6), min_size=split.MIN_GROUPS, max_size=30), st.integers(0, 99))
+def test_both_sides_get_a_group_and_more_would_be_further_off(sizes, seed):
+    chosen = split.choose_validation(sizes, 0.2, seed)
+    assert chosen == split.choose_validation(sizes, 0.2, seed)
+    assert 0 < len(chosen) < len(sizes)
+    held, goal = sum(sizes[group] for group in chosen), 0.2 * sum(sizes)
+    smallest = min(size for group, size in enumerate(sizes) if group not in chosen)
+    assert abs(held + smallest - goal) >= abs(held - goal) or held < goal
+
+
+payload = st.binary(min_size=1, max_size=40)
+
+
+@given(st.lists(payload, max_size=60), st.floats(0.05, 0.8))
+def test_a_cut_recording_loses_only_the_gap(parts, fraction):
+    session = Session.from_records(Record(Direction(i % 2), 0, part) for i, part in enumerate(parts))
+    whole = turns.turns_of(session)
+    cut = split.cut_tail(whole, fraction)
+    head, tail = cut.train.payload.tobytes(), cut.validation.payload.tobytes()
+    everything = b"".join(parts)
+    assert everything.startswith(head) and everything.endswith(tail)
+    assert cut.gap_tokens == len(everything) - len(head) - len(tail) + 2 * (
+        len(whole) - len(cut.train) - len(cut.validation)
+    )
+    assert cut.gap_tokens >= 0
+    if len(cut.train) and len(cut.validation):
+        assert cut.gap_tokens > 0
+    assert turns.encode(cut.train).tolist() == turns.encode(whole).tolist()[: 1 + len(head) + 2 * len(cut.train)]
+
+
+def test_the_manifest_is_plain_json(dataset):
+    build.refresh(dataset)
+    content = json.loads((build.corpus_of(dataset) / "manifest.json").read_text())
+    assert content["dialects"]["v3"]["junk_bytes"] == {"0": sum(content["dialects"]["v3"]["records"].values())}

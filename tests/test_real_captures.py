@@ -1,0 +1,75 @@
+"""The real recordings: every count of their README, and every byte back."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from greylord import turns
+from greylord.corpus import build
+from greylord.corpus.windows import Rows
+
+HEADER = re.compile(rb"<\|(server|client)\|>.{0,8}?<\|delay#-?\d+\.\d+\|>", re.DOTALL)
+HEX = re.compile(rb"<\|(?:ansi|telnet)#([0-9A-F]+)\|>")
+CUT = re.compile(rb"<\|(?:[a-z]{0,6}|(?:ansi|telnet)#([0-9A-F]*)\|?)$")
+
+
+@pytest.fixture(scope="module")
+def built(real_captures):
+    """The dataset, its manifest and its rows by name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(real_captures)
+        manifest, _ = build.refresh(real_captures)
+        corpus = build.corpus_of(real_captures)
+        rows = {}
+        for name in build.SPLITS:
+            entries = [entry.name for entry in manifest.recordings if entry.split == name]
+            rows |= zip(entries, Rows(corpus, name), strict=True)
+    return real_captures, manifest, rows
+
+
+def test_the_counts_of_the_readme(built):
+    _, manifest, _ = built
+    counts = {
+        name: (
+            found.recordings,
+            (found.records.server, found.records.client),
+            (found.payload_bytes.server, found.payload_bytes.client),
+            tuple(found.junk_bytes.get(length, 0) for length in (0, 3, 4)),
+            found.negative_delays,
+            found.truncated_records,
+            found.cut_tokens,
+        )
+        for name, found in manifest.dialects.items()
+    }
+    assert counts == {
+        "v1": (58, (180_889, 51_584), (23_394_412, 265_836), (58, 21, 232_394), 2, 13_115, 0),
+        "v2": (68, (505_577, 61_726), (39_572_294, 363_661), (567_303, 0, 0), 28_130, 40_497, 22_323),
+    }
+    assert manifest.skipped == ["v2/change.log"]
+    assert sum(found.stray_markers + found.headless_bytes for found in manifest.dialects.values()) == 0
+    payload = {name: part.payload_bytes for name, part in manifest.splits.items()}
+    assert 0.18 < payload["validation"] / sum(payload.values()) < 0.22
+
+
+def plain_payload(log: bytes) -> bytes:
+    """The payload of a log, by regular expressions."""
+    headers = list(HEADER.finditer(log))
+    ends = [header.start() for header in headers[1:]] + [len(log)]
+    payload = []
+    for header, end in zip(headers, ends, strict=True):
+        text = log[header.end() : end]
+        if end - header.start() == 512 and (cut := CUT.search(text)):
+            digits = cut[1] or b""
+            text = text[: cut.start()] + bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
+        payload.append(HEX.sub(lambda token: bytes.fromhex(token[1].decode()), text))
+    return b"".join(payload)
+
+
+def test_decoding_the_corpus_gives_back_every_payload_byte(built):
+    folder, manifest, rows = built
+    assert len(rows) == 126
+    for entry in manifest.recordings:
+        expected = plain_payload(Path(folder, entry.name).read_bytes())
+        assert turns.decode(rows[entry.name]).payload.tobytes() == expected, entry.name
+        assert len(expected) == entry.payload_bytes

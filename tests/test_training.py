@@ -1,0 +1,328 @@
+"""Training from the command line, and what it leaves."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import LAUNCHER, PROJECT, greylord
+from transformers import TrainingArguments
+
+from greylord import model as models
+from greylord import runs
+from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
+from greylord.errors import GreylordError
+from greylord.evaluation import bits_per_byte
+from greylord.progress import silent
+from greylord.training import train as training
+from greylord.training.settings import Settings
+from greylord.training.trainer import make_trainer
+
+FILES = {
+    "README.md", "config.json", "generation_config.json", "int_to_vocab.json", "model.safetensors", "tokenizer.json",
+    "tokenizer_config.json", "training_config.json", "training_curves.png", "training_history.json",
+    "training_summary.json", "vocab_to_int.json",
+}  # fmt: skip
+SMALL = ("--context-window", 64, "--batch-size", 4, "--max-steps", 60, "--seed", 3, "--cpu", "--set", "eval_steps=20")
+
+
+@pytest.fixture(scope="module")
+def realm(tmp_path_factory) -> Path:
+    """A working directory with a small dataset."""
+    folder = tmp_path_factory.mktemp("realm")
+    result = greylord("data", "sample", "tiny", "--recordings", 5, "--minutes", 1, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(realm) -> Path:
+    """The folder of a finished run."""
+    result = greylord("train", *SMALL, cwd=realm)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    folder = realm / result.stdout.splitlines()[-1]
+    (realm / "transcript").write_text(result.stdout)
+    return folder
+
+
+def read(path: Path):
+    return json.loads(path.read_text())
+
+
+def test_the_folder_is_complete(run):
+    assert {path.name for path in run.iterdir()} == FILES
+    assert runs.locate(run.parent / "latest") == run
+    assert {path.name for path in run.parent.iterdir()} == {run.name, "latest"}
+    assert (run / "training_curves.png").read_bytes().startswith(b"\x89PNG")
+    config, generation = read(run / "config.json"), read(run / "generation_config.json")
+    for ids in (config, generation):
+        assert [ids[f"{name}_token_id"] for name in ("bos", "eos", "pad")] == [256] * 3
+    assert config["vocab_size"] == 262
+    assert config["n_positions"] == read(run / "tokenizer_config.json")["model_max_length"] == 64
+    assert "$" not in (run / "README.md").read_text()
+
+
+def test_the_printed_table_says_what_the_summary_says(realm, run):
+    transcript, summary = (realm / "transcript").read_text(), read(run / "training_summary.json")
+    for name, figure in {**summary["baselines"], "this model": summary["best_bits_per_byte"]}.items():
+        line = next(line for line in transcript.splitlines() if line.strip().startswith(name))
+        assert f"{figure:.3f}" in line
+    assert f"{summary['scored_bytes']:,} bytes" in transcript
+    assert "expected" in transcript or "about" in transcript
+
+
+def test_history_and_summary_agree(run):
+    history, summary = read(run / "training_history.json"), read(run / "training_summary.json")
+    best = min(history, key=lambda evaluation: evaluation["bits_per_byte"])
+    assert (best["step"], best["bits_per_byte"]) == (summary["best_step"], summary["best_bits_per_byte"])
+    assert history[-1]["step"] == summary["steps"] == 60
+    assert history[-1]["tokens"] == summary["tokens"] == 60 * 4 * 64
+    assert history[0]["train_bits_per_token"] > history[-1]["train_bits_per_token"]
+    assert summary["best_bits_per_byte"] < 8
+
+
+def test_the_reported_figure_is_a_plain_cross_entropy_of_the_saved_model(realm, run):
+    rows = Rows(realm / "corpora" / "tiny", "validation")
+    model = models.load(run).eval()
+    nats, payload = 0.0, 0
+    for span in sample_spans(rows):
+        ids = torch.tensor(rows[span.row].astype("int64"))
+        position = span.begin
+        while position < span.end:
+            begin = max(0, position - 32)
+            end = min(begin + 64, span.end)
+            with torch.no_grad():
+                logits = model(input_ids=ids[None, begin:end]).logits[0]
+            targets = ids[position:end]
+            nats += float(
+                torch.nn.functional.cross_entropy(logits[position - begin - 1 : -1], targets, reduction="sum")
+            )
+            payload += int((targets < 256).sum())
+            position = end
+    summary = read(run / "training_summary.json")
+    assert payload == summary["scored_bytes"]
+    assert summary["best_bits_per_byte"] == pytest.approx(nats / math.log(2) / payload, rel=1e-5)
+
+
+FOREIGN = """
+import sys
+sys.modules["greylord"] = None
+from transformers import AutoModelForCausalLM, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained(sys.argv[1])
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+prompt = tokenizer("<|pad|><|server|><|delay_short|>", return_tensors="pt")
+assert prompt["input_ids"].tolist() == [[256, 258, 259]]
+output = model.generate(**prompt, max_new_tokens=30, min_new_tokens=30, do_sample=True)
+assert output.shape == (1, 33) and int(output.max()) < 262
+print(repr(tokenizer.decode(output[0])))
+"""
+
+
+def test_the_folder_is_enough_where_greylord_is_not_installed(run, tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-c", FOREIGN, run], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("'<|pad|><|server|><|delay_short|>")
+
+
+def test_the_same_call_gives_the_same_model(realm, run):
+    result = greylord("train", *SMALL, cwd=realm)
+    again = realm / result.stdout.splitlines()[-1]
+    assert again != run
+    assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+    keys = ("step", "bits_per_byte", "train_bits_per_token", "learning_rate")
+    assert [[e[key] for key in keys] for e in read(again / "training_history.json")] == [
+        [e[key] for key in keys] for e in read(run / "training_history.json")
+    ]
+    shutil.rmtree(again)
+
+
+def test_two_processes_train_the_model_of_one(realm, run):
+    result = subprocess.run(
+        [*LAUNCHER, "--nproc-per-node=2", PROJECT / "scripts" / "train.py", "--dataset", "tiny", *map(str, SMALL)],
+        cwd=realm,
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert result.returncode == 0, result.stderr[-2_000:]
+    both = realm / result.stdout.splitlines()[-1]
+    assert read(both / "training_config.json")["plan"]["processes"] == 2
+    one, two = (read(folder / "training_history.json") for folder in (run, both))
+    assert [e["step"] for e in one] == [e["step"] for e in two]
+    for key in ("bits_per_byte", "train_bits_per_token"):
+        assert [e[key] for e in two] == pytest.approx([e[key] for e in one], rel=1e-4)
+    shutil.rmtree(both)
+
+
+def test_training_goes_on_from_a_model_with_a_longer_context(realm, run):
+    result = greylord("train", "--model-path", run, "--context-window", 96, "--max-steps", 5, "--cpu", cwd=realm)
+    assert result.returncode == 0, result.stderr
+    assert "its position table lengthened from 64 to 96" in result.stdout
+    longer = realm / result.stdout.splitlines()[-1]
+    assert read(longer / "config.json")["n_positions"] == 96
+    assert read(longer / "training_summary.json")["continued_from"] == str(run)
+    before, after = (read(folder / "training_summary.json")["best_bits_per_byte"] for folder in (run, longer))
+    assert after < before + 1
+    shutil.rmtree(longer)
+
+
+def test_a_longer_position_table_keeps_the_old_positions():
+    short = models.fresh(16)
+    old = short.transformer.wpe.weight.clone()
+    longer = models.with_context(short, 40)
+    assert longer.config.n_positions == 40 and torch.equal(longer.transformer.wpe.weight[:16], old)
+    assert models.with_context(longer, 20) is longer and longer.config.n_positions == 40
+    longer(input_ids=torch.zeros(1, 40, dtype=torch.long))
+
+
+def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greylord", "train", *map(str, SMALL), "--max-steps", "100000"],
+        cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT)}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    lines = iter(process.stdout.readline, "")
+    assert any(line.strip().startswith("time") for line in lines)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=120)
+    assert (process.returncode, errors) == (0, "")
+    folder = realm / output.splitlines()[-1]
+    assert {path.name for path in folder.iterdir()} == FILES
+    summary = read(folder / "training_summary.json")
+    assert summary["ended"] == f"stopped by hand at step {summary['steps']:,}" and summary["steps"] < 100_000
+    assert models.load(folder).config.n_positions == 64
+    shutil.rmtree(folder)
+
+
+def job(settings: Settings, **overrides) -> training.Job:
+    return training.Job(Path("data/tiny"), settings, overrides, None, cpu=True)
+
+
+def quiet_train(what: training.Job) -> training.Outcome:
+    from transformers import TrainerCallback
+
+    return training.train(what, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
+
+
+@pytest.fixture
+def in_realm(realm, monkeypatch):
+    """The realm as working directory, and the runs that are there already."""
+    monkeypatch.chdir(realm)
+    before = set(Path("models").glob("*"))
+    yield before
+    for folder in set(Path("models").glob("tiny_*")) - before:
+        shutil.rmtree(folder)
+
+
+TINY = Settings(context_window=32, batch_size=2, max_steps=4)
+
+
+def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
+    fresh = models.fresh
+
+    def broken(context: int):
+        model = fresh(context)
+        model.transformer.wpe.weight.data.fill_(math.nan)
+        return model
+
+    monkeypatch.setattr(models, "fresh", broken)
+    with pytest.raises(GreylordError, match=r"no number any more at step 1, .* lower --learning-rate than 0\.003"):
+        quiet_train(job(TINY))
+    assert set(Path("models").glob("*")) == in_realm
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_torn_run(in_realm, monkeypatch):
+    from transformers import Trainer
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Trainer, "_save", fail)
+    with pytest.raises(GreylordError, match="The disk of 'models' is full"):
+        quiet_train(job(TINY))
+    assert {path.name for path in set(Path("models").glob("*")) - in_realm} <= {"latest"}
+
+
+def test_patience_ends_training(in_realm):
+    outcome = quiet_train(
+        job(Settings(context_window=32, max_steps=40, learning_rate=1e-30, patience=1), eval_steps=10)
+    )
+    assert outcome.summary.steps < 40
+    assert outcome.summary.ended == "no better figure in 1 evaluation"
+
+
+def test_any_training_argument_can_be_set(in_realm):
+    outcome = quiet_train(job(TINY, lr_scheduler_type="constant", learning_rate=1e-4))
+    assert [evaluation.learning_rate for evaluation in outcome.evaluations] == [1e-4]
+
+
+def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
+    rows = Rows(realm / "corpora" / "tiny", "train")
+    windows = TrainingWindows([rows[0][:150], rows[1][:40]], 64)
+    torch.manual_seed(0)
+    model = models.fresh(64)
+    nats = tokens = 0.0
+    for index in range(len(windows)):
+        ids = torch.tensor(windows[index]["input_ids"].astype("int64"))
+        with torch.no_grad():
+            logits = model(input_ids=ids[None]).logits[0]
+        nats += float(torch.nn.functional.cross_entropy(logits[:-1], ids[1:], reduction="sum"))
+        tokens += len(ids) - 1
+    arguments = TrainingArguments(
+        str(tmp_path), use_cpu=True, max_steps=1, per_device_train_batch_size=2, gradient_accumulation_steps=2,
+        logging_steps=1, disable_tqdm=True, remove_unused_columns=False, label_names=["labels"], eval_strategy="steps",
+        metric_for_best_model="bits_per_byte", batch_eval_metrics=True, load_best_model_at_end=True,
+    )  # fmt: skip
+    scoring = ScoringWindows(rows, whole_rows([rows[0][:100]]), 64)
+    trainer = make_trainer(model, arguments, windows, scoring, 64, 3, [])
+    trainer.train()
+    assert len(windows) == 4
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(nats / tokens, rel=1e-5)
+
+
+def test_the_score_command(realm, run):
+    result = greylord("evaluate", "--model-dir", run, "--cpu", "--json", cwd=realm)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    summary = read(run / "training_summary.json")
+    assert found["bits_per_byte"]["overall"] == pytest.approx(summary["best_bits_per_byte"], rel=1e-5)
+    assert sum(found["payload_bytes"].values()) == summary["scored_bytes"]
+    for name, figure in found["compressors"].items():
+        assert figure == pytest.approx(summary["baselines"][name])
+    table = greylord("evaluate", "--model-dir", run, "--cpu", cwd=realm)
+    assert f"{summary['best_bits_per_byte']:.3f}" in table.stdout and "framing" in table.stdout
+
+
+def test_other_data_is_scored_without_what_the_model_has_read(realm, run, tmp_path):
+    read_before = set(read(run / "training_config.json")["trained_on"])
+    others = realm / "others"
+    shutil.copytree(realm / "data" / "tiny", others)
+    assert (
+        greylord("data", "sample", "new", "--recordings", 1, "--minutes", 1, "--seed", 9, cwd=tmp_path).returncode == 0
+    )
+    for path in (tmp_path / "data" / "new").iterdir():
+        shutil.copy(path, others)
+    result = greylord("evaluate", "--model-dir", run, "--data-dir", others, "--cpu", "--json", cwd=realm)
+    assert result.returncode == 0, result.stderr
+    described = json.loads(result.stdout)["data"]
+    assert f"but {len(read_before)} that the model has read ({6 - len(read_before)} recording" in described
+    shutil.rmtree(others)
+
+
+def test_scoring_leaves_the_model_as_it_is(run, realm):
+    rows = Rows(realm / "corpora" / "tiny", "validation")
+    model = models.load(run)
+    first = bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64)
+    assert bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64) == first
