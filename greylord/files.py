@@ -11,13 +11,16 @@ __all__ = ["new_folder", "write_file"]
 
 @contextlib.contextmanager
 def _temporary_name(target: Path) -> Iterator[Path]:
-    """A free hidden name beside `target`; whatever stands there is removed if the block fails."""
+    """A free hidden name beside `target`; what is left there when the block ends is removed."""
+    is_new = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
         yield holder / target.name
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+        if is_new and not any(target.parent.iterdir()):
+            target.parent.rmdir()
 
 
 def write_file(path: Path, content: bytes | str) -> None:

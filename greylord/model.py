@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from greylord import vocabulary
@@ -47,11 +48,19 @@ def load(folder: Path) -> GPT2LMHeadModel:
             f"greylord's models are gpt2 of {vocabulary.VOCAB_SIZE}."
         )
     try:
-        model = GPT2LMHeadModel.from_pretrained(
-            folder, use_safetensors=True, trust_remote_code=False, local_files_only=True, dtype=torch.float32
+        model, problems = GPT2LMHeadModel.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UsageError(f"{str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise UsageError(f"{str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}.") from error
+    # transformers would fill the gaps with random weights.
+    if missing := set(problems["missing_keys"]) | set(problems["unexpected_keys"]):
+        raise UsageError(f"{str(folder)!r} does not have the weights of its config.json: {min(missing)} is amiss.")
     return _prepared(model)
 
 

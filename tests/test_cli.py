@@ -1,0 +1,167 @@
+"""The command line as a stranger meets it: help, errors of one sentence, and exit codes."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from conftest import PROJECT, greylord
+
+from greylord.cli import app
+from greylord.training.settings import Settings
+
+README = (PROJECT / "README.md").read_text() if (PROJECT / "README.md").exists() else ""
+
+
+def commands(group: typer.Typer = app, prefix: str = "") -> dict[str, object]:
+    found = {prefix + (entry.name or entry.callback.__name__): entry.callback for entry in group.registered_commands}
+    for entry in group.registered_groups:
+        found |= commands(entry.typer_instance, f"{prefix}{entry.name} ")
+    return found
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_is_in_the_readme_and_has_help_with_an_example(name, tmp_path):
+    assert f"greylord {name}" in README
+    result = greylord(*name.split(), "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert f"Example: greylord {name}" in re.sub(r"\s+", " ", result.stdout)
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; sys.argv[1:] = ['train', '--help']\nfrom greylord.cli import main\n"
+    check = "try: main()\nexcept SystemExit: print('HEAVY', {'torch', 'transformers', 'datasets'} & set(sys.modules))"
+    result = subprocess.run(
+        [sys.executable, "-c", code + check], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+    assert "HEAVY set()" in result.stdout
+
+
+def test_config_json_holds_the_defaults():
+    config = json.loads((PROJECT / "config.json").read_text())
+    assert config.pop("set") == {}
+    for name, value in config.items():
+        assert getattr(Settings(), name) == value
+
+
+def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(workplace):
+    assert fails(greylord("train", cwd=workplace), 2) == (
+        "error: There is no dataset under data/; make one with `greylord data sample sample`.\n"
+    )
+    for name in ("game", "other"):
+        Path("data", name).mkdir(parents=True)
+    assert "game, other" in fails(greylord("train", cwd=workplace), 2)
+
+
+def fails(result: subprocess.CompletedProcess, code: int) -> str:
+    """The one sentence of a call that fails."""
+    assert result.returncode == code, (result.stdout, result.stderr)
+    assert "Traceback" not in result.stderr
+    sentences = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(sentences) == 1
+    return result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("train --dataset game --context-window 9000", "must lie between 16 and 8,192, not 9000"),
+        ("train --dataset game --set learing_rate=1", "no field 'learing_rate'. Did you mean 'learning_rate'?"),
+        ("train --dataset game --set adam_beta1=abc", "invalid float value: 'abc'"),
+        ("train --dataset game --set max_steps=1", "use --max-steps"),
+        ("train --dataset game --set foo", "--set takes field=value, not 'foo'"),
+        ("train --dataset game --epochs 0", "--epochs must be a whole number of at least 1, not 0"),
+        ("train --dataset game --data-dir .", "--dataset and --data-dir exclude each other"),
+        ("train --dataset game --config nix.json", "'nix.json' cannot be read"),
+        ("train --dataset game --config typo.json", "unknown setting 'epoch'. Did you mean 'epochs'?"),
+        ("train --dataset game --config broken.json", "is no JSON"),
+        ("train --dataset game --model-path models/nix", "There is no model folder 'models/nix'"),
+        ("train --dataset game --model-path old", "is no model folder: it has no config.json"),
+        ("train --dataset game --model-path gpt2", "holds a gpt2 of 50257 tokens"),
+        ("train --dataset gmae", "There is no dataset 'gmae'"),
+        ("evaluate --model-dir old --data-dir data/game", "is no model folder"),
+        ("evaluate", "There is no model folder 'models/latest'"),
+        ("data copy nowhere game", "There is nothing at 'nowhere'"),
+        ("data copy text ../up", "cannot be a dataset's name"),
+        ("data prune game", "Give --min-size, --pattern or both"),
+        ("data prune game --min-size tiny", "'tiny' is no size"),
+        ("data prune game --pattern a.log b.log c.log", "quote the pattern"),
+        ("data prune game --min-size 1MB", "add --yes to prune"),
+        ("data sample game", "is there already"),
+        ("data show nix", "There is no dataset 'nix'"),
+    ],
+)
+def test_wrong_calls(workplace, arguments, sentence):
+    Path("data/game").mkdir(parents=True)
+    Path("data/game/a.log").write_bytes(b"<|server|><|delay#0.1|>x")
+    Path("old").mkdir()
+    Path("old/pytorch_model.bin").write_bytes(b"\x80\x04")
+    Path("gpt2").mkdir()
+    Path("gpt2/config.json").write_text('{"model_type": "gpt2", "vocab_size": 50257}')
+    Path("gpt2/model.safetensors").write_bytes(b"")
+    Path("text").mkdir()
+    Path("typo.json").write_text('{"epoch": 3}')
+    Path("broken.json").write_text("{")
+    before = set(workplace.rglob("*"))
+    assert sentence in fails(greylord(*arguments.split(), cwd=workplace, stdin=subprocess.DEVNULL), 2)
+    assert set(workplace.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("train --dataset empty", "'data/empty' is empty"),
+        ("train --dataset text", "None of the 1 files of 'text' is a recording"),
+        ("train --dataset tiny", "too little to divide"),
+        ("data build text", "None of the 1 files"),
+        ("data copy data/text other", "There is no recording in 'data/text'"),
+        ("evaluate --model-dir model --data-dir data/text", "cannot be loaded"),
+    ],
+)
+def test_failed_jobs(workplace, arguments, sentence):
+    for name, content in [("empty", None), ("text", b"\x00\xff no capture"), ("tiny", b"<|server|><|delay#0.1|>x")]:
+        Path("data", name).mkdir(parents=True)
+        if content:
+            Path("data", name, "file").write_bytes(content)
+    Path("model").mkdir()
+    Path("model/config.json").write_text('{"model_type": "gpt2", "vocab_size": 262}')
+    Path("model/model.safetensors").write_bytes(b"no tensors")
+    sentence_found = fails(greylord(*arguments.split(), cwd=workplace), 2 if "evaluate" in arguments else 1)
+    assert sentence in sentence_found
+    assert {path.name for path in workplace.iterdir()} == {"data", "model"}
+
+
+def test_pruning_on_request(workplace):
+    Path("data/game").mkdir(parents=True)
+    for name, size in [("a.log", 10), ("b", 10_000), ("c", 20_000)]:
+        Path("data/game", name).write_bytes(bytes(size))
+    dry = greylord("data", "prune", "game", "--size", "1KB", "--dry-run", cwd=workplace)
+    assert dry.returncode == 0 and "a.log  (smaller than 1.0 kB)" in dry.stdout
+    assert len(list(Path("data/game").iterdir())) == 3
+    over_half = greylord("data", "prune", "game", "--pattern", "*.log", "--yes", cwd=workplace)
+    assert over_half.returncode == 0 and "over half" in over_half.stderr
+    assert [path.name for path in Path("data/game").iterdir()] == ["a.log"]
+    assert sorted(path.name for path in Path("data/.pruned/game").iterdir()) == ["b", "c"]
+
+
+def test_what_data_tells(workplace):
+    assert greylord("data", "sample", "game", "--recordings", 4, "--minutes", 0.5, cwd=workplace).returncode == 0
+    assert "not built yet" in greylord("data", "show", "game", cwd=workplace).stdout
+    built = greylord("data", "build", "game", cwd=workplace)
+    assert "has been built" in built.stdout and "recordings" in built.stdout
+    again = greylord("data", "build", "game", "--json", cwd=workplace)
+    manifest = json.loads(again.stdout)
+    assert manifest["dialects"]["v3"]["recordings"] == 4
+    shown = greylord("data", "show", "game", cwd=workplace)
+    assert f"{manifest['dialects']['v3']['payload_bytes']['server']:,}" in shown.stdout
+    assert json.loads(greylord("data", "show", "game", "--json", cwd=workplace).stdout)["files"] == 4
+
+
+def test_the_same_seed_samples_the_same_recordings(workplace):
+    for name, seed in [("a", 5), ("b", 5), ("c", 6)]:
+        greylord("data", "sample", name, "--recordings", 2, "--minutes", 0.3, "--seed", seed, cwd=workplace)
+    a, b, c = ({path.name: path.read_bytes() for path in Path("data", name).iterdir()} for name in "abc")
+    assert a == b != c and len(a) == 2

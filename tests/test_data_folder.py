@@ -1,0 +1,182 @@
+"""Copying and pruning: nothing overwritten, nothing lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greylord import units
+from greylord.corpus import folder
+from greylord.errors import GreylordError, UsageError
+
+
+def recording(text: str) -> bytes:
+    return b"<|server|><|delay#0.100|>" + text.encode()
+
+
+def write(path: str, content: bytes) -> Path:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    return target
+
+
+def copy(*sources: str, name: str = "game") -> folder.CopyPlan:
+    plan = folder.plan_copy(sources, name)
+    folder.copy(plan)
+    return plan
+
+
+def contents(root: str) -> dict[str, bytes]:
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in Path(root).rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def sources(workplace) -> None:
+    write("one/a.log", recording("first"))
+    write("one/deep/b", recording("second"))
+    write("one/change.log", b"journal")
+    write("one/.hidden", recording("hidden"))
+    write("two/a.log", recording("another"))
+    write("two/c.log", recording("third"))
+
+
+def test_folders_files_and_patterns_are_copied_with_their_folders(sources):
+    plan = copy("one", "two/c.log", "two/*.log")
+    assert contents("data/game") == {
+        "a.log": recording("first"), "deep/b": recording("second"), "c.log": recording("third"),
+        "a~2.log": recording("another"),
+    }  # fmt: skip
+    assert [path.name for path in plan.others] == ["change.log"]
+    assert [target.name for _, target in plan.renamed] == ["a~2.log"]
+    journal = [json.loads(line) for line in Path("data/.journal/game.jsonl").read_text().splitlines()]
+    assert [(line["action"], line["recordings"]) for line in journal] == [("copy", 4)]
+
+
+def test_copying_again_copies_nothing(sources):
+    copy("one", "two")
+    before = contents("data/game")
+    again = copy("one", "two")
+    assert (again.files, again.present, contents("data/game")) == ([], 4, before)
+
+
+def test_a_recording_of_the_same_name_is_never_overwritten(sources):
+    copy("one")
+    write("one/a.log", recording("changed"))
+    copy("one")
+    write("one/a.log", recording("changed again"))
+    copy("one")
+    assert contents("data/game") == {
+        "a.log": recording("first"), "a~2.log": recording("changed"), "a~3.log": recording("changed again"),
+        "deep/b": recording("second"),
+    }  # fmt: skip
+
+
+def test_names_that_differ_in_case_only_are_told_apart_everywhere(workplace):
+    write("one/A.log", recording("upper"))
+    write("two/a.log", recording("lower"))
+    copy("one", "two")
+    assert sorted(contents("data/game")) == ["A.log", "a~2.log"]
+
+
+def test_too_little_room_is_said_before_anything_is_copied(sources, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1_000))
+    with pytest.raises(GreylordError, match=r"need \d+ B and 'data/game' has 1\.0 kB free"):
+        copy("one")
+    assert contents("data") == {}
+
+
+def test_a_copy_that_fails_leaves_no_half_file(sources, monkeypatch):
+    def fail(source, target):
+        Path(target).write_bytes(b"<|ser")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copy2", fail)
+    with pytest.raises(OSError):
+        copy("one")
+    assert contents("data") == {}
+
+
+@pytest.mark.parametrize("source", ["nowhere", "one/*.txt", "data/game", "data/game/x.log", "data", "."])
+def test_impossible_sources(sources, source):
+    copy("one")
+    before = contents("data/game")
+    with pytest.raises(UsageError):
+        copy(source)
+    assert contents("data/game") == before
+
+
+@pytest.mark.parametrize("name", ["", ".x", "..", "a/b", "a\\b", "a:b", "*"])
+def test_impossible_names(workplace, name):
+    with pytest.raises(UsageError, match="cannot be a dataset's name"):
+        folder.check_name(name)
+
+
+def test_pruning_keeps_what_is_large_enough_and_matches(workplace):
+    for name, size in [("a.log", 2_000), ("b.log", 100), ("deep/c", 5_000), ("deep/d.log", 3_000)]:
+        write(f"data/game/{name}", bytes(size))
+    pruning = folder.plan_pruning(Path("data/game"), 1_000, "*.log")
+    assert {(path.name, why) for path, why in pruning.removed} == {
+        ("b.log", "smaller than 1.0 kB"),
+        ("c", "does not match '*.log'"),
+    }
+    assert pruning.kept == 2 and pruning.bytes == 5_100
+    attic = folder.prune(pruning, delete=False)
+    assert sorted(contents("data/game")) == ["a.log", "deep/d.log"]
+    assert {name: len(data) for name, data in contents(str(attic)).items()} == {"b.log": 100, "deep/c": 5_000}
+    write("data/game/b.log", bytes(50))
+    folder.prune(folder.plan_pruning(Path("data/game"), 1_000, None), delete=False)
+    assert sorted(contents(str(attic))) == ["b.log", "b~2.log", "deep/c"]
+
+
+def test_deleting_leaves_no_empty_folder(workplace):
+    write("data/game/deep/a.log", b"x")
+    write("data/game/b.log", bytes(10))
+    assert folder.prune(folder.plan_pruning(Path("data/game"), 5, None), delete=True) is None
+    assert sorted(contents("data/game")) == ["b.log"] and not Path("data/game/deep").exists()
+    assert not Path("data/.pruned").exists()
+
+
+def test_a_dataset_is_a_name_a_path_or_the_only_one(workplace):
+    with pytest.raises(UsageError, match="no dataset under data/"):
+        folder.locate(None)
+    write("data/game/a", b"x")
+    write("elsewhere/a", b"x")
+    assert folder.locate(None) == folder.locate("game") == Path("data/game")
+    assert folder.locate("elsewhere") == Path("elsewhere")
+    write("data/other/a", b"x")
+    with pytest.raises(UsageError, match="game, other"):
+        folder.locate(None)
+    with pytest.raises(UsageError, match="there are game, other"):
+        folder.locate("nix")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("300", 300), ("1MB", 10**6), ("1.5 kb", 1_500), ("2GiB", 2**31), ("64KiB", 65_536), ("3g", 3 * 10**9)],
+)
+def test_sizes(text, size):
+    assert units.parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "1XB", "-1", "1iB", "1 2"])
+def test_no_sizes(text):
+    with pytest.raises(UsageError, match="is no size"):
+        units.parse_size(text)
+
+
+@given(st.integers(0, 10**13))
+def test_sizes_for_people_are_near(value):
+    number, unit = units.size(value).split()
+    shown = float(number) * {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}[unit]
+    assert abs(shown - value) <= 0.051 * max(value, 1) or unit == "GB"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (170, "2 min 50 s"), (5_400, "1 h 30 min")]
+)
+def test_durations(seconds, text):
+    assert units.duration(seconds) == text
