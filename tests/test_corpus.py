@@ -168,6 +168,13 @@ def test_an_index_mapping_is_refused(dataset):
     assert [len(row) for row in row_arrays(sliced)] == [len(row["input_ids"]) for row in sliced]
 
 
+def test_compressed_recordings_are_named(dataset):
+    path = write_recording(dataset, START + timedelta(days=3), 77)
+    assert build.refresh(dataset)[0].compressed == []
+    path.write_bytes(path.read_bytes() + b"<|server|><|delay#0.1|>\xff\xfa\x56\xff\xf0\x78\x9c")
+    assert build.refresh(dataset)[0].compressed == [path.name]
+
+
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"ARROW1")])
 def test_a_damaged_corpus_is_one_sentence(dataset, damage):
     build.refresh(dataset)

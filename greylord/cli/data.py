@@ -170,6 +170,12 @@ def _show_manifest(manifest: Manifest) -> None:
             f"{units.count(manifest.groups, 'time group')} cannot be divided by time: the end of each recording "
             f"validates, and {manifest.gap_tokens:,} tokens before it are left out."
         )
+    if manifest.compressed:
+        files = ", ".join(manifest.compressed[:SHOWN]) + ", ..." * (len(manifest.compressed) > SHOWN)
+        console.warn(
+            f"{units.count(len(manifest.compressed), 'recording')} hold MCCP-compressed bytes, which no model can read; "
+            f"move them away and build again: {files}"
+        )
     if manifest.skipped:
         files = ", ".join(manifest.skipped[:SHOWN]) + ", ..." * (len(manifest.skipped) > SHOWN)
         console.warn(f"{units.count(len(manifest.skipped), 'file')} of no recording left out: {files}")

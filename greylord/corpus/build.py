@@ -43,6 +43,9 @@ ARROW_NAME = "data-00000-of-00001.arrow"
 BATCH_BYTES = 100 * 10**6
 """The size of a record batch, unless one row is larger: list offsets are 32-bit."""
 
+MCCP = bytes([255, 250, 86, 255, 240])
+"""IAC SB COMPRESS2 IAC SE: from here on the server's bytes are one zlib stream (Mud Client Compression Protocol 2)."""
+
 FEATURES = Features(
     {
         "name": Value("string"),
@@ -149,6 +152,8 @@ def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Pro
             if not session.dirt.junk.total():
                 manifest.skipped.append(file.name)
                 continue
+            if MCCP in session.payload.tobytes():
+                manifest.compressed.append(file.name)
             stream = turns.turns_of(session, manifest.settings.keep_records)
             counts = manifest.dialects.setdefault(session.dialect, DialectCounts())
             server, client = counts.add(session, len(stream))

@@ -131,6 +131,8 @@ class Manifest:
     """In the order of their starts."""
     skipped: list[str] = field(default_factory=list)
     """Files of the dataset that are no recordings."""
+    compressed: list[str] = field(default_factory=list)
+    """Recordings in which the server turns to MCCP: what follows is zlib, and no model can read it."""
     cut: bool = False
     """Each recording was cut in two, for want of time groups to divide."""
     gap_tokens: int = 0

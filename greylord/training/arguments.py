@@ -102,7 +102,10 @@ def training_arguments(
         "dataloader_pin_memory": device.type == "cuda",
         "ddp_find_unused_parameters": False,
     }
-    arguments = TrainingArguments(**{**values, **overrides, "eval_steps": plan.eval_steps})
+    try:
+        arguments = TrainingArguments(**{**values, **overrides, "eval_steps": plan.eval_steps})
+    except (ValueError, TypeError, ImportError) as error:
+        raise UsageError(f"TrainingArguments refuses the settings: {error}") from error
     # A process that sees several GPUs without a launcher would become a DataParallel.
     arguments._n_gpu = min(1, arguments.n_gpu)
     return arguments

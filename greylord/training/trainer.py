@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from greylord.training.callbacks import LogAtEvaluation
 from greylord.training.recipe import Plan
 
 __all__ = ["Pace", "make_trainer", "measure_pace"]
+
+REPEATS, ENOUGH_SECONDS = 3, 2.0
 
 
 def make_trainer(
@@ -86,12 +89,12 @@ def measure_pace(trainer: Trainer, plan: Plan) -> Pace:
 
 
 def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Of one call, after a first that warms up."""
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    began = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - began
+    """Of one call: the median of three, or of fewer if they take long, after one that warms up."""
+    seconds: list[float] = []
+    while len(seconds) <= REPEATS and sum(seconds[1:]) < ENOUGH_SECONDS:
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])
