@@ -46,6 +46,8 @@ app.command("evaluate")(evaluate.evaluate)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Errors are one sentence."""
+    # A log should grow a line at a time, as a terminal does.
+    sys.stdout.reconfigure(line_buffering=True)
     try:
         status = app(args=arguments, prog_name="greylord", standalone_mode=False)
     except GreylordError as error:

@@ -173,8 +173,8 @@ def _show_manifest(manifest: Manifest) -> None:
     if manifest.compressed:
         files = ", ".join(manifest.compressed[:SHOWN]) + ", ..." * (len(manifest.compressed) > SHOWN)
         console.warn(
-            f"{units.count(len(manifest.compressed), 'recording')} hold MCCP-compressed bytes, which no model can read; "
-            f"move them away and build again: {files}"
+            f"MCCP-compressed bytes, which no model can read, in {units.count(len(manifest.compressed), 'recording')}; "
+            f"move away and build again: {files}"
         )
     if manifest.skipped:
         files = ", ".join(manifest.skipped[:SHOWN]) + ", ..." * (len(manifest.skipped) > SHOWN)
