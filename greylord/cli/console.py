@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from greylord.progress import Advance
 
@@ -23,20 +24,17 @@ _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def error(sentence: str) -> None:
     """Print why a command failed."""
-    _err.print("[bold red]error:[/]", end=" ")
-    _err.print(sentence, markup=False)
+    _err.print(Text.assemble(("error:", "bold red"), " ", sentence))
 
 
 def warn(sentence: str) -> None:
     """Print what a user should know before going on."""
-    _err.print("[bold yellow]note:[/]", end=" ")
-    _err.print(sentence, markup=False)
+    _err.print(Text.assemble(("note:", "bold yellow"), " ", sentence))
 
 
 def say(subject: str, sentence: str) -> None:
     """Print a line of a command's account of what it does."""
-    out.print(f"[bold]{subject:>8}[/]", end="  ")
-    out.print(sentence, markup=False)
+    out.print(Text.assemble((f"{subject:>8}", "bold"), "  ", sentence))
 
 
 def note(sentence: str) -> None:
