@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-__all__ = ["training_curves"]
+__all__ = ["compared_curves", "is_analysis", "recordings_histograms", "training_analysis", "training_curves"]
 
-INK, MUTED, BLUE, AMBER = "#1f2430", "#7b8190", "#2563eb", "#f59e0b"
+INK, MUTED, BLUE, AMBER, RED = "#1f2430", "#7b8190", "#2563eb", "#f59e0b", "#dc2626"
 STYLE = {
+    "axes.axisbelow": True,
     "axes.edgecolor": MUTED,
     "axes.grid": True,
     "axes.grid.axis": "y",
@@ -34,10 +39,20 @@ STYLE = {
 }
 
 
-def _png(figure: Figure) -> bytes:
+ANALYSIS = "greylord analyze"
+"""What the pictures of an analysis give as their software: one may be written over by the next."""
+
+
+def _png(figure: Figure, software: str = "greylord") -> bytes:
     target = io.BytesIO()
-    figure.savefig(target, format="png")
+    figure.savefig(target, format="png", metadata={"Software": software})
     return target.getvalue()
+
+
+def is_analysis(path: Path) -> bool:
+    """Whether a file is a picture of an analysis."""
+    with path.open("rb") as file:
+        return f"Software\0{ANALYSIS}".encode() in file.read(256)
 
 
 def training_curves(
@@ -62,7 +77,6 @@ def training_curves(
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.subplots()
         axes.set_title(title)
-        axes.set_yscale("log")
         axes.plot(steps, training, color=AMBER, marker=".", label="training, bits per token")
         axes.plot(steps, validation, color=BLUE, marker="o", linewidth=2, label="validation, bits per byte")
         best = validation[list(steps).index(best_step)]
@@ -73,13 +87,18 @@ def training_curves(
         axes.set_xlabel("optimizer steps")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlim(0, max(steps) * 1.02)
-        figures = [*validation, *training, *baselines.values()]
-        axes.set_ylim(0.8 * min(figures), 1.15 * max(figures))
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        _log_scale(axes, [*validation, *training, *baselines.values()])
         axes.legend(loc="upper right")
         return _png(figure)
+
+
+def _log_scale(axes: Axes, figures: Sequence[float]) -> None:
+    """A logarithmic y axis around the figures, labelled with plain numbers."""
+    axes.set_yscale("log")
+    axes.set_ylim(0.8 * min(figures), 1.15 * max(figures))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _baselines(axes: Axes, baselines: Mapping[str, float]) -> None:
@@ -91,3 +110,174 @@ def _baselines(axes: Axes, baselines: Mapping[str, float]) -> None:
         axes.annotate(
             f"{name}  {value:.3f}", (1, lowest), xycoords=axes.get_yaxis_transform(), color=MUTED, va="center", size=9
         )
+
+
+def training_analysis(
+    at: Sequence[int],
+    validation: Sequence[float],
+    training: Sequence[float | None],
+    learning_rates: Sequence[float | None],
+    clock: str,
+    units: tuple[str, str],
+    best: tuple[int, float],
+    stops: Mapping[int, int | None],
+    overfitted: bool,
+    title: str,
+) -> bytes:
+    """The course of a run, and what can be learned from it.
+
+    Args:
+        at: steps or epochs of the evaluations.
+        validation: the figure of each.
+        training: that of training since the evaluation before.
+        learning_rates: the rate at each.
+        clock: what `at` counts, "step" or "epoch".
+        units: of validation and of training.
+        best: where the lowest figure of validation is, and the figure.
+        stops: by patience, where early stopping would have ended the run.
+        overfitted: what follows the best is shaded.
+        title: above the picture.
+    """
+    rated = any(rate is not None for rate in learning_rates)
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 5.6), layout="constrained")
+        panels = figure.subplots(2 if rated else 1, sharex=True, squeeze=False, height_ratios=(4, 1) if rated else None)
+        axes, lowest = panels[0, 0], panels[-1, 0]
+        axes.set_title(title, pad=22)
+        trained = [math.nan if value is None else value for value in training]
+        axes.plot(at, trained, color=AMBER, marker=".", label=f"training, {units[1]}")
+        axes.plot(at, validation, color=BLUE, marker="o", markersize=4, linewidth=2, label=f"validation, {units[0]}")
+        axes.plot(*best, color=BLUE, marker="o", markersize=11, fillstyle="none", markeredgewidth=1.6)
+        # On the side where training is not.
+        offset = (0, -20 if trained[list(at).index(best[0])] > best[1] else 11)
+        axes.annotate(
+            f"{best[1]:.3f}", best, xytext=offset, textcoords="offset points", ha="center", color=BLUE, weight="bold"
+        )
+        if overfitted:
+            axes.axvspan(best[0], max(at), color=RED, alpha=0.07, linewidth=0, label="worse than the best")
+        _stop_lines(axes, stops)
+        _log_scale(axes, [*validation, *(value for value in training if value is not None)])
+        axes.legend(loc="best")
+        if rated:
+            rates = [math.nan if rate is None else rate for rate in learning_rates]
+            lowest.plot(at, rates, color=MUTED, marker=".")
+            lowest.set_ylim(0, 1.2 * max(filter(None, learning_rates), default=1))
+            lowest.set_ylabel("rate")
+            lowest.yaxis.set_major_formatter(FuncFormatter(lambda rate, _: f"{rate:g}"))
+            lowest.yaxis.set_major_locator(MaxNLocator(3))
+        lowest.set_xlabel("optimizer steps" if clock == "step" else "epochs")
+        lowest.xaxis.set_major_locator(MaxNLocator(integer=True))
+        lowest.xaxis.set_major_formatter(EngFormatter(sep=""))
+        lowest.set_xlim(0, max(at) * 1.03)
+        return _png(figure, ANALYSIS)
+
+
+def _stop_lines(axes: Axes, stops: Mapping[int, int | None]) -> None:
+    """A line where early stopping would have ended, labelled above with the patience; several may share one."""
+    above = {"xytext": (0, 5), "textcoords": "offset points", "size": 9}
+    for at in set(stops.values()):
+        patiences = ", ".join(str(patience) for patience, stop in stops.items() if stop == at)
+        if at is None:
+            axes.annotate(f"not reached: patience {patiences}", (0, 1), xycoords="axes fraction", color=MUTED, **above)
+        else:
+            axes.axvline(at, color=RED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            where = {"xycoords": axes.get_xaxis_transform(), "ha": "center"}
+            axes.annotate(f"patience {patiences}", (at, 1), color=RED, **where, **above)
+
+
+def recordings_histograms(
+    title: str,
+    days: Mapping[date, int],
+    recordings: Sequence[int],
+    delays: Mapping[str, Mapping[int, int]],
+    turn_bytes: Mapping[str, Mapping[int, int]],
+    commands: Mapping[str, int],
+) -> bytes:
+    """What recordings hold, in four panels.
+
+    Args:
+        title: above the picture.
+        days: payload bytes by the day of the start; if empty, `recordings` are shown instead.
+        recordings: payload bytes of each, in order.
+        delays: by side, records by the power of two that their delay in milliseconds reaches; -1 for negative ones.
+        turn_bytes: by side, turns by the power of two that their payload bytes reach.
+        commands: how often each was typed, the most frequent first.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(11, 7.5), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", size=13)
+        (volume, waits), (lengths, words) = figure.subplots(2, 2)
+        if days:
+            volume.bar(list(days), list(days.values()), color=BLUE, width=0.85)
+            volume.xaxis.set_major_locator(locator := AutoDateLocator())
+            volume.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        else:
+            volume.bar(range(1, len(recordings) + 1), recordings, color=BLUE, width=0.85)
+            volume.xaxis.set_major_locator(MaxNLocator(integer=True))
+            volume.set_xlabel("recordings in the order of their starts")
+        volume.set_title(f"Payload bytes by {'day' if days else 'recording'}")
+        volume.yaxis.set_major_formatter(EngFormatter(sep=" ", unit="B"))
+        waits.set_title("Records by delay")
+        waits.set_xlabel("milliseconds, from each mark to the next")
+        _by_power(waits, delays)
+        lengths.set_title("Turns by length")
+        lengths.set_xlabel("payload bytes, from each mark to the next")
+        _by_power(lengths, turn_bytes)
+        words.set_title("Commands")
+        bars = words.barh(list(commands), list(commands.values()), color=BLUE)
+        words.bar_label(bars, fmt="{:,.0f}", padding=4, color=MUTED, size=9)
+        words.invert_yaxis()
+        words.grid(visible=False)
+        words.xaxis.set_visible(False)
+        words.spines["bottom"].set_visible(False)
+        words.tick_params(axis="y", length=0, labelcolor=INK)
+        return _png(figure, ANALYSIS)
+
+
+def _by_power(axes: Axes, sides: Mapping[str, Mapping[int, int]]) -> None:
+    """Bars of counts by power of two, the sides next to each other, on a logarithmic y axis."""
+    seen = {power for counts in sides.values() for power in counts}
+    bins = sorted(power for power in seen if power < 1)
+    bins += [1 << exponent for exponent in range(max(seen, default=0).bit_length())]
+    for offset, colour, (side, counts) in zip((-0.21, 0.21), (BLUE, AMBER), sides.items(), strict=True):
+        heights = [counts.get(power, 0) for power in bins]
+        axes.bar([index + offset for index in range(len(bins))], heights, 0.42, color=colour, label=side)
+    axes.set_yscale("log")
+    axes.set_ylim(bottom=0.7)
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xticks(range(len(bins)), map(_power_label, bins), rotation=45, ha="right", rotation_mode="anchor")
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
+
+
+def _power_label(power: int) -> str:
+    if power < 0:
+        return "<0"
+    if power >= 1 << 20:
+        return f"{power >> 20}M"
+    return f"{power >> 10}k" if power >= 1 << 10 else str(power)
+
+
+def compared_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]], title: str) -> bytes:
+    """Bits per byte of two runs over the tokens that they trained on.
+
+    Args:
+        curves: by a run's name, its tokens at each evaluation and the figures.
+        title: above the picture.
+    """
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 5), layout="constrained")
+        axes = figure.subplots()
+        axes.set_title(title)
+        for colour, (name, (tokens, figures)) in zip((BLUE, AMBER), curves.items(), strict=True):
+            axes.plot(tokens, figures, color=colour, marker="o", markersize=4, linewidth=2, label=name)
+            best = min(zip(figures, tokens, strict=True))
+            axes.annotate(
+                f"{best[0]:.3f}", best[::-1], xytext=(0, -16), textcoords="offset points", ha="center", color=colour
+            )
+        axes.set_xlabel("tokens trained on")
+        axes.set_ylabel("bits per byte, validation")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlim(left=0)
+        _log_scale(axes, [value for _, figures in curves.values() for value in figures])
+        axes.legend(loc="upper right")
+        return _png(figure, ANALYSIS)

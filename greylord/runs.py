@@ -3,23 +3,48 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from greylord.errors import UsageError
+from greylord.errors import GreylordError, UsageError
 from greylord.files import write_file
 
-__all__ = ["LATEST", "MODELS", "locate", "mark_latest", "new_run", "read_json"]
+__all__ = [
+    "CONFIG_NAME",
+    "HISTORY",
+    "JOURNAL",
+    "LATEST",
+    "MODELS",
+    "SUMMARY",
+    "Run",
+    "all_runs",
+    "by_what_was_scored",
+    "differences",
+    "locate",
+    "mark_latest",
+    "new_run",
+    "read_json",
+    "read_run",
+]
 
 MODELS = Path("models")
 LATEST = "latest"
 """A text file that holds a folder's name: symbolic links need a privilege on Windows."""
+CONFIG_NAME, HISTORY, SUMMARY = "training_config.json", "training_history.json", "training_summary.json"
+JOURNAL = "training_history.jsonl"
+"""The history of a run that has not ended."""
+STAMP = "%Y-%m-%dT%H-%M-%S"
+"""The time in the name of a run's folder."""
 
 
 def new_run(name: str) -> Path:
     """Make the folder of a new run, models/NAME_TIME."""
-    stamp = datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+    stamp = datetime.now().strftime(STAMP)
     number = 1
     while True:
         folder = MODELS / (f"{name}_{stamp}" if number == 1 else f"{name}_{stamp}-{number}")
@@ -55,3 +80,104 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of training, by the files in its folder.
+
+    Attributes:
+        folder: models/NAME_TIME.
+        config: training_config.json, what decided the run.
+        summary: training_summary.json; None while the run goes on, or if it broke off.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    summary: dict[str, Any] | None
+
+    @cached_property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The history so far, a `greylord.training.callbacks.Evaluation` each."""
+        path = self.folder / (HISTORY if self.summary else JOURNAL)
+        if not path.is_file():
+            return []
+        text = path.read_text(encoding="utf-8")
+        try:
+            # What follows a journal's last newline is still being written.
+            return json.loads(text) if self.summary else [json.loads(line) for line in text.split("\n")[:-1]]
+        except ValueError as error:
+            raise GreylordError(f"{str(path)!r} is damaged: {error}.") from error
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """The best figure of a finished run, else the last there is."""
+        if self.summary:
+            return self.summary["best_bits_per_byte"]
+        return self.evaluations[-1]["bits_per_byte"] if self.evaluations else None
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps; up to the last evaluation while the run goes on."""
+        if self.summary:
+            return self.summary["steps"]
+        return self.evaluations[-1]["step"] if self.evaluations else 0
+
+    @property
+    def scored(self) -> tuple[str, str, int, str] | None:
+        """Dataset, its content hash, payload bytes and protocol behind the figure: where they differ, figures of
+        two runs do not compare. None of a run that is not finished."""
+        if not self.summary:
+            return None
+        return tuple(self.summary[key] for key in ("dataset", "data_hash", "scored_bytes", "protocol"))
+
+    @property
+    def started(self) -> datetime | None:
+        """By the folder's name; None if it has another."""
+        try:
+            return datetime.strptime(self.folder.name.rpartition("_")[2][:19], STAMP)
+        except ValueError:
+            return None
+
+    @property
+    def last_change(self) -> datetime:
+        """When something was last written into the folder."""
+        return datetime.fromtimestamp(max(path.stat().st_mtime for path in self.folder.iterdir()))
+
+
+def read_run(folder: Path) -> Run:
+    """The run that left a folder, or is writing it. Raises UsageError if none did."""
+    config = read_json(folder / CONFIG_NAME)
+    if config is None or "plan" not in config:
+        raise UsageError(f"{str(folder)!r} is no run of greylord: its {CONFIG_NAME} is missing or tells no plan.")
+    return Run(folder, config, read_json(folder / SUMMARY))
+
+
+def all_runs() -> list[Run]:
+    """The runs in models/."""
+    return [
+        read_run(path.parent) for path in sorted(MODELS.glob(f"*/{CONFIG_NAME}")) if "plan" in (read_json(path) or {})
+    ]
+
+
+def by_what_was_scored(runs: Sequence[Run]) -> list[list[Run]]:
+    """Finished runs whose figures compare, the best first; groups and runs alike."""
+    groups = defaultdict(list)
+    for run in sorted((run for run in runs if run.scored), key=lambda run: run.bits_per_byte):
+        groups[run.scored].append(run)
+    return list(groups.values())
+
+
+def differences(one: Run, other: Run) -> dict[str, tuple[Any, Any]]:
+    """What decided two runs and is not the same, by name as "settings.learning_rate"; None where a run lacks it."""
+    first, second = (_flat(run.config) for run in (one, other))
+    # The data_hash tells as much in one line.
+    pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second} if name != "trained_on"}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

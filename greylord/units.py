@@ -4,7 +4,7 @@ import re
 
 from greylord.errors import UsageError
 
-__all__ = ["count", "duration", "parse_size", "size"]
+__all__ = ["count", "duration", "parse_size", "percent", "size"]
 
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
@@ -46,3 +46,8 @@ def duration(seconds: float) -> str:
 def count(number: int, noun: str, plural: str | None = None) -> str:
     """ "1 recording", "126 recordings", "1,024 bytes"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def percent(share: float | None) -> str:
+    """A share for people: "38.9 %"; "-" where there is none."""
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -5,6 +5,7 @@ import os
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
+import contextlib
 import subprocess
 import sys
 import tarfile
@@ -50,3 +51,21 @@ def greylord(*arguments: object, cwd: Path, **options) -> subprocess.CompletedPr
         env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100"},
         **options,
     )
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A working directory with the dataset tiny, its corpus, and a model that has learned a little."""
+    from transformers import TrainerCallback
+
+    from greylord.progress import silent
+    from greylord.training import train as training
+    from greylord.training.settings import Settings
+
+    place = tmp_path_factory.mktemp("trained")
+    assert greylord("data", "sample", "tiny", "--recordings", 4, "--minutes", 0.5, cwd=place).returncode == 0
+    settings = Settings(context_window=64, batch_size=4, max_steps=40)
+    job = training.Job(Path("data/tiny"), settings, {"eval_steps": 20}, None, cpu=True)
+    with contextlib.chdir(place):
+        training.train(job, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
+    return place

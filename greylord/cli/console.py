@@ -6,7 +6,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
@@ -14,7 +14,10 @@ from rich.text import Text
 
 from greylord.progress import Advance
 
-__all__ = ["error", "figures", "note", "out", "print_json", "progress", "quieten", "say", "warn"]
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["error", "figures", "note", "out", "print_json", "progress", "quieten", "say", "table", "warn"]
 
 BAR_WIDTH = 32
 
@@ -51,6 +54,16 @@ def figures(title: str, values: Mapping[str, float], own: str) -> None:
         style = "bold green" if name == own else "default"
         out.print(f"  {name:<{width}}  {value:7.3f}  [dim]{bar}[/]", style=style)
     out.print()
+
+
+def table(*columns: str) -> Table:
+    """A table of figures, each row named by its first cell."""
+    from rich.table import Table
+
+    made = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for column in made.columns[1:]:
+        column.justify = "right"
+    return made
 
 
 def quieten() -> None:

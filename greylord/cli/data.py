@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,9 @@ from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
 
 if TYPE_CHECKING:
-    from greylord.corpus.manifest import Manifest
+    from rich.table import Table
+
+    from greylord.corpus.manifest import DialectCounts, Manifest
 
 app = typer.Typer(help="Recordings: copy, sample, prune, show, and build into a corpus.", no_args_is_help=True)
 
@@ -127,14 +130,9 @@ def build(
     _show_manifest(manifest)
 
 
-def _show_manifest(manifest: Manifest) -> None:
-    """Counts by dialect and by split."""
-    from rich.table import Table
-
-    dialects = manifest.dialects
-    table = Table("", *dialects, box=None, pad_edge=False, header_style="bold")
-    for column in table.columns[1:]:
-        column.justify = "right"
+def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
+    """What the recordings of each dialect hold, without the kinds of dirt that none has."""
+    table = console.table("", *dialects)
     rows = {
         "recordings": lambda counts: f"{counts.recordings:,}",
         "records, server": lambda counts: f"{counts.records.server:,}",
@@ -155,8 +153,13 @@ def _show_manifest(manifest: Manifest) -> None:
         cells = [show(counts) for counts in dialects.values()]
         if any(cell not in ("", "0") for cell in cells):
             table.add_row(label, *cells)
+    return table
+
+
+def _show_manifest(manifest: Manifest) -> None:
+    """Counts by dialect and by split."""
     console.out.print()
-    console.out.print(table)
+    console.out.print(dialect_table(manifest.dialects))
     console.out.print()
     for name, counts in manifest.splits.items():
         groups = f" in {units.count(counts.groups, 'time group')}" if not manifest.cut else ""
@@ -176,9 +179,14 @@ def _show_manifest(manifest: Manifest) -> None:
             f"MCCP-compressed bytes, which no model can read, in {units.count(len(manifest.compressed), 'recording')}; "
             f"move away and build again: {files}"
         )
-    if manifest.skipped:
-        files = ", ".join(manifest.skipped[:SHOWN]) + ", ..." * (len(manifest.skipped) > SHOWN)
-        console.warn(f"{units.count(len(manifest.skipped), 'file')} of no recording left out: {files}")
+    name_skipped(manifest.skipped)
+
+
+def name_skipped(skipped: Sequence[str]) -> None:
+    """Say which files are no recordings, if there are any."""
+    if skipped:
+        files = ", ".join(skipped[:SHOWN]) + ", ..." * (len(skipped) > SHOWN)
+        console.warn(f"{units.count(len(skipped), 'file')} of no recording left out: {files}")
 
 
 @app.command()

@@ -16,12 +16,13 @@ from transformers import GPT2LMHeadModel
 import greylord
 from greylord import plots, runs, units
 from greylord.files import new_folder, write_file
+from greylord.runs import CONFIG_NAME, HISTORY, JOURNAL, SUMMARY
 from greylord.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.training.callbacks import Evaluation
 
 __all__ = ["CHECKPOINTS", "CONFIG_NAME", "JOURNAL", "Summary", "freeze", "publish", "versions"]
 
-CONFIG_NAME, JOURNAL, CHECKPOINTS = "training_config.json", "training_history.jsonl", "checkpoints"
+CHECKPOINTS = "checkpoints"
 
 
 def versions() -> dict[str, str]:
@@ -80,9 +81,9 @@ def publish(run: Path, model: GPT2LMHeadModel, evaluations: Sequence[Evaluation]
         write_vocabulary(folder)
         (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
         history = json.dumps([asdict(evaluation) for evaluation in evaluations], indent=1)
-        (folder / "training_history.json").write_text(history + "\n", encoding="utf-8")
+        (folder / HISTORY).write_text(history + "\n", encoding="utf-8")
         text = json.dumps(asdict(summary), indent=1, ensure_ascii=False)
-        (folder / "training_summary.json").write_text(text + "\n", encoding="utf-8")
+        (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
         (folder / "training_curves.png").write_bytes(_curves(run.name, evaluations, summary))
         (folder / "README.md").write_text(_card(run.name, model, summary), encoding="utf-8")
     runs.mark_latest(run)

@@ -1,0 +1,1 @@
+"""What `greylord analyze` finds out about runs and recordings."""

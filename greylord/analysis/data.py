@@ -1,0 +1,185 @@
+"""What a folder of recordings holds: how much, how dirty, how often the same, and what players type.
+
+Recordings are read one at a time. User names and passwords stay out of the report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import numpy as np
+
+from greylord import plots, turns, units, vocabulary
+from greylord.analysis.lines import side_of, typed
+from greylord.analysis.tallies import (
+    Commands,
+    CommandTally,
+    Delays,
+    DelayTally,
+    LineTally,
+    LongLines,
+    Markup,
+    MarkupTally,
+    TurnTally,
+)
+from greylord.captures import proxylog
+from greylord.captures.session import Direction, Session
+from greylord.corpus import folder, split
+from greylord.corpus.build import corpus_of
+from greylord.corpus.manifest import DialectCounts, Manifest, Settings
+from greylord.errors import GreylordError
+from greylord.progress import Progress, silent
+
+__all__ = ["DataReport", "Division", "Recording", "analyze", "picture"]
+
+SIDES = (("server", Direction.SERVER, vocabulary.SERVER), ("client", Direction.CLIENT, vocabulary.CLIENT))
+FEW_DAYS = 3
+"""With fewer, the picture shows recordings instead of days."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One recording."""
+
+    name: str
+    started_at: str | None
+    """As its name tells, in UTC."""
+    time_group: int
+    server_bytes: int
+    client_bytes: int
+
+    @property
+    def payload_bytes(self) -> int:
+        return self.server_bytes + self.client_bytes
+
+
+@dataclass(frozen=True)
+class Division:
+    """How the corpus divides the recordings, or would."""
+
+    val_split: float
+    seed: int
+    cut: bool
+    """Each recording is cut in two, for want of time groups."""
+    validation_recordings: int
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """All that `greylord analyze data` tells. What is by side has the keys "server" and "client"."""
+
+    folder: str
+    recordings: list[Recording]
+    """In the order of their starts."""
+    time_groups: int
+    skipped: list[str]
+    """Files that are no recordings."""
+    dialects: dict[str, DialectCounts]
+    delays: dict[str, Delays]
+    """By side, but for the first of each recording, which counts from nothing."""
+    turn_bytes: dict[str, dict[int, int]]
+    """By side, turns by the power of two that their payload bytes reach."""
+    markup: Markup
+    commands: Commands
+    long_lines: LongLines
+    division: Division
+
+
+def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
+    """Read all recordings of a folder and below. Raises GreylordError if there is none."""
+    files = folder.recordings(dataset)
+    if not files:
+        raise GreylordError(f"{str(dataset)!r} is empty; copy recordings into it with `greylord data copy`.")
+    captures = [path for path in files if proxylog.is_capture(path)]
+    if not captures:
+        raise GreylordError(f"None of the {len(files):,} files of {str(dataset)!r} is a recording.")
+    manifest = Manifest.read(corpus_of(dataset))
+    settings = manifest.settings if manifest else Settings()
+    starts = [proxylog.started_at(path.name) for path in captures]
+    groups = split.time_groups(starts)
+    tally = _Tally(settings, cut=max(groups) + 1 < split.MIN_GROUPS)
+    recordings = []
+    with progress("Reading", sum(path.stat().st_size for path in captures)) as advance:
+        for path, start, group in zip(captures, starts, groups, strict=True):
+            server, client = tally.add(proxylog.read_file(path))
+            name, started_at = path.relative_to(dataset).as_posix(), start and start.isoformat(timespec="milliseconds")
+            recordings.append(Recording(name, started_at, group, server, client))
+            advance(path.stat().st_size)
+    if tally.cut:
+        validating = [True] * len(recordings)
+    else:
+        validating = _validating(recordings, settings)
+        tally.lines.divide(validating)
+    return DataReport(
+        folder=str(dataset),
+        recordings=sorted(recordings, key=lambda each: (each.started_at is None, each.started_at, each.name)),
+        time_groups=max(groups) + 1,
+        skipped=sorted(path.relative_to(dataset).as_posix() for path in set(files) - set(captures)),
+        dialects=tally.dialects,
+        delays={side: delays.report() for side, delays in tally.delays.items()},
+        turn_bytes={side: sizes.report() for side, sizes in tally.turns.items()},
+        markup=tally.markup.report(),
+        commands=tally.commands.report(),
+        long_lines=tally.lines.report(),
+        division=Division(settings.val_split, settings.seed, tally.cut, sum(validating)),
+    )
+
+
+def _validating(recordings: Sequence[Recording], settings: Settings) -> list[bool]:
+    """Which recordings validate, by the corpus's own choice."""
+    sizes = Counter()
+    for recording in recordings:
+        sizes[recording.time_group] += recording.payload_bytes
+    group_bytes = [sizes[group] for group in range(len(sizes))]
+    chosen = split.choose_validation(group_bytes, settings.val_split, settings.seed)
+    return [recording.time_group in chosen for recording in recordings]
+
+
+class _Tally:
+    """Everything that is counted while reading."""
+
+    def __init__(self, settings: Settings, cut: bool) -> None:
+        self.settings, self.cut = settings, cut
+        self.dialects: dict[str, DialectCounts] = {}
+        self.delays = {"server": DelayTally(), "client": DelayTally()}
+        self.turns = {"server": TurnTally(), "client": TurnTally()}
+        self.markup, self.commands, self.lines = MarkupTally(), CommandTally(), LineTally()
+
+    def add(self, session: Session) -> tuple[int, int]:
+        """Count a recording; returns its payload bytes from the server and from the client."""
+        stream = turns.turns_of(session, self.settings.keep_records)
+        payload_bytes = self.dialects.setdefault(session.dialect, DialectCounts()).add(session, len(stream))
+        sizes = np.diff(stream.ends, prepend=0)
+        for side, direction, token in SIDES:
+            self.delays[side].add(session.delays[1:][session.directions[1:] == direction])
+            self.turns[side].add(sizes[stream.directions == token])
+        server, client = side_of(stream, vocabulary.SERVER), side_of(stream, vocabulary.CLIENT)
+        self.markup.add(server, client)
+        self.commands.add(typed(client, server))
+        self.lines.add(server.text)
+        if self.cut:
+            parts = split.cut_tail(stream, self.settings.val_split)
+            self.lines.add_part("train", side_of(parts.train, vocabulary.SERVER).text)
+            self.lines.add_part("validation", side_of(parts.validation, vocabulary.SERVER).text)
+        return payload_bytes
+
+
+def picture(report: DataReport) -> bytes:
+    """The report's histograms, as a PNG."""
+    days: Counter[date] = Counter()
+    for recording in report.recordings:
+        if recording.started_at:
+            days[datetime.fromisoformat(recording.started_at).date()] += recording.payload_bytes
+    total = sum(recording.payload_bytes for recording in report.recordings)
+    return plots.recordings_histograms(
+        title=f"{Path(report.folder).name}: {units.count(len(report.recordings), 'recording')}, {units.size(total)}",
+        days=days if len(days) >= FEW_DAYS else {},
+        recordings=[recording.payload_bytes for recording in report.recordings],
+        delays={side: delays.by_power for side, delays in report.delays.items()},
+        turn_bytes=report.turn_bytes,
+        commands=report.commands.frequent,
+    )

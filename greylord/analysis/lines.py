@@ -1,0 +1,172 @@
+"""What the two sides of a session say, as text: control sequences taken out, and what was typed line by line.
+
+Grammar is read over what one side sent in all, since a sequence may be split over two network reads.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from greylord.turns import Turns
+
+__all__ = ["LONG_LINE", "PROMPT", "Side", "Typed", "first_word", "hash_long_lines", "side_of", "typed"]
+
+ESCAPE, LINE_FEED = 0x1B, 0x0A
+WIPE = re.compile(rb"\x1b\[79D\x1b\[K")
+"""Cursor back to the margin and the line erased: MajorMUD begins each line so, and what follows stands by itself."""
+PROMPT = re.compile(WIPE.pattern + rb"(?:\x1b\[[0-9;]*m)*\[HP=[^\]\r\n]*\]:")
+"""A redraw of the prompt: the wipe, colours, and `[HP=46/MA=12]:` with colours of its own."""
+TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa[^\xff]*(?:\xff\xff[^\xff]*)*\xff\xf0|[^\xfa-\xfe])", re.DOTALL)
+"""A telnet command (RFC 854): an option, a subnegotiation up to IAC SE, or one byte after IAC."""
+
+LONG_LINE = 40
+"""Characters from which on a line is hardly said twice by chance."""
+
+PASSWORD_PROMPT = b"password:"
+NAME_PROMPTS = (b"user-id:", b'"new":')
+"""What stands before a user name, in lower case: the realm's prompt, and the last words of Worldgroup's."""
+_LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
+_RUBBED_OUT = re.compile(rb"[^\b\x7f][\b\x7f]")
+_WORD = re.compile(rb"[a-z0-9_-]{1,20}|[!-~]")
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """What one side of a session sent.
+
+    Attributes:
+        payload: all of it.
+        text: the payload without CSI sequences and telnet commands, and with a line feed for each wipe of the line.
+        ends: int32 [turns], the length that `text` had at the end of each turn, whosever turn it was.
+        csi_bytes: payload bytes in complete CSI sequences (ECMA-48).
+        telnet_commands: how many.
+        telnet_bytes: payload bytes in them.
+        high_bytes: other payload bytes from 0x80 on.
+    """
+
+    payload: bytes
+    text: bytes
+    ends: np.ndarray
+    csi_bytes: int
+    telnet_commands: int
+    telnet_bytes: int
+    high_bytes: int
+
+
+def side_of(turns: Turns, direction: int) -> Side:
+    """What `direction`, the token id `CLIENT` or `SERVER`, sent."""
+    speaks = turns.directions == direction
+    sizes = np.diff(turns.ends, prepend=0)
+    data = turns.payload[np.repeat(speaks, sizes)]
+    payload = data.tobytes()
+    in_csi = _covered(len(data), *_control_sequences(data))
+    commands = np.array([match.span() for match in TELNET.finditer(payload)], np.int64).reshape(-1, 2)
+    in_telnet = _covered(len(data), *commands.T)
+    wipes = [match.start() for match in WIPE.finditer(payload)]
+
+    kept = ~(in_csi | in_telnet)
+    kept[wipes] = True
+    data[wipes] = LINE_FEED
+    kept_before = np.append(np.int32(0), np.cumsum(kept, dtype=np.int32))
+    return Side(
+        payload=payload,
+        text=data[kept].tobytes(),
+        ends=kept_before[np.cumsum(speaks * sizes)],
+        csi_bytes=int(in_csi.sum()),
+        telnet_commands=len(commands),
+        telnet_bytes=int(in_telnet.sum()),
+        high_bytes=int(((data >= 0x80) & ~in_telnet).sum()),
+    )
+
+
+def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where the CSI sequences of uint8 [n] begin and end: ESC [, bytes up to `?`, and a final byte from `@` to `~`."""
+    starts = np.flatnonzero((data[:-1] == ESCAPE) & (data[1:] == ord("[")))
+    stops = np.flatnonzero((data < ord(" ")) | (data > ord("?")))
+    # What breaks off at the end of the data stops at a byte that ends nothing.
+    finals = np.append(stops, len(data))[np.searchsorted(stops, starts + 2)]
+    last = np.append(data, 0)[finals]
+    complete = (last >= ord("@")) & (last <= ord("~"))
+    return starts[complete], finals[complete] + 1
+
+
+def _covered(size: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """bool [size]: which positions lie in one of the spans, which do not overlap."""
+    edges = np.zeros(size + 1, np.int8)
+    edges[starts] += 1
+    edges[ends] -= 1
+    return np.cumsum(edges[:-1], dtype=np.int8).view(bool)
+
+
+def hash_long_lines(text: bytes) -> np.ndarray:
+    """int64 [lines]: a hash, good for this process only, of each line of at least `LONG_LINE` characters."""
+    lines = text.replace(b"\r", b"\n").split(b"\n")
+    return np.array([hash(line) for line in lines if len(line) >= LONG_LINE], np.int64)
+
+
+@dataclass(frozen=True)
+class Typed:
+    """The lines that a player ended with Enter, sorted by what they are. No password is among them."""
+
+    commands: list[bytes]
+    """Edited as backspaces ask."""
+    names: list[bytes]
+    """User names that a password followed."""
+    passwords: int
+    empty: int
+
+
+def typed(client: Side, server: Side) -> Typed:
+    """Read the client's lines.
+
+    A password is the line that ends next after a `password:` prompt, or is echoed in asterisks: the recorder may
+    have lost the prompt. What answers a prompt for a name, or was typed last before a password, is no command.
+    """
+    breaks = [match.span() for match in _LINE_END.finditer(client.text)]
+    spans = [(begin, end) for (_, begin), (end, _) in pairwise([(0, 0), *breaks]) if begin < end]
+    begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    heard_at_begin = server.ends[np.searchsorted(client.ends, begins, "right")]
+    heard_at_end = server.ends[np.searchsorted(client.ends, ends, "right")]
+    lowered = server.text.lower()
+
+    def answers(*prompts: bytes) -> np.ndarray:
+        """bool [lines]: whether one of the prompts was sent since the line before."""
+        sent = sorted(match.end() for prompt in prompts for match in re.finditer(re.escape(prompt), lowered))
+        return np.diff(np.searchsorted(sent, heard_at_end, "right"), prepend=0) > 0
+
+    lines = [client.text[begin:end] for begin, end in spans]
+    echoed = [
+        server.text.startswith(b"*" * len(line) + b"\r", heard)
+        for line, heard in zip(lines, heard_at_begin.tolist(), strict=True)
+    ]
+    secret = answers(PASSWORD_PROMPT) | np.array(echoed, bool)
+    asked = answers(*NAME_PROMPTS)
+    before_secret = np.append(secret, False)[1:] & ~secret
+    # Players say "password:" to each other too, so that without its prompt only a recording's first name counts.
+    first = np.cumsum(secret) == 0
+    names = before_secret & (asked | first)
+    commands = ~(secret | asked | before_secret)
+    return Typed(
+        commands=[_edited(lines[index]) for index in np.flatnonzero(commands)],
+        names=[_edited(lines[index]) for index in np.flatnonzero(names)],
+        passwords=int(secret.sum()),
+        empty=len(breaks) - len(lines),
+    )
+
+
+def _edited(line: bytes) -> bytes:
+    """The line after its backspaces."""
+    while (shorter := _RUBBED_OUT.sub(b"", line)) != line:
+        line = shorter
+    return line.lstrip(b"\b\x7f")
+
+
+def first_word(line: bytes) -> str | None:
+    """The command of a line in lower case, None if it has none. A sign is one by itself: what stands behind `/` or
+    `>` is a player's name."""
+    match = _WORD.search(line.lower())
+    return match and match[0].decode()
