@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import GPT2Config, GPT2LMHeadModel
 
@@ -12,7 +13,7 @@ from greylord import vocabulary
 from greylord.errors import UsageError
 from greylord.runs import read_json
 
-__all__ = ["fresh", "load", "parameter_counts", "with_context"]
+__all__ = ["fresh", "load", "parameter_counts", "read_config", "with_context"]
 
 LAYERS, WIDTH, HEADS = 4, 128, 4
 
@@ -37,8 +38,8 @@ def fresh(context: int) -> GPT2LMHeadModel:
     return _prepared(model)
 
 
-def load(folder: Path) -> GPT2LMHeadModel:
-    """The model of a folder in float32. Raises UsageError where it is none, or one of another vocabulary."""
+def read_config(folder: Path) -> GPT2Config:
+    """The configuration of a folder's model. Raises UsageError where it is none, or one of another vocabulary."""
     config = read_json(folder / "config.json")
     if config is None or not (folder / "model.safetensors").is_file():
         raise UsageError(f"{str(folder)!r} is no model folder: it has no config.json or no model.safetensors.")
@@ -47,6 +48,17 @@ def load(folder: Path) -> GPT2LMHeadModel:
             f"{str(folder)!r} holds a {config.get('model_type')} of {config.get('vocab_size')} tokens; "
             f"greylord's models are gpt2 of {vocabulary.VOCAB_SIZE}."
         )
+    try:
+        return GPT2Config.from_dict(config)
+    except StrictDataclassError as error:
+        raise UsageError(
+            f"{str(folder)!r} has a config.json that is no GPT-2's: {' '.join(str(error).split())}"
+        ) from error
+
+
+def load(folder: Path) -> GPT2LMHeadModel:
+    """The model of a folder in float32. Raises UsageError where it is none, or one of another vocabulary."""
+    read_config(folder)
     try:
         model, problems = GPT2LMHeadModel.from_pretrained(
             folder,

@@ -42,6 +42,7 @@ def evaluate(
     from greylord.corpus.windows import sample_spans, whole_rows
     from greylord.evaluation import baselines, bits_per_byte
     from greylord.evaluation.unseen import own_dataset, unseen_part
+    from greylord.metrics.bits_per_byte.bits_per_byte import BitsPerByte
     from greylord.training.device import choose_device
 
     console.quieten()
@@ -55,6 +56,10 @@ def evaluate(
         console.say("data", unseen.description + (", a seeded half megabyte of it" if sample else ""))
     model.to(choose_device(cpu).type)
     score = bits_per_byte.score(model, unseen.rows, spans, context, console.progress)
+    overall = BitsPerByte(keep_in_memory=True).compute(
+        nats=[score.server_nats, score.client_nats, score.framing_nats],
+        payload_bytes=[score.server_bytes, score.client_bytes, 0],
+    )["bits_per_byte"]
     stream = bits_per_byte.stream_of(unseen.rows, spans)
     figures = baselines.compressed(stream, score.payload_bytes, console.progress)
     protocol = bits_per_byte.protocol(context)
@@ -65,7 +70,10 @@ def evaluate(
                 "data": unseen.description,
                 "sample": sample,
                 "protocol": protocol,
-                "bits_per_byte": {part: getattr(score, part) for part in ("overall", "server", "client", "framing")},
+                "bits_per_byte": {
+                    "overall": overall,
+                    **{part: getattr(score, part) for part in ("server", "client", "framing")},
+                },
                 "payload_bytes": {"server": score.server_bytes, "client": score.client_bytes},
                 "framing_tokens": score.framing_tokens,
                 "compressors": figures,
@@ -74,7 +82,7 @@ def evaluate(
         return
     console.figures(
         f"Bits per byte on {score.payload_bytes:,} payload bytes",
-        {**figures, "this model": score.overall},
+        {**figures, "this model": overall},
         "this model",
     )
     console.say("server", f"{score.server:.3f} bits per byte of its {score.server_bytes:,}")

@@ -1,0 +1,290 @@
+"""Whether a model's folder is sound: its files, its special ids, its weights, and one training step."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch.nn.utils import clip_grad_norm_
+from transformers import GPT2LMHeadModel
+
+from greylord import model as models
+from greylord import runs, turns, units, vocabulary
+from greylord.corpus import build
+from greylord.corpus.manifest import Manifest
+from greylord.corpus.windows import Rows, TrainingWindows
+from greylord.errors import GreylordError
+from greylord.evaluation.bits_per_byte import Collator, batch_size
+from greylord.evaluation.unseen import own_dataset
+from greylord.realm.recorder import record
+from greylord.training.arguments import MAX_GRAD_NORM
+from greylord.training.device import Device, choose_device, peak_memory
+
+__all__ = ["RECORD_FILES", "UNIFORM_NATS", "USE_FILES", "WEIGHT_BOUND", "Report", "Step", "Weights", "inspect", "step"]
+
+USE_FILES = (
+    "model.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab_to_int.json",
+    "int_to_vocab.json",
+)
+"""What a model cannot be used without."""
+RECORD_FILES = (
+    "training_config.json",
+    "training_history.json",
+    "training_summary.json",
+    "training_curves.png",
+    "README.md",
+)
+"""What a run leaves besides: a model is sound without them."""
+WEIGHT_BOUND = 100.0
+"""A weight beyond it is damage: ours stay below 3 when trained."""
+UNIFORM_NATS = math.log(vocabulary.VOCAB_SIZE)
+"""What a token costs a model that knows nothing."""
+LEARNING_RATE = 1e-4
+"""Of the step: AdamW's first moves each weight by as much, and a full rate there wants a warm-up."""
+REALM_MINUTES = 3
+"""Of play, where a model's own corpus is not at hand: more than the longest context."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights of a model.
+
+    Attributes:
+        blocks: how many, by block ("embedding", "block 0", ...) and part ("attention", "MLP", "norms", else "all").
+            Tied weights count once.
+        without_positions: how many outside the position table.
+        positions: how many in it.
+        dtypes: tensors of the file by dtype.
+        largest: the largest finite magnitude.
+        largest_in: the tensor that has it.
+        tied: the output matrix is the embedding.
+        problems: a sentence each.
+    """
+
+    blocks: dict[str, dict[str, int]]
+    without_positions: int
+    positions: int
+    dtypes: dict[str, int]
+    largest: float
+    largest_in: str
+    tied: bool
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step."""
+
+    windows: int
+    tokens: int
+    """In the windows, padding included."""
+    loss: float
+    """Nats a predicted token, before the step."""
+    gradient_norm: float
+    """Before clipping."""
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.tokens / self.seconds
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence each."""
+        if not math.isfinite(self.loss):
+            return ["The loss of a training step is no number."]
+        found = []
+        if self.loss > UNIFORM_NATS:
+            found.append(f"The loss of {self.loss:.2f} nats is above the {UNIFORM_NATS:.2f} of guessing, ln 262.")
+        if not math.isfinite(self.gradient_norm) or not self.gradient_norm:
+            found.append(f"The gradient's norm is {self.gradient_norm:g}: nothing can be learned.")
+        return found
+
+
+@dataclass(frozen=True)
+class Report:
+    """What has been found out about a model's folder. It is sound if there are no problems."""
+
+    layers: int
+    width: int
+    heads: int
+    context: int
+    """Positions of the model."""
+    max_length: int | None
+    """`model_max_length` of the tokenizer."""
+    ids: dict[str, dict[str, int | list[int]]]
+    """Special ids, by file and key ("pad_token_id")."""
+    missing: list[str]
+    """Of `USE_FILES` and `RECORD_FILES`."""
+    weights: Weights | None
+    """None where they cannot be loaded."""
+    data: str | None
+    """Where the windows of the step come from."""
+    step: Step | None
+    problems: list[str]
+
+
+def inspect(folder: Path) -> Report:
+    """Look at a model's folder, and leave it as it is.
+
+    Raises UsageError if it is no folder of a model, or one of a model of another vocabulary.
+    """
+    config = models.read_config(folder)
+    context = config.n_positions
+    missing = [name for name in (*USE_FILES, *RECORD_FILES) if not (folder / name).is_file()]
+    problems = [f"There is no {name}." for name in missing if name in USE_FILES]
+
+    ids = _special_ids(folder)
+    for file, given in ids.items():
+        for key, value in given.items():
+            # There may be several ids that end a text.
+            if not all(index in range(config.vocab_size) for index in (value if isinstance(value, list) else [value])):
+                problems.append(f"{key} of {file} is {value}, outside the {config.vocab_size} tokens.")
+
+    max_length = (runs.read_json(folder / "tokenizer_config.json") or {}).get("model_max_length")
+    if max_length not in (None, context):
+        problems.append(f"The tokenizer's model_max_length is {max_length:,}, but the model has {context:,} positions.")
+
+    weights = data = first_step = None
+    try:
+        model = models.load(folder)
+    except GreylordError as error:
+        problems.append(str(error))
+    else:
+        weights = _weights(folder, model)
+        rows, data = _rows(folder)
+        device = choose_device(cpu=False)
+        windows = TrainingWindows(rows, context)
+        batch = min(batch_size(device.type, context), len(windows))
+        chosen = random.Random(0).sample(range(len(windows)), batch)
+        first_step = step(model, [windows[index] for index in chosen], device)
+        problems += weights.problems + first_step.problems
+    return Report(
+        layers=config.n_layer,
+        width=config.n_embd,
+        heads=config.n_head,
+        context=context,
+        max_length=max_length,
+        ids=ids,
+        missing=missing,
+        weights=weights,
+        data=data,
+        step=first_step,
+        problems=problems,
+    )
+
+
+def _special_ids(folder: Path) -> dict[str, dict[str, int | list[int]]]:
+    contents = {name: runs.read_json(folder / name) or {} for name in ("config.json", "generation_config.json")}
+    return {
+        name: {key: value for key, value in content.items() if key.endswith("_token_id") and value is not None}
+        for name, content in contents.items()
+    }
+
+
+def _weights(folder: Path, model: GPT2LMHeadModel) -> Weights:
+    stored = load_file(folder / "model.safetensors").values()
+    dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in stored)
+    blocks: dict[str, Counter[str]] = {}
+    sizes, problems = {}, []
+    for name, parameter in model.named_parameters():
+        weight = parameter.detach()
+        block, part = _place(name)
+        blocks.setdefault(block, Counter())[part] += weight.numel()
+        finite = weight.isfinite()
+        sizes[name] = float(weight[finite].abs().max()) if finite.any() else 0.0
+        if broken := weight.numel() - int(finite.sum()):
+            problems.append(
+                f"{name} has {units.count(broken, 'weight')} of {weight.numel():,} that are NaN or infinite."
+            )
+        # Biases begin as zeros.
+        elif not sizes[name] and name.endswith("weight"):
+            problems.append(f"{name} is all zero.")
+        if sizes[name] > WEIGHT_BOUND:
+            problems.append(f"{name} has weights up to {sizes[name]:g}, beyond {WEIGHT_BOUND:g}.")
+    tied = model.lm_head.weight is model.transformer.wte.weight
+    if not tied:
+        problems.append("The output matrix lm_head.weight is not tied to the embedding transformer.wte.weight.")
+    without_positions, positions = models.parameter_counts(model)
+    largest_in = max(sizes, key=sizes.get)
+    return Weights(
+        blocks={block: dict(parts) for block, parts in blocks.items()},
+        without_positions=without_positions,
+        positions=positions,
+        dtypes=dict(dtypes),
+        largest=sizes[largest_in],
+        largest_in=largest_in,
+        tied=tied,
+        problems=problems,
+    )
+
+
+_PARTS = {"attn": "attention", "mlp": "MLP", "ln_1": "norms", "ln_2": "norms"}
+_TABLES = {"wte": "embedding", "wpe": "positions", "ln_f": "final norm", "lm_head": "output matrix"}
+
+
+def _place(name: str) -> tuple[str, str]:
+    """Block and part of a weight's name in GPT2LMHeadModel, as transformer.h.0.attn.c_attn.weight."""
+    path = name.split(".")
+    return (f"block {path[2]}", _PARTS.get(path[3], path[3])) if path[1] == "h" else (_TABLES[path[-2]], "all")
+
+
+def _rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
+    """Rows to train on: of the model's own corpus if that is here, else of the built-in realm; and which."""
+    try:
+        corpus = build.corpus_of(own_dataset(folder))
+        if Manifest.read(corpus) is not None:
+            return Rows(corpus, "train"), str(corpus)
+    except GreylordError:
+        pass
+    sessions = [session for _, session in record(seed=0, recordings=1, minutes=REALM_MINUTES)]
+    return [turns.encode(turns.turns_of(session)) for session in sessions], "the built-in realm"
+
+
+def step(model: GPT2LMHeadModel, windows: Sequence[dict], device: Device) -> Step:
+    """Train the model in memory for one step on windows, and measure it."""
+    context = model.config.n_positions
+    # Without dropout, as models are trained here; with it, attention would need memory by the square of the context.
+    model.to(device.type).eval()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
+    inputs = {name: tensor.to(model.device) for name, tensor in Collator(context)(windows).items()}
+
+    def forward_and_backward() -> torch.Tensor:
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=device.bf16):
+            loss = model(**inputs, use_cache=False).loss
+        loss.backward()
+        return loss
+
+    # The first pass pays for what later ones find ready.
+    forward_and_backward()
+    began = time.perf_counter()
+    loss = forward_and_backward()
+    norm = clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+    optimizer.step()
+    # A GPU has finished when its figures are read.
+    loss, norm = loss.item(), norm.item()
+    return Step(
+        windows=len(windows),
+        tokens=len(windows) * context,
+        loss=loss,
+        gradient_norm=norm,
+        seconds=time.perf_counter() - began,
+        peak_memory_bytes=peak_memory(device.type),
+        device=device.reason,
+    )

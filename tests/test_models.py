@@ -1,0 +1,269 @@
+"""`greylord models`, and the metric that stands behind every figure."""
+
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, greylord
+
+from greylord import runs
+from greylord.cli import main
+from greylord.errors import UsageError
+from greylord.evaluation.bits_per_byte import bits_per_byte
+from greylord.training.callbacks import Evaluation
+from greylord.training.report import Summary
+
+METRIC = PROJECT / "greylord" / "metrics" / "bits_per_byte"
+
+
+@pytest.fixture
+def call(capsys):
+    """Calls the command line in this process; returns exit code, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main([*map(str, arguments)])
+        return exit_.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def history(figures: list[float]) -> list[dict]:
+    return [
+        asdict(Evaluation(10 * n, 0.1 * n, 640 * n, 2.0 * n, figure + 1, figure, 1e-3))
+        for n, figure in enumerate(figures, 1)
+    ]
+
+
+def make_run(name: str, figures: list[float], finished: bool = True, rate: float = 1e-3, **summary) -> Path:
+    """A run's folder with what `greylord models` reads."""
+    folder = Path("models", name)
+    folder.mkdir(parents=True)
+    evaluations = history(figures)
+    values = {
+        "dataset": "game", "data_hash": "0" * 64, "best_bits_per_byte": min(figures, default=math.nan), "best_step": 10,
+        "protocol": "context 64, stride 32, framing included", "scored_bytes": 5_000, "baselines": {}, "ended": "all",
+        "steps": 10 * len(figures), "epochs": 1.0, "tokens": 640, "bytes_seen": 600, "seconds": 75.0,
+        "parameters": 826_880, "position_parameters": 8_192, "peak_memory_bytes": 1, "device": "CPU",
+        "continued_from": None, "versions": {"torch": "2.13.0"}, **summary,
+    }  # fmt: skip
+    config = {
+        "dataset": values["dataset"],
+        "data_hash": values["data_hash"],
+        "settings": {"learning_rate": rate, "seed": 0},
+        "plan": {"max_steps": 30, "context": 64},
+        "versions": values["versions"],
+        "trained_on": [name],
+    }
+    (folder / runs.CONFIG_NAME).write_text(json.dumps(config))
+    if finished:
+        (folder / runs.SUMMARY).write_text(json.dumps(asdict(Summary(**values))))
+        (folder / runs.HISTORY).write_text(json.dumps(evaluations))
+    else:
+        (folder / runs.JOURNAL).write_text("".join(json.dumps(each) + "\n" for each in evaluations))
+    return folder
+
+
+@pytest.fixture
+def several(workplace) -> None:
+    """Runs that compare, some that do not, one still going, one broken off before its first evaluation."""
+    make_run("game_2026-01-05T10-00-00", [2.0, 1.5, 1.25])
+    make_run("game_2026-01-06T10-00-00", [1.9, 1.125], rate=2e-3)
+    make_run("game_2026-01-07T10-00-00", [0.5], protocol="context 128, stride 64, framing included")
+    make_run("other_2026-01-08T10-00-00-2", [1.75], dataset="other", data_hash="1" * 64, scored_bytes=777)
+    make_run("renamed", [1.375], seconds=3_600.0)
+    going = make_run("game_2026-01-09T10-00-00", [3.0, 3.5], finished=False)
+    with (going / runs.JOURNAL).open("a") as file:
+        file.write('{"step": 30, "bits_')
+    make_run("game_2026-01-10T10-00-00", [], finished=False)
+    Path("models/foreign").mkdir()
+    Path("models/foreign/training_config.json").write_text('{"epochs": 50}')
+    Path("models/latest").write_text("game_2026-01-06T10-00-00\n")
+
+
+def test_runs_are_listed_best_first_among_those_that_compare(call, several):
+    code, output, errors = call("models")
+    assert (code, errors) == (0, "")
+    lines = [line.split() for line in output.splitlines() if line]
+    assert [line[:2] for line in lines if line[0][:4] in ("game", "othe", "rena")] == [
+        ["game_2026-01-07T10-00-00", "0.500"],
+        ["game_2026-01-06T10-00-00", "1.125"],
+        ["game_2026-01-05T10-00-00", "1.250"],
+        ["renamed", "1.375"],
+        ["other_2026-01-08T10-00-00-2", "1.750"],
+        ["game_2026-01-09T10-00-00", "3.500"],
+        ["game_2026-01-10T10-00-00", "none"],
+    ]
+    titles = [line for line in output.splitlines() if line.startswith(("Bits", "Still"))]
+    assert titles == [
+        "Bits per byte on 5,000 bytes of game (context 128, stride 64, framing included)",
+        "Bits per byte on 5,000 bytes of game (context 64, stride 32, framing included)",
+        "Bits per byte on 777 bytes of other (context 64, stride 32, framing included)",
+        "Still going, or broken off",
+    ]
+    assert "0.83 M" in output and "1 min 15 s 2026-01-05" in output and "1 h 00 min" in output
+    assert lines[-2][2:4] == ["20", "30"] and lines[-2][-1] == "ago"
+
+
+def test_the_list_as_json(call, several):
+    _, output, _ = call("models", "--json")
+    found = {Path(run["run"]).name: run for run in json.loads(output)["runs"]}
+    assert len(found) == 7
+    best = found["game_2026-01-05T10-00-00"]
+    assert (best["finished"], best["bits_per_byte"], best["steps"]) == (True, 1.25, 30)
+    assert (best["dataset"], best["scored_bytes"], best["started"]) == ("game", 5_000, "2026-01-05T10:00:00")
+    assert found["renamed"]["started"] is None
+    going = found["game_2026-01-09T10-00-00"]
+    assert (going["finished"], going["bits_per_byte"], going["steps"], going["protocol"]) == (False, 3.5, 20, None)
+    assert found["game_2026-01-10T10-00-00"]["bits_per_byte"] is None
+
+
+def test_without_runs(call, workplace):
+    code, output, _ = call("models")
+    assert code == 0 and "no runs in models yet; train one with `greylord train`" in output
+    assert json.loads(call("models", "--json")[1]) == {"runs": []}
+
+
+def test_what_differs_between_two_runs(several):
+    one, other = (
+        runs.read_run(Path("models", name)) for name in ("game_2026-01-05T10-00-00", "other_2026-01-08T10-00-00-2")
+    )
+    assert runs.differences(one, one) == {}
+    other.config["settings"]["learning_rate"] = 0.5
+    other.config["plan"]["warmup"] = 3
+    assert runs.differences(one, other) == {
+        "dataset": ("game", "other"),
+        "data_hash": ("0" * 64, "1" * 64),
+        "settings.learning_rate": (1e-3, 0.5),
+        "plan.warmup": (None, 3),
+    }
+
+
+def test_two_runs_are_compared_in_a_table_and_a_picture(call, several, monkeypatch):
+    from greylord import plots
+
+    drawn = []
+    draw = plots.compared_curves
+    monkeypatch.setattr(plots, "compared_curves", lambda *arguments: drawn.append(arguments) or draw(*arguments))
+    code, output, errors = call(
+        "models", "compare", "game_2026-01-05T10-00-00", "models/latest", "--output", "both.png"
+    )
+    assert (code, errors) == (0, "")
+    rows = [line.split() for line in output.splitlines()]
+    assert ["settings.learning_rate", "0.001", "0.002"] in rows
+    assert not any(row[0].startswith(("data", "plan", "versions", "trained_on")) for row in rows if row)
+    assert "1.250 bits per byte on 5,000 bytes of game" in output and "30 steps, 1 min 15 s" in output
+    assert Path("both.png").read_bytes().startswith(b"\x89PNG")
+    assert drawn == [
+        (
+            {
+                "game_2026-01-05T10-00-00": ([640, 1280, 1920], [2.0, 1.5, 1.25]),
+                "game_2026-01-06T10-00-00": ([640, 1280], [1.9, 1.125]),
+            },
+            "Bits per byte of two runs",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "other", ["game_2026-01-07T10-00-00", "other_2026-01-08T10-00-00-2", "game_2026-01-09T10-00-00"]
+)
+def test_figures_that_do_not_compare_are_said_to(call, several, other):
+    code, output, errors = call("models", "compare", "game_2026-01-05T10-00-00", other)
+    assert code == 0 and "The two figures do not compare" in errors
+    assert Path("analysis_comparison.png").exists()
+    assert ("3.500 bits per byte at step 20 of 30, not finished" in output) == other.startswith("game_2026-01-09")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        ("models/latest game_2026-01-06T10-00-00", 2, "are the same run; give two."),
+        ("models/latest game_2026-01-10T10-00-00", 1, "has no evaluation yet, and so no curve to compare."),
+        ("models/latest foreign", 2, "is no run of greylord: its training_config.json is missing or tells no plan."),
+        ("models/latest nowhere", 2, "There is no model folder 'nowhere'"),
+        ("models/latest renamed --output text", 2, "The picture is a PNG"),
+        ("models/latest damaged", 1, "training_history.json' is damaged"),
+    ],
+)
+def test_what_cannot_be_compared(call, several, arguments, code, sentence):
+    (make_run("damaged", [1.0]) / runs.HISTORY).write_text("[{")
+    found, output, errors = call("models", "compare", *arguments.split())
+    assert (found, output) == (code, "") and sentence in errors
+    assert errors.startswith("error: ") and errors.count("\n") == 1
+
+
+def test_a_trained_run_is_read(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    (run,) = runs.all_runs()
+    assert run.bits_per_byte == min(each["bits_per_byte"] for each in run.evaluations) and run.steps == 40
+    assert run.scored[0] == "tiny" and run.started.year >= 2025
+    with pytest.raises(UsageError):
+        runs.read_run(Path("data/tiny"))
+
+
+TRY_METRIC = """
+import json, sys
+if sys.argv[2] == "alone":
+    sys.modules["greylord"] = None
+import evaluate
+metric = evaluate.load(sys.argv[1], keep_in_memory=True)
+for nats, sizes in json.loads(sys.argv[3]):
+    metric.add_batch(nats=nats, payload_bytes=sizes)
+print(json.dumps(metric.compute()))
+print("greylord.evaluation.bits_per_byte" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("where", ["alone", "beside greylord"])
+def test_the_metric_is_greylords_formula_with_and_without_greylord(tmp_path, where):
+    shutil.copytree(METRIC, tmp_path / "bits_per_byte")
+    batches = [([100.25, 1e-9, 3.5], [200, 0, 7]), ([1e6], [123_456]), ([0.0], [1])]
+    result = subprocess.run(
+        [sys.executable, "-c", TRY_METRIC, tmp_path / "bits_per_byte", where, json.dumps(batches)],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "PYTHONPATH": str(PROJECT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    line, owner_is_used = result.stdout.splitlines()
+    assert owner_is_used == str(where != "alone")
+    nats, size = sum(sum(nats) for nats, _ in batches), sum(sum(sizes) for _, sizes in batches)
+    found = json.loads(line)
+    assert found["nats"] == pytest.approx(nats, rel=1e-15) and found["payload_bytes"] == size
+    # To the last bit: a second formula would show.
+    assert found["bits_per_byte"] == bits_per_byte(found["nats"], size)
+    assert found["bits_per_byte"] == pytest.approx(nats / math.log(2) / size, rel=1e-12)
+
+
+def test_evaluate_takes_its_figure_from_the_metric(trained, monkeypatch, call):
+    from greylord.metrics.bits_per_byte.bits_per_byte import BitsPerByte
+
+    given = []
+
+    def compute(self, nats, payload_bytes):
+        given.append((sum(nats), sum(payload_bytes)))
+        return {"bits_per_byte": 4.321}
+
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr(BitsPerByte, "_compute", compute)
+    _, output, _ = call("evaluate", "--cpu", "--json")
+    found = json.loads(output)
+    assert found["bits_per_byte"]["overall"] == 4.321
+    ((nats, size),) = given
+    summary = runs.all_runs()[0].summary
+    assert size == sum(found["payload_bytes"].values()) == summary["scored_bytes"]
+    assert bits_per_byte(nats, size) == pytest.approx(summary["best_bits_per_byte"], rel=1e-5)
+
+
+def test_help(tmp_path):
+    result = greylord("models", "--help", cwd=tmp_path)
+    assert result.returncode == 0 and "Example: greylord models" in result.stdout
