@@ -27,6 +27,8 @@ def fresh(context: int) -> GPT2LMHeadModel:
             n_embd=WIDTH,
             n_layer=LAYERS,
             n_head=HEADS,
+            # The same function as the default gelu_new, in one operation instead of eight: a fifth faster on a CPU.
+            activation_function="gelu_pytorch_tanh",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,

@@ -15,6 +15,8 @@ from greylord.errors import GreylordError, UsageError
 from greylord.files import write_file
 
 __all__ = [
+    "CHECKPOINTS",
+    "COMPLETE",
     "CONFIG_NAME",
     "HISTORY",
     "JOURNAL",
@@ -28,8 +30,10 @@ __all__ = [
     "locate",
     "mark_latest",
     "new_run",
+    "read_journal",
     "read_json",
     "read_run",
+    "resume_point",
 ]
 
 MODELS = Path("models")
@@ -38,6 +42,10 @@ LATEST = "latest"
 CONFIG_NAME, HISTORY, SUMMARY = "training_config.json", "training_history.json", "training_summary.json"
 JOURNAL = "training_history.jsonl"
 """The history of a run that has not ended."""
+CHECKPOINTS = "checkpoints"
+"""The folder of a run's checkpoints while it goes on."""
+COMPLETE = "complete"
+"""The file in a checkpoint that is written last."""
 STAMP = "%Y-%m-%dT%H-%M-%S"
 """The time in the name of a run's folder."""
 
@@ -53,6 +61,31 @@ def new_run(name: str) -> Path:
             return folder
         except FileExistsError:
             number += 1
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The evaluations in a journal; none if there is no file. Raises GreylordError if it is damaged."""
+    if not path.is_file():
+        return []
+    try:
+        # What follows the last newline is still being written, or never was.
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    except ValueError as error:
+        raise GreylordError(f"{str(path)!r} is damaged: {error}.") from error
+
+
+def resume_point(run: Path) -> tuple[Path | None, list[Path]]:
+    """The newest complete checkpoint of a run, if there is one, and the torn ones that are newer."""
+    torn = []
+    for path in sorted((run / CHECKPOINTS).glob("checkpoint-*"), key=_step, reverse=True):
+        if (path / COMPLETE).is_file():
+            return path, torn
+        torn.append(path)
+    return None, torn
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.rpartition("-")[2])
 
 
 def mark_latest(run: Path) -> None:
@@ -99,13 +132,13 @@ class Run:
     @cached_property
     def evaluations(self) -> list[dict[str, Any]]:
         """The history so far, a `greylord.training.callbacks.Evaluation` each."""
-        path = self.folder / (HISTORY if self.summary else JOURNAL)
-        if not path.is_file():
-            return []
-        text = path.read_text(encoding="utf-8")
+        if not self.summary:
+            return read_journal(self.folder / JOURNAL)
+        path = self.folder / HISTORY
         try:
-            # What follows a journal's last newline is still being written.
-            return json.loads(text) if self.summary else [json.loads(line) for line in text.split("\n")[:-1]]
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return []
         except ValueError as error:
             raise GreylordError(f"{str(path)!r} is damaged: {error}.") from error
 

@@ -4,9 +4,12 @@ import re
 
 from greylord.errors import UsageError
 
-__all__ = ["count", "duration", "parse_size", "percent", "size"]
+__all__ = ["count", "duration", "parse_duration", "parse_size", "percent", "size"]
 
 _FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3_600}
+_DURATION = re.compile(r"(?:\s*\d+(?:\.\d+)?\s*(?:s|min|m|h))+\s*")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h)")
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
@@ -19,6 +22,14 @@ def parse_size(text: str) -> int:
     if match[3]:
         factor = 1 << 10 * list(_FACTORS.values()).index(factor)
     return int(float(match[1]) * factor)
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "10m", "90s", "1h30m" or "1.5 h". Raises UsageError for anything else."""
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+    if not _DURATION.fullmatch(text) or not seconds:
+        raise UsageError(f"{text!r} is no time; write it like 90s, 10m or 1h30m.")
+    return seconds
 
 
 def size(count_of_bytes: float) -> str:

@@ -286,7 +286,7 @@ def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
         metric_for_best_model="bits_per_byte", batch_eval_metrics=True, load_best_model_at_end=True,
     )  # fmt: skip
     scoring = ScoringWindows(rows, whole_rows([rows[0][:100]]), 64)
-    trainer = make_trainer(model, arguments, windows, scoring, 64, 3, [])
+    trainer = make_trainer(model, arguments, windows, scoring, 3, [])
     trainer.train()
     assert len(windows) == 4
     assert trainer.state.log_history[0]["loss"] == pytest.approx(nats / tokens, rel=1e-5)

@@ -22,7 +22,7 @@ from greylord.corpus import build
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, TrainingWindows
 from greylord.errors import GreylordError
-from greylord.evaluation.bits_per_byte import Collator, batch_size
+from greylord.evaluation.bits_per_byte import batch_size, collate
 from greylord.evaluation.unseen import own_dataset
 from greylord.realm.recorder import record
 from greylord.training.arguments import MAX_GRAD_NORM
@@ -258,11 +258,10 @@ def _rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
 
 def step(model: GPT2LMHeadModel, windows: Sequence[dict], device: Device) -> Step:
     """Train the model in memory for one step on windows, and measure it."""
-    context = model.config.n_positions
     # Without dropout, as models are trained here; with it, attention would need memory by the square of the context.
     model.to(device.type).eval()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
-    inputs = {name: tensor.to(model.device) for name, tensor in Collator(context)(windows).items()}
+    inputs = {name: tensor.to(model.device) for name, tensor in collate(windows).items()}
 
     def forward_and_backward() -> torch.Tensor:
         optimizer.zero_grad()
@@ -281,7 +280,7 @@ def step(model: GPT2LMHeadModel, windows: Sequence[dict], device: Device) -> Ste
     loss, norm = loss.item(), norm.item()
     return Step(
         windows=len(windows),
-        tokens=len(windows) * context,
+        tokens=len(windows) * windows[0]["length"],
         loss=loss,
         gradient_norm=norm,
         seconds=time.perf_counter() - began,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+import math
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,6 +34,7 @@ def train(
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")] = None,
     epochs: Annotated[int | None, _flag("epochs")] = None,
     max_steps: Annotated[int | None, _flag("max_steps")] = None,
+    time_budget: Annotated[str | None, _flag("time_budget", "TIME")] = None,
     batch_size: Annotated[int | None, _flag("batch_size")] = None,
     context_window: Annotated[int | None, _flag("context_window")] = None,
     learning_rate: Annotated[float | None, _flag("learning_rate", "RATE")] = None,
@@ -41,6 +43,9 @@ def train(
     val_split: Annotated[float | None, _flag("val_split", "SHARE")] = None,
     seed: Annotated[int | None, _flag("seed")] = None,
     model_path: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue from this model.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
+    ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings to use instead of config.json.")] = None,
     assignments: Annotated[
@@ -54,34 +59,48 @@ def train(
 
     Ctrl-C ends training early: the best weights so far are kept, and the model's folder is complete.
 
-    [dim]Example: greylord train --dataset majormud --epochs 2 --set lr_scheduler_type=cosine[/]
+    [dim]Example: greylord train --dataset majormud --time-budget 10m[/]
     """
-    flags = {name: value for name, value in locals().items() if name in _DEFAULTS}
-    from greylord import runs
-    from greylord.corpus import folder
-
+    given = locals()
+    flags = {name: value for name, value in given.items() if name in _DEFAULTS}
+    if resume is not None:
+        _refuse_with_resume({name: value for name, value in given.items() if name != "resume"})
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
     configured, overrides = read_config(config)
     settings = Settings().changed(configured).changed(flags)
-    source = folder.locate(str(data_dir) if data_dir is not None else dataset)
-    if model_path is not None:
-        model_path = runs.locate(model_path)
-        if context_window is None:
-            positions = (runs.read_json(model_path / "config.json") or {}).get("n_positions")
-            settings = settings.changed({"context_window": positions})
+    if model_path is not None and context_window is None:
+        # The model has its own.
+        settings = replace(settings, context_window=None)
 
+    from greylord import runs
     from greylord.cli.live import Live
+    from greylord.corpus import folder
     from greylord.training import train as training
     from greylord.training.arguments import parse_overrides
 
-    overrides = {**overrides, **parse_overrides(assignments or [])}
     console.quieten()
-    outcome = training.train(
-        training.Job(source, settings, overrides, model_path, cpu), console.say, console.progress, Live
-    )
+    if resume is not None:
+        job = training.resumed(runs.locate(resume))
+    else:
+        job = training.Job(
+            dataset=folder.locate(str(data_dir) if data_dir is not None else dataset),
+            settings=settings,
+            overrides={**overrides, **parse_overrides(assignments or [])},
+            model_path=None if model_path is None else runs.locate(model_path),
+            cpu=cpu,
+        )
+    outcome = training.train(job, console.say, console.progress, Live)
     if outcome is not None:
         _report(outcome)
+
+
+def _refuse_with_resume(given: dict[str, Any]) -> None:
+    """Raise UsageError for a flag that a resumed run does not take: all of it was decided when it began."""
+    for name, value in given.items():
+        if value:
+            flag = "--set" if name == "assignments" else "--" + name.replace("_", "-")
+            raise UsageError(f"--resume goes on with a run as it was begun; leave out {flag}.")
 
 
 def _report(outcome: Outcome) -> None:
@@ -91,7 +110,8 @@ def _report(outcome: Outcome) -> None:
     summary, evaluations = outcome.summary, outcome.evaluations
     console.say(
         "ended",
-        f"{summary.ended}, after {units.duration(summary.seconds)}; "
+        f"{summary.ended}; {units.duration(summary.seconds)} of training, "
+        f"{units.duration(summary.total_seconds)} in all; "
         f"memory at most {units.size(summary.peak_memory_bytes)}",
     )
     figures = {**summary.baselines, "this model": summary.best_bits_per_byte}
@@ -104,8 +124,8 @@ def _report(outcome: Outcome) -> None:
         before, last = evaluations[-2:]
         console.out.print(
             f"From step {before.step:,} to {last.step:,} it fell from {before.bits_per_byte:.3f} to "
-            f"{last.bits_per_byte:.3f}: longer training buys more, as with --max-steps {4 * summary.steps} "
-            f"(about {units.duration(4 * summary.seconds)}).",
+            f"{last.bits_per_byte:.3f}: longer training buys more, as with --time-budget "
+            f"{math.ceil(4 * summary.seconds / 60)}m.",
             markup=False,
         )
     console.out.print(f"\n{outcome.run}", markup=False)

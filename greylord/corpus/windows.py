@@ -1,7 +1,8 @@
 """Windows of a context's length over the rows of a corpus, cut at the moment they are needed.
 
-A window is a dictionary with `input_ids`, uint16 [at most context], a view of the memory-mapped corpus, and
-`scored_from`, the position of the first token in it that is predicted: the tokens before are context only.
+A window is a dictionary with `input_ids`, uint16 [at most `length`], a view of the memory-mapped corpus; `length`,
+to which it is padded; and `scored_from`, the place of the first token in it that is predicted: the tokens before are
+context only.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class TrainingWindows(Sequence[dict]):
         row = int(np.searchsorted(self._ends, index, "right"))
         first = int(self._ends[row - 1]) if row else 0
         begin = (index - first) * (self.context - 1)
-        return {"input_ids": self.rows[row][begin : begin + self.context], "scored_from": 1}
+        ids = self.rows[row][begin : begin + self.context]
+        return {"input_ids": ids, "length": self.context, "scored_from": 1}
 
 
 @dataclass(frozen=True)
@@ -132,7 +134,7 @@ class ScoringWindows(Sequence[dict]):
     """
 
     def __init__(self, rows: Sequence[np.ndarray], spans: Sequence[Span], context: int, multiple_of: int = 1) -> None:
-        self.rows = rows
+        self.rows, self.context = rows, context
         self.windows = [window for span in spans for window in _windows_of(span, context)]
         self._filling = -len(self.windows) % multiple_of
 
@@ -143,9 +145,9 @@ class ScoringWindows(Sequence[dict]):
         if not 0 <= index < len(self):
             raise IndexError(index)
         if index >= len(self.windows):
-            return {"input_ids": self.rows[0][:1], "scored_from": 1}
+            return {"input_ids": self.rows[0][:1], "length": self.context, "scored_from": 1}
         row, begin, scored, end = self.windows[index]
-        return {"input_ids": self.rows[row][begin:end], "scored_from": scored - begin}
+        return {"input_ids": self.rows[row][begin:end], "length": self.context, "scored_from": scored - begin}
 
 
 def _windows_of(span: Span, context: int) -> Iterator[Window]:

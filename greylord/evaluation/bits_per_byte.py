@@ -24,11 +24,11 @@ from greylord.progress import Progress, silent
 
 __all__ = [
     "IGNORED",
-    "Collator",
     "Score",
     "SumsOverBatches",
     "batch_size",
     "bits_per_byte",
+    "collate",
     "payload_bytes",
     "protocol",
     "row_sums",
@@ -48,24 +48,25 @@ def bits_per_byte(nats: float, payload_bytes: int) -> float:
     return nats / math.log(2) / payload_bytes
 
 
-@dataclass(frozen=True)
-class Collator:
-    """Windows to a batch, padded to the context's length so that every batch has the same shape.
+def collate(windows: Sequence[dict]) -> dict[str, torch.Tensor]:
+    """Windows of one length to a batch, padded to it so that batches have few shapes.
 
-    Returns `input_ids` and `labels`, int64 [windows, context]; the labels of padding, of each window's first
-    token and of tokens before `scored_from` are `IGNORED`.
+    Returns `input_ids` and `labels`, int64 [windows, length]; the labels of padding, of each window's first
+    token and of tokens before `scored_from` are `IGNORED`. If the windows have a `first_position`, also
+    `position_ids`, int64 [windows, length].
     """
-
-    context: int
-
-    def __call__(self, windows: Sequence[dict]) -> dict[str, torch.Tensor]:
-        ids = np.full((len(windows), self.context), vocabulary.PAD, np.int64)
-        labels = np.full((len(windows), self.context), IGNORED, np.int64)
-        for index, window in enumerate(windows):
-            tokens, scored = window["input_ids"], window["scored_from"]
-            ids[index, : len(tokens)] = tokens
-            labels[index, scored : len(tokens)] = tokens[scored:]
-        return {"input_ids": torch.from_numpy(ids), "labels": torch.from_numpy(labels)}
+    shape = len(windows), windows[0]["length"]
+    ids = np.full(shape, vocabulary.PAD, np.int64)
+    labels = np.full(shape, IGNORED, np.int64)
+    for index, window in enumerate(windows):
+        tokens, scored = window["input_ids"], window["scored_from"]
+        ids[index, : len(tokens)] = tokens
+        labels[index, scored : len(tokens)] = tokens[scored:]
+    batch = {"input_ids": ids, "labels": labels}
+    if "first_position" in windows[0]:
+        first = np.array([window["first_position"] for window in windows], np.int64)
+        batch["position_ids"] = first[:, None] + np.arange(shape[1])
+    return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
 def token_nats(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -179,7 +180,6 @@ def score(
 ) -> Score:
     """Score the spans by the protocol, in float32 on the model's device."""
     scoring = ScoringWindows(rows, spans, context)
-    collate = Collator(context)
     nats, counts = np.zeros(3), np.zeros(3, np.int64)
     kinds_row, kinds = None, None
     model.eval()

@@ -29,6 +29,7 @@ PLANNED = {
     "use_cpu": "--cpu",
     "metric_for_best_model": None,
     "batch_eval_metrics": None,
+    "train_sampling_strategy": None,
 }
 """Fields that the plan rests on, and the flags that decide them."""
 
@@ -72,6 +73,8 @@ def training_arguments(
         "bf16": device.bf16,
         "max_steps": plan.max_steps,
         "per_device_train_batch_size": plan.micro_batch,
+        # Which window comes when is decided in order.py.
+        "train_sampling_strategy": "sequential",
         "per_device_eval_batch_size": batch_size(device.type, plan.context),
         "gradient_accumulation_steps": plan.accumulation,
         "learning_rate": settings.learning_rate,

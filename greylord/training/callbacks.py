@@ -16,7 +16,11 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-__all__ = ["Evaluation", "Guard", "History", "Interruption", "LogAtEvaluation"]
+from greylord import runs
+from greylord.files import write_file
+from greylord.training.recipe import Plan
+
+__all__ = ["Evaluation", "Guard", "History", "Interruption", "LogAtEvaluation", "MarkComplete"]
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,29 @@ class LogAtEvaluation(TrainerCallback):
 
 
 class History(TrainerCallback):
-    """Collects an `Evaluation` at each evaluation and adds it to a JSONL file at once."""
+    """Collects an `Evaluation` at each evaluation and adds it to a JSONL file at once.
 
-    def __init__(self, journal: Path, tokens_per_step: int) -> None:
+    Where a run is resumed the file is cut back to the step from which it goes on.
+    """
+
+    def __init__(self, journal: Path, plan: Plan) -> None:
         self.evaluations: list[Evaluation] = []
-        self._journal, self._tokens_per_step = journal, tokens_per_step
+        self._journal, self._plan = journal, plan
         self._losses: list[tuple[int, float]] = []
         self._learning_rate = 0.0
-        self._last_logged = 0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self._began = time.perf_counter()
+        before = [Evaluation(**line) for line in runs.read_journal(self._journal)]
+        self.evaluations = [evaluation for evaluation in before if evaluation.step <= state.global_step]
+        if state.is_world_process_zero:
+            write_file(self._journal, "".join(map(_line, self.evaluations)))
+        self._last_logged = state.global_step
+        self._began = time.perf_counter() - (self.evaluations[-1].seconds if self.evaluations else 0)
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, without the time between breaking off and going on."""
+        return round(time.perf_counter() - self._began, 3)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
@@ -72,9 +88,9 @@ class History(TrainerCallback):
         self._losses = []
         evaluation = Evaluation(
             step=state.global_step,
-            epoch=round(state.epoch, 4),
-            tokens=state.global_step * self._tokens_per_step,
-            seconds=round(time.perf_counter() - self._began, 3),
+            epoch=round(state.global_step / self._plan.steps_per_epoch, 4),
+            tokens=state.global_step * self._plan.tokens_per_step,
+            seconds=self.seconds,
             train_bits_per_token=nats / math.log(2),
             bits_per_byte=metrics["eval_bits_per_byte"],
             learning_rate=self._learning_rate,
@@ -82,7 +98,19 @@ class History(TrainerCallback):
         self.evaluations.append(evaluation)
         if state.is_world_process_zero:
             with self._journal.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(evaluation)) + "\n")
+                file.write(_line(evaluation))
+
+
+def _line(evaluation: Evaluation) -> str:
+    return json.dumps(asdict(evaluation)) + "\n"
+
+
+class MarkComplete(TrainerCallback):
+    """Marks a checkpoint when all of it is written: one without the mark was torn."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / runs.COMPLETE).touch()
 
 
 class Guard(TrainerCallback):
@@ -109,14 +137,18 @@ class Guard(TrainerCallback):
 
 
 class Interruption(TrainerCallback):
-    """Ctrl-C or SIGTERM ends training at the next step: evaluated, saved, and with the best weights kept.
+    """Ctrl-C, SIGTERM or a deadline end training at the next step: evaluated, saved, and with the best weights kept.
 
-    A second one raises KeyboardInterrupt at once. Processes agree on the step, or one would wait for the others.
+    A second Ctrl-C raises KeyboardInterrupt at once. Processes agree on the step, or one would wait for the others.
+
+    Args:
+        deadline: a `time.perf_counter()`, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float | None = None) -> None:
         self.stopped_at: int | None = None
-        self._asked = False
+        self.late = False
+        self._asked, self._deadline = False, deadline
 
     @contextmanager
     def handled(self) -> Iterator[None]:
@@ -135,7 +167,8 @@ class Interruption(TrainerCallback):
         self._asked = True
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        asked = self._asked
+        late = self._deadline is not None and time.perf_counter() > self._deadline
+        asked = self._asked or late
         if args.world_size > 1:
             if state.global_step % args.logging_steps:
                 return
@@ -143,5 +176,5 @@ class Interruption(TrainerCallback):
             torch.distributed.all_reduce(vote)
             asked = vote.item() > 0
         if asked and self.stopped_at is None:
-            self.stopped_at = state.global_step
+            self.stopped_at, self.late = state.global_step, late and not self._asked
             control.should_evaluate = control.should_save = control.should_training_stop = True

@@ -1,23 +1,43 @@
-"""How long, how fast and when: functions of the settings and the corpus, fixed before the first step."""
+"""How long, how fast and when: fixed before the first step, by the settings, the corpus and a measured pace."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from greylord import units
+from greylord.errors import GreylordError
 from greylord.training.settings import Settings
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Pace", "Plan", "context_within", "make_plan", "plan_within"]
 
-WARMUP_SHARE = 0.05
-"""Of the steps, in which the rate rises; it then falls to nothing at the last step."""
+TOKENS_PER_STEP = {"cpu": 2_048, "cuda": 32_768}
+"""Of an optimizer step, if no batch size is asked for."""
 MAX_MICRO_TOKENS = {"cpu": 8_192}
 """Tokens in one forward and backward pass. More would not stay in a CPU's cache."""
+CONTEXTS = {"cpu": ((1_800, 256), (7_200, 512), (math.inf, 1_024)), "cuda": ((math.inf, 1_024),)}
+"""The context by the seconds that a time budget has at most."""
+SHORT_LENGTH, SHORT_SHARE = 128, 0.7
+"""Tokens of a window in the first steps, and the share of the steps."""
+WARMUP_SHARE = 0.05
+"""Of the steps, in which the rate rises; it then falls to nothing at the last step."""
 EVALUATION_SHARE = 0.5
 """What evaluations may cost beside training, as long as there is at least one."""
+BUDGETED_EVALUATION_SHARE = 0.1
+"""The same of a time budget: it is for training."""
 MAX_EVALUATIONS = 20
 BACKWARD_COST = 2
 """A backward pass costs two forward passes."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Measured seconds: of an optimizer step of short and of full windows, of an evaluation and a checkpoint."""
+
+    short_step: float
+    step: float
+    evaluation: float
+    checkpoint: float
 
 
 @dataclass(frozen=True)
@@ -26,13 +46,16 @@ class Plan:
 
     context: int
     """Tokens."""
+    short_length: int
+    """Tokens of the windows in the first `short_steps` optimizer steps; a divisor of the context."""
     micro_batch: int
-    """Windows of one device in one forward and backward pass."""
+    """Windows of one device in one forward and backward pass; of short ones, as many as have the same tokens."""
     accumulation: int
     """Passes an optimizer step."""
     processes: int
-    steps_per_epoch: int
+    steps_per_epoch: float
     max_steps: int
+    short_steps: int
     warmup_steps: int
     eval_steps: int
     """Optimizer steps from one evaluation, and checkpoint, to the next."""
@@ -50,6 +73,33 @@ class Plan:
         """Evaluations in a run that is not stopped; the last step always has one."""
         return math.ceil(self.max_steps / self.eval_steps)
 
+    def length(self, step: int) -> int:
+        """Tokens of the windows of the optimizer step after `step` others."""
+        return self.short_length if step < self.short_steps else self.context
+
+    def seconds(self, pace: Pace) -> float:
+        """What the run takes at a pace."""
+        return (
+            self.short_steps * pace.short_step
+            + (self.max_steps - self.short_steps) * pace.step
+            + self.evaluations * (pace.evaluation + pace.checkpoint)
+        )
+
+    def scheduled(self, max_steps: int, evaluations: int) -> Plan:
+        """The same for another number of steps."""
+        return replace(
+            self,
+            max_steps=max_steps,
+            short_steps=math.floor(SHORT_SHARE * max_steps) if self.short_length < self.context else 0,
+            warmup_steps=min(math.ceil(WARMUP_SHARE * max_steps), max_steps - 1),
+            eval_steps=math.ceil(max_steps / min(evaluations, max_steps)),
+        )
+
+
+def context_within(seconds: float, device: str) -> int:
+    """The context that a model learns best in a time: positions have to be learned too, each by itself."""
+    return next(context for limit, context in CONTEXTS.get(device, CONTEXTS["cpu"]) if seconds <= limit)
+
 
 def make_plan(
     settings: Settings,
@@ -57,6 +107,7 @@ def make_plan(
     evaluation_tokens: int,
     device: str,
     processes: int,
+    grown: bool,
     eval_steps: float | None = None,
 ) -> Plan:
     """Plan a run over `windows` training windows.
@@ -67,31 +118,47 @@ def make_plan(
         evaluation_tokens: that one evaluation passes through the model, context included.
         device: type of the device, "cpu" or "cuda".
         processes: each with one device.
+        grown: whether the model knows its positions already; short windows are for one that does not.
         eval_steps: from one evaluation to the next, or their share of all steps if under 1; None to have it chosen.
     """
     context = settings.context_window
-    share = max(1, settings.batch_size // processes)
+    batch = settings.batch_size or max(1, TOKENS_PER_STEP.get(device, TOKENS_PER_STEP["cpu"]) // context)
+    share = max(1, batch // processes)
     limit = max(1, MAX_MICRO_TOKENS.get(device, share * context) // context)
     micro_batch = next(size for size in range(min(share, limit), 0, -1) if share % size == 0)
-    accumulation = share // micro_batch
-    steps_per_epoch = math.ceil(math.ceil(windows / (micro_batch * processes)) / accumulation)
-    max_steps = settings.max_steps or settings.epochs * steps_per_epoch
-    if eval_steps is not None:
-        eval_steps = min(math.ceil(eval_steps if eval_steps >= 1 else eval_steps * max_steps), max_steps)
-    else:
-        eval_steps = _affordable_eval_steps(max_steps, max_steps * share * processes * context, evaluation_tokens)
-    return Plan(
+    windows_per_step = share * processes
+    max_steps = settings.max_steps or math.ceil(settings.epochs * windows / windows_per_step)
+    shape = Plan(
         context=context,
+        short_length=SHORT_LENGTH if not grown and context % SHORT_LENGTH == 0 else context,
         micro_batch=micro_batch,
-        accumulation=accumulation,
+        accumulation=share // micro_batch,
         processes=processes,
-        steps_per_epoch=steps_per_epoch,
+        steps_per_epoch=windows / windows_per_step,
         max_steps=max_steps,
-        warmup_steps=min(math.ceil(WARMUP_SHARE * max_steps), max_steps - 1),
-        eval_steps=eval_steps,
+        short_steps=0,
+        warmup_steps=0,
+        eval_steps=max_steps,
     )
+    affordable = EVALUATION_SHARE * (1 + BACKWARD_COST) * max_steps * shape.tokens_per_step / evaluation_tokens
+    plan = shape.scheduled(max_steps, min(max(1, round(affordable)), MAX_EVALUATIONS))
+    if eval_steps is None:
+        return plan
+    asked = math.ceil(eval_steps if eval_steps >= 1 else eval_steps * max_steps)
+    return replace(plan, eval_steps=min(asked, max_steps))
 
 
-def _affordable_eval_steps(max_steps: int, training_tokens: int, evaluation_tokens: int) -> int:
-    affordable = EVALUATION_SHARE * (1 + BACKWARD_COST) * training_tokens / evaluation_tokens
-    return math.ceil(max_steps / min(max(1, round(affordable)), MAX_EVALUATIONS, max_steps))
+def plan_within(seconds: float, plan: Plan, pace: Pace) -> Plan:
+    """The plan of as many steps as can be done in a time. Raises GreylordError if not even one can."""
+    evaluation = pace.evaluation + pace.checkpoint
+    evaluations = min(max(1, int(BUDGETED_EVALUATION_SHARE * seconds / evaluation)), MAX_EVALUATIONS)
+    left = seconds - evaluations * evaluation
+    # With two lengths a mean step; their number decides how many are short, and not the other way round.
+    short = SHORT_SHARE if plan.short_length < plan.context else 0
+    max_steps = int(left / (short * pace.short_step + (1 - short) * pace.step))
+    if max_steps < 1:
+        raise GreylordError(
+            f"--time-budget is too short: {units.duration(seconds)} of it are left to train in, "
+            f"but a step takes {pace.step:.2g} s and the evaluation at the end {units.duration(evaluation)}."
+        )
+    return plan.scheduled(max_steps, evaluations)

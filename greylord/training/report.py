@@ -16,13 +16,11 @@ from transformers import GPT2LMHeadModel
 import greylord
 from greylord import plots, runs, units
 from greylord.files import new_folder, write_file
-from greylord.runs import CONFIG_NAME, HISTORY, JOURNAL, SUMMARY
+from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
 from greylord.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.training.callbacks import Evaluation
 
-__all__ = ["CHECKPOINTS", "CONFIG_NAME", "JOURNAL", "Summary", "freeze", "publish", "versions"]
-
-CHECKPOINTS = "checkpoints"
+__all__ = ["Summary", "freeze", "publish", "versions"]
 
 
 def versions() -> dict[str, str]:
@@ -60,6 +58,8 @@ class Summary:
     """Payload bytes among them."""
     seconds: float
     """Training and evaluations."""
+    total_seconds: float
+    """From the built corpus to the writing of this folder; of a resumed run, since it went on."""
     parameters: int
     """Weights without the position table."""
     position_parameters: int

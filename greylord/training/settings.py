@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from greylord import units
 from greylord.errors import UsageError
 
 __all__ = ["CONFIG", "Settings", "did_you_mean", "read_config"]
@@ -28,8 +29,13 @@ class Settings:
 
     epochs: int = _setting(10, "Passes over the training split.")
     max_steps: int | None = _setting(None, "Optimizer steps; decides instead of --epochs.")
-    batch_size: int = _setting(8, "Windows an optimizer step, over all devices.")
-    context_window: int = _setting(1_024, "Tokens the model looks back, up to 8,192.")
+    time_budget: str | None = _setting(
+        None, "Time from the built corpus to the saved model, as 10m or 1h30m; decides instead of --epochs."
+    )
+    batch_size: int | None = _setting(None, "Windows an optimizer step, over all devices; chosen by the device.")
+    context_window: int | None = _setting(
+        None, "Tokens the model looks back, up to 8,192; 1,024, or fewer if the time budget is short."
+    )
     learning_rate: float = _setting(3e-3, "Peak rate, after the warm-up.")
     weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")
     patience: int = _setting(5, "Evaluations without a better figure before training stops.")
@@ -38,14 +44,17 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value that cannot be meant."""
+        if self.time_budget is not None:
+            units.parse_duration(self.time_budget)
+            if self.max_steps is not None:
+                raise UsageError("--time-budget and --max-steps exclude each other.")
         for name in ("epochs", "max_steps", "batch_size", "patience"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UsageError(f"{_flag(name)} must be a whole number of at least 1, not {value!r}.")
-        if not isinstance(self.context_window, int) or not MIN_CONTEXT <= self.context_window <= MAX_CONTEXT:
-            raise UsageError(
-                f"--context-window must lie between {MIN_CONTEXT} and {MAX_CONTEXT:,}, not {self.context_window!r}."
-            )
+        context = self.context_window
+        if context is not None and (not isinstance(context, int) or not MIN_CONTEXT <= context <= MAX_CONTEXT):
+            raise UsageError(f"--context-window must lie between {MIN_CONTEXT} and {MAX_CONTEXT:,}, not {context!r}.")
         for name, low, high in (("learning_rate", 0, 1), ("weight_decay", -1e-9, 10), ("val_split", 0, 0.9)):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | float) or not low < value <= high):

@@ -23,22 +23,28 @@ from greylord import runs, units
 from greylord.corpus import build
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
-from greylord.errors import GreylordError
+from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protocol, stream_of
 from greylord.progress import Progress
 from greylord.training import report
 from greylord.training.arguments import training_arguments
-from greylord.training.callbacks import Evaluation, Guard, History, Interruption
+from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
 from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
-from greylord.training.recipe import Plan, make_plan
+from greylord.training.order import Order
+from greylord.training.probe import measure_pace
+from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
 from greylord.training.report import Summary
 from greylord.training.settings import Settings
-from greylord.training.trainer import Pace, make_trainer, measure_pace
+from greylord.training.trainer import make_trainer
 
-__all__ = ["Job", "Outcome", "train"]
+__all__ = ["Job", "Outcome", "resumed", "train"]
 
-LONG_SECONDS, SHORT_SECONDS = 3_600, 600
+LONG_SECONDS = 3_600
+CLOSING_SECONDS = 2
+"""Of a time budget: the model's folder is written in them."""
+LATENESS = 1.1
+"""A run that takes this much of its time budget is stopped."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,24 @@ class Job:
     """The folder of the model to continue from."""
     cpu: bool
     """Use no GPU."""
+    resume: Path | None = None
+    """The folder of a run that broke off, to be continued as if it had not."""
+
+
+def resumed(run: Path) -> Job:
+    """The job of a run that broke off. Raises UsageError if there is none to go on with."""
+    found = runs.read_run(run)
+    if found.summary:
+        raise UsageError(f"{str(run)!r} has ended; continue from its model with --model-path {run}.")
+    config = found.config
+    return Job(
+        dataset=Path(config["dataset_folder"]),
+        settings=Settings(**config["settings"]),
+        overrides=config["training_arguments"],
+        model_path=Path(config["continued_from"]) if config["continued_from"] else None,
+        cpu=config["cpu"],
+        resume=run,
+    )
 
 
 @dataclass(frozen=True)
@@ -82,55 +106,70 @@ def train(
     Raises:
         GreylordError: the job cannot be done, and why. Whatever is complete is kept.
     """
-    settings, device = job.settings, choose_device(job.cpu)
+    device = choose_device(job.cpu)
     state = accelerate.PartialState(cpu=device.type == "cpu")
     if not state.is_main_process:
         say = _say_nothing
     if advice := missing_cuda():
         say("card", advice)
+    settings = _with_context(job, device)
     transformers.set_seed(settings.seed)
-    model, origin = _model(job)
+    model, origin = _model(job, settings)
     with state.main_process_first():
         manifest, built = build.refresh(job.dataset, val_split=settings.val_split, progress=progress)
+    began = time.perf_counter()
     corpus = build.corpus_of(job.dataset)
     say("corpus", _describe_corpus(corpus, manifest, built))
     say("model", _describe_model(model, origin))
+    say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
-    context = settings.context_window
     spans = sample_spans(validation)
-    windows = TrainingWindows(training, context)
+    scored = payload_bytes(validation, spans)
+    figures = {}
+    if state.is_main_process:
+        figures["order 2"] = baselines.order_2(training, validation, spans, scored, progress)
+        figures |= baselines.compressed(stream_of(validation, spans), scored, progress)
+    context = settings.context_window
     scoring = ScoringWindows(validation, spans, context, batch_size(device.type, context) * state.num_processes)
-    plan = make_plan(
-        settings,
-        len(windows),
-        context * len(scoring),
-        device.type,
-        state.num_processes,
-        job.overrides.get("eval_steps"),
-    )
-    say("device", device.reason + f", {plan.processes} processes" * (plan.processes > 1))
-    say("steps", _describe_steps(plan, settings))
 
-    with _run_folder(job.dataset.name, state) as run:
+    with _run_folder(job, state) as run:
+        checkpoints = run / runs.CHECKPOINTS
+        if job.resume:
+            plan, pace = _frozen_plan(job.resume, manifest, state), None
+        else:
+            plan = make_plan(
+                settings,
+                len(TrainingWindows(training, context)),
+                context * len(scoring),
+                device.type,
+                state.num_processes,
+                grown=job.model_path is not None,
+                eval_steps=job.overrides.get("eval_steps"),
+            )
+            arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
+            pace = measure_pace(model, arguments, plan, training, scoring, run)
+            if settings.time_budget:
+                left = units.parse_duration(settings.time_budget) - (time.perf_counter() - began) - CLOSING_SECONDS
+                plan = plan_within(left, plan, pace)
+            if state.is_main_process:
+                report.freeze(run, _frozen(job, settings, plan, device, manifest))
+        say("steps", _describe_steps(plan, settings))
+        if pace:
+            say("time", _describe_time(plan, pace))
+        arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
+        history = History(run / runs.JOURNAL, plan)
+        guard, interruption = Guard(), Interruption(_deadline(settings, began, pace))
+        callbacks = [history, guard, interruption, MarkComplete()]
         if state.is_main_process:
-            report.freeze(run, _frozen(job, plan, device, manifest))
-        arguments = training_arguments(settings, plan, device, run / report.CHECKPOINTS, job.overrides)
-        history = History(run / report.JOURNAL, plan.tokens_per_step)
-        guard, interruption = Guard(), Interruption()
-        density = manifest.splits["train"].payload_bytes / manifest.splits["train"].tokens
-        callbacks = [history, guard, interruption]
-        if state.is_main_process:
-            callbacks.append(live(plan, density))
-        trainer = make_trainer(model, arguments, windows, scoring, context, settings.patience, callbacks)
-        say("time", _describe_time(plan, measure_pace(trainer, plan)))
-        seconds = _run(trainer, interruption)
+            callbacks.append(live(plan, manifest.splits["train"].payload_bytes / manifest.splits["train"].tokens))
+        order = Order(training, plan, settings.seed)
+        patience = None if settings.time_budget else settings.patience
+        trainer = make_trainer(model, arguments, order, scoring, patience, callbacks)
+        _run(trainer, interruption, _checkpoint_to_resume(job, state, say))
         _check_best(trainer, guard, settings)
         if not state.is_main_process:
             return None
 
-        scored = payload_bytes(validation, spans)
-        figures = {"order 2": baselines.order_2(training, validation, spans, scored, progress)}
-        figures |= baselines.compressed(stream_of(validation, spans), scored, progress)
         steps = trainer.state.global_step
         parameters, positions = models.parameter_counts(trainer.model)
         summary = Summary(
@@ -146,7 +185,8 @@ def train(
             epochs=round(steps / plan.steps_per_epoch, 3),
             tokens=steps * plan.tokens_per_step,
             bytes_seen=round(steps / plan.steps_per_epoch * manifest.splits["train"].payload_bytes),
-            seconds=round(seconds, 1),
+            seconds=history.seconds,
+            total_seconds=round(time.perf_counter() - began, 1),
             parameters=parameters,
             position_parameters=positions,
             peak_memory_bytes=peak_memory(device.type),
@@ -158,13 +198,64 @@ def train(
     return Outcome(run, summary, history.evaluations)
 
 
+def _with_context(job: Job, device: Device) -> Settings:
+    """The settings with a context: that of the model to continue from, else one that the time is enough for."""
+    settings = job.settings
+    if settings.context_window is not None:
+        return settings
+    if job.model_path is not None:
+        return settings.changed({"context_window": models.read_config(job.model_path).n_positions})
+    seconds = units.parse_duration(settings.time_budget) if settings.time_budget else math.inf
+    return settings.changed({"context_window": context_within(seconds, device.type)})
+
+
+def _frozen_plan(run: Path, manifest: Manifest, state: accelerate.PartialState) -> Plan:
+    """The plan of a run that broke off. Raises GreylordError where it cannot be followed any more."""
+    config = runs.read_run(run).config
+    plan = Plan(**config["plan"])
+    start_anew = f"Start a new run, from its last checkpoint with --model-path {run / runs.CHECKPOINTS}/checkpoint-N."
+    if config["data_hash"] != manifest.content_hash:
+        raise GreylordError(
+            f"The recordings of {manifest.dataset!r} have changed since {str(run)!r} began. {start_anew}"
+        )
+    if plan.processes != state.num_processes:
+        raise GreylordError(
+            f"{str(run)!r} began with {units.count(plan.processes, 'process', 'processes')}, "
+            f"not {state.num_processes}; resume it with as many."
+        )
+    return plan
+
+
+def _checkpoint_to_resume(job: Job, state: accelerate.PartialState, say: Callable[[str, str], object]) -> str | None:
+    if job.resume is None:
+        return None
+    checkpoint, torn = runs.resume_point(job.resume)
+    for path in torn:
+        say("skipped", f"{path}, which was torn")
+    state.wait_for_everyone()
+    if state.is_main_process:
+        # A later checkpoint of the same step could not take its place.
+        for path in torn:
+            shutil.rmtree(path)
+    say("resume", f"from {checkpoint}" if checkpoint else "from the beginning: there is no checkpoint yet")
+    return str(checkpoint) if checkpoint else None
+
+
+def _deadline(settings: Settings, began: float, pace: Pace | None) -> float | None:
+    """When a run under a time budget has to stop, so that evaluating and saving it end in time."""
+    if settings.time_budget is None or pace is None:
+        return None
+    closing = pace.evaluation + pace.checkpoint + CLOSING_SECONDS
+    return began + LATENESS * units.parse_duration(settings.time_budget) - closing
+
+
 def _say_nothing(subject: str, sentence: str) -> None:
     del subject, sentence
 
 
-def _model(job: Job) -> tuple[GPT2LMHeadModel, str]:
+def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
     """The model to train, and where it comes from in words."""
-    context = job.settings.context_window
+    context = settings.context_window
     if job.model_path is None:
         model = models.fresh(context)
         origin = "fresh"
@@ -195,37 +286,37 @@ def _describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
 
 
 def _describe_steps(plan: Plan, settings: Settings) -> str:
-    epochs = plan.max_steps / plan.steps_per_epoch
+    short = ""
+    if plan.short_steps:
+        short = f"the first {plan.short_steps:,} in windows of {plan.short_length} at random positions, "
     return (
-        f"{plan.max_steps:,} of {plan.windows_per_step} x {plan.context:,} tokens ({epochs:.3g} epochs), "
+        f"{plan.max_steps:,} of {plan.windows_per_step} x {plan.context:,} tokens "
+        f"({plan.max_steps / plan.steps_per_epoch:.3g} epochs), {short}"
         f"rate up to {settings.learning_rate:g} in {plan.warmup_steps:,} and down to 0, "
         f"{units.count(plan.evaluations, 'evaluation')}"
     )
 
 
 def _describe_time(plan: Plan, pace: Pace) -> str:
-    seconds = plan.max_steps * pace.step + plan.evaluations * pace.evaluation
+    seconds = plan.seconds(pace)
     text = (
         f"about {units.duration(seconds)}: {pace.step:.2g} s a step and {units.duration(pace.evaluation)} an evaluation"
     )
     if seconds > LONG_SECONDS:
-        short = max(1, math.floor((SHORT_SECONDS - pace.evaluation) / pace.step))
-        text += (
-            f". Shorten it with --max-steps {short} (about {units.duration(short * pace.step + pace.evaluation)}), "
-            "or stop it with Ctrl-C, which keeps the best so far"
-        )
+        text += ". Shorten it with --time-budget 10m, or stop it with Ctrl-C, which keeps the best so far"
     return text
 
 
-def _frozen(job: Job, plan: Plan, device: Device, manifest: Manifest) -> dict[str, Any]:
+def _frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: Manifest) -> dict[str, Any]:
     return {
         "dataset": manifest.dataset,
         "dataset_folder": str(job.dataset),
         "data_hash": manifest.content_hash,
-        "settings": asdict(job.settings),
+        "settings": asdict(settings),
         "plan": asdict(plan),
         "training_arguments": dict(job.overrides),
         "device": asdict(device),
+        "cpu": job.cpu,
         "continued_from": str(job.model_path) if job.model_path else None,
         "versions": report.versions(),
         # What the model has read, so that an evaluation on other data can leave it out.
@@ -234,18 +325,18 @@ def _frozen(job: Job, plan: Plan, device: Device, manifest: Manifest) -> dict[st
 
 
 @contextmanager
-def _run_folder(name: str, state: accelerate.PartialState) -> Iterator[Path]:
-    """The folder of a new run, the same in all processes. If the block fails, it stays only if it has a checkpoint."""
-    names = [str(runs.new_run(name)) if state.is_main_process else ""]
+def _run_folder(job: Job, state: accelerate.PartialState) -> Iterator[Path]:
+    """The folder of the run, the same in all processes. If the block fails, it stays only if it has a checkpoint."""
+    names = [str(job.resume or runs.new_run(job.dataset.name)) if state.is_main_process else ""]
     broadcast_object_list(names)
     run = Path(names[0])
     try:
         yield run
     except BaseException as error:
-        checkpoints = sorted((run / report.CHECKPOINTS).glob("checkpoint-*"), key=lambda path: path.stat().st_mtime)
-        if not checkpoints and state.is_main_process:
+        checkpoint, _ = runs.resume_point(run)
+        if checkpoint is None and job.resume is None and state.is_main_process:
             shutil.rmtree(run, ignore_errors=True)
-        kept = f" {str(checkpoints[-1])!r} is kept; continue from it with --model-path." if checkpoints else ""
+        kept = f" Its last checkpoint is kept; go on with --resume {run}." if checkpoint else ""
         if isinstance(error, torch.OutOfMemoryError):
             raise GreylordError(f"Out of memory; try a smaller --batch-size or --context-window.{kept}") from error
         if _disk_is_full(error, run.parent):
@@ -262,18 +353,15 @@ def _disk_is_full(error: BaseException, folder: Path) -> bool:
     )
 
 
-def _run(trainer: Trainer, interruption: Interruption) -> float:
-    """Train, and return the seconds that it took."""
-    began = time.perf_counter()
+def _run(trainer: Trainer, interruption: Interruption, checkpoint: str | None) -> None:
     with interruption.handled():
         try:
-            trainer.train()
+            trainer.train(resume_from_checkpoint=checkpoint)
         except KeyboardInterrupt:
             interruption.stopped_at = trainer.state.global_step
             if trainer.state.best_model_checkpoint is None:
                 raise GreylordError("Interrupted before the first evaluation; nothing was kept.") from None
             trainer.model.load_state_dict(models.load(Path(trainer.state.best_model_checkpoint)).state_dict())
-    return time.perf_counter() - began
 
 
 def _check_best(trainer: Trainer, guard: Guard, settings: Settings) -> None:
@@ -287,6 +375,8 @@ def _check_best(trainer: Trainer, guard: Guard, settings: Settings) -> None:
 def _why_it_ended(plan: Plan, steps: int, guard: Guard, interruption: Interruption, settings: Settings) -> str:
     if guard.diverged_at is not None:
         return f"the loss was no number any more at step {guard.diverged_at:,}"
+    if interruption.late:
+        return f"the time budget was over at step {steps:,} of {plan.max_steps:,}: the decay of the rate was cut short"
     if interruption.stopped_at is not None:
         return f"stopped by hand at step {interruption.stopped_at:,}"
     if steps < plan.max_steps:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from transformers import (
@@ -17,84 +15,47 @@ from transformers import (
     TrainingArguments,
 )
 
-from greylord.evaluation.bits_per_byte import Collator, SumsOverBatches, row_sums
+from greylord.evaluation.bits_per_byte import SumsOverBatches, collate, row_sums
 from greylord.tokenizer import GreylordTokenizer
 from greylord.training.callbacks import LogAtEvaluation
-from greylord.training.recipe import Plan
 
-__all__ = ["Pace", "make_trainer", "measure_pace"]
-
-REPEATS, ENOUGH_SECONDS = 3, 2.0
+__all__ = ["make_trainer"]
 
 
 def make_trainer(
     model: GPT2LMHeadModel,
     arguments: TrainingArguments,
-    training: Sequence[dict],
+    training: Sequence[list[dict]],
     validation: Sequence[dict],
-    context: int,
-    patience: int,
+    patience: int | None,
     callbacks: Sequence[TrainerCallback],
 ) -> Trainer:
-    """A stock Trainer whose metric is bits per byte, exactly: sums a window, added up over all windows."""
+    """A stock Trainer whose metric is bits per byte, exactly: sums a window, added up over all windows.
+
+    Args:
+        model: to train, in place.
+        arguments: of the Trainer.
+        training: windows by slot, in the order in which they are trained on.
+        validation: windows of an evaluation.
+        patience: evaluations without a better figure before training stops; None for no such end.
+        callbacks: further ones.
+    """
+    stopping = [] if patience is None else [EarlyStoppingCallback(patience)]
     trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=training,
         eval_dataset=validation,
-        data_collator=Collator(context),
+        data_collator=_collate,
         processing_class=GreylordTokenizer(model.config.n_positions),
         compute_metrics=SumsOverBatches(),
         preprocess_logits_for_metrics=row_sums,
-        callbacks=[*callbacks, LogAtEvaluation(), EarlyStoppingCallback(patience)],
+        callbacks=[*callbacks, LogAtEvaluation(), *stopping],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-@dataclass(frozen=True)
-class Pace:
-    """Measured seconds."""
-
-    step: float
-    evaluation: float
-
-
-def measure_pace(trainer: Trainer, plan: Plan) -> Pace:
-    """Time passes over the first windows, and leave gradients and random state as they were."""
-    model, device = trainer.model, trainer.args.device
-    trained = trainer.data_collator([trainer.train_dataset[0]] * plan.micro_batch)
-    scored = trainer.data_collator([trainer.eval_dataset[0]] * trainer.args.per_device_eval_batch_size)
-
-    def train() -> None:
-        model.train()
-        with trainer.accelerator.autocast():
-            loss = model(**{name: tensor.to(device) for name, tensor in trained.items()}).loss
-        loss.backward()
-        model.zero_grad()
-
-    @torch.no_grad()
-    def evaluate() -> None:
-        model.eval()
-        inputs = {name: tensor.to(device) for name, tensor in scored.items()}
-        with trainer.accelerator.autocast():
-            logits = model(**inputs).logits
-        row_sums(logits, inputs["labels"]).cpu()
-
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        passes = _seconds(train, device)
-        batches = _seconds(evaluate, device)
-    batches_an_evaluation = len(trainer.eval_dataset) // (trainer.args.per_device_eval_batch_size * plan.processes)
-    return Pace(step=plan.accumulation * passes, evaluation=max(1, batches_an_evaluation) * batches)
-
-
-def _seconds(work: Callable[[], None], device: torch.device) -> float:
-    """Of one call: the median of three, or of fewer if they take long, after one that warms up."""
-    seconds: list[float] = []
-    while len(seconds) <= REPEATS and sum(seconds[1:]) < ENOUGH_SECONDS:
-        began = time.perf_counter()
-        work()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:])
+def _collate(items: Sequence[dict | list[dict]]) -> dict[str, torch.Tensor]:
+    """Slots of training, or windows of an evaluation, to a batch: the Trainer has one collator for both."""
+    return collate(list(chain.from_iterable(item if isinstance(item, list) else [item] for item in items)))

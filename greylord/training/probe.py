@@ -1,0 +1,120 @@
+"""How fast a run will be: the real Trainer, on a copy of the model that is thrown away."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import broadcast_object_list
+from torch.utils.data import Subset
+from transformers import GPT2LMHeadModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from greylord.training.order import Order
+from greylord.training.recipe import Pace, Plan
+from greylord.training.trainer import make_trainer
+
+__all__ = ["measure_pace"]
+
+FIRST_STEPS = 3
+"""Of each length, in the first try; what they need once (compilation, memory) is left out of the pace."""
+SECONDS, MAX_STEPS = 1.5, 200
+"""How long, and how many steps of each length, the second try takes."""
+BATCHES = 4
+"""Scored for the pace of an evaluation."""
+
+
+class _Clock(TrainerCallback):
+    """When each step, the evaluation and the checkpoint were done."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+        self.evaluated = self.saved = 0.0
+
+    def _now(self, args: TrainingArguments) -> float:
+        if args.device.type == "cuda":
+            torch.cuda.synchronize(args.device)
+        return time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.steps.append(self._now(args))
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.evaluated = self._now(args)
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.saved = self._now(args)
+
+
+def measure_pace(
+    model: GPT2LMHeadModel,
+    arguments: TrainingArguments,
+    plan: Plan,
+    rows: Sequence[np.ndarray],
+    scoring: Sequence[dict],
+    folder: Path,
+) -> Pace:
+    """Train a copy of the model for a few steps of each length, evaluate and save it. Leaves random state and weights.
+
+    Args:
+        model: to be trained.
+        arguments: of the run.
+        plan: of the run, its number of steps aside.
+        rows: of the training split.
+        scoring: windows of an evaluation.
+        folder: on the disk that checkpoints are written to.
+    """
+    batch = arguments.per_device_eval_batch_size * plan.processes
+    tried = Subset(scoring, range(min(len(scoring), BATCHES * batch)))
+    pace = _try(model, arguments, plan, rows, tried, folder, FIRST_STEPS)
+    # All processes must take as many steps.
+    steps = [min(math.ceil(SECONDS / max(pace.short_step, pace.step)), MAX_STEPS)]
+    broadcast_object_list(steps)
+    if steps[0] > FIRST_STEPS:
+        pace = _try(model, arguments, plan, rows, tried, folder, steps[0])
+    paces = [replace(pace, evaluation=pace.evaluation * len(scoring) / len(tried))]
+    broadcast_object_list(paces)
+    return paces[0]
+
+
+def _try(
+    model: GPT2LMHeadModel,
+    arguments: TrainingArguments,
+    plan: Plan,
+    rows: Sequence[np.ndarray],
+    tried: Sequence[dict],
+    folder: Path,
+    steps: int,
+) -> Pace:
+    lengths = 2 if plan.short_length < plan.context else 1
+    total = lengths * steps
+    short_plan = replace(plan, max_steps=total, short_steps=total - steps, warmup_steps=1, eval_steps=total)
+    clock = _Clock()
+    with (
+        torch.random.fork_rng(devices=[arguments.device] if arguments.device.type == "cuda" else []),
+        tempfile.TemporaryDirectory(dir=folder, prefix=".probe-", ignore_cleanup_errors=True) as output,
+    ):
+        shortened = copy.copy(arguments)
+        shortened.output_dir = output
+        shortened.max_steps = shortened.eval_steps = shortened.save_steps = total
+        shortened.load_best_model_at_end = False
+        trainer = make_trainer(copy.deepcopy(model), shortened, Order(rows, short_plan, 0), tried, None, [clock])
+        trainer.train()
+    seconds = [after - before for before, after in pairwise(clock.steps)]
+    # Without the first of each length: it pays for what later ones find ready.
+    full = median(seconds[total - steps :])
+    return Pace(
+        short_step=median(seconds[: steps - 1]) if lengths > 1 else full,
+        step=full,
+        evaluation=clock.evaluated - clock.steps[-1],
+        checkpoint=clock.saved - clock.evaluated,
+    )
