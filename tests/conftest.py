@@ -48,7 +48,7 @@ def greylord(*arguments: object, cwd: Path, **options) -> subprocess.CompletedPr
         capture_output=True,
         text=True,
         timeout=300,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100"},
+        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100", "OMP_NUM_THREADS": "1"},
         **options,
     )
 

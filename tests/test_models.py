@@ -49,9 +49,9 @@ def make_run(name: str, figures: list[float], finished: bool = True, rate: float
     values = {
         "dataset": "game", "data_hash": "0" * 64, "best_bits_per_byte": min(figures, default=math.nan), "best_step": 10,
         "protocol": "context 64, stride 32, framing included", "scored_bytes": 5_000, "baselines": {}, "ended": "all",
-        "steps": 10 * len(figures), "epochs": 1.0, "tokens": 640, "bytes_seen": 600, "seconds": 75.0, "total_seconds": 80.0,
-        "parameters": 826_880, "position_parameters": 8_192, "peak_memory_bytes": 1, "device": "CPU",
-        "continued_from": None, "versions": {"torch": "2.13.0"}, **summary,
+        "steps": 10 * len(figures), "epochs": 1.0, "tokens": 640, "bytes_seen": 600, "seconds": 75.0,
+        "total_seconds": 80.0, "parameters": 826_880, "position_parameters": 8_192, "peak_memory_bytes": 1,
+        "device": "CPU", "continued_from": None, "versions": {"torch": "2.13.0"}, **summary,
     }  # fmt: skip
     config = {
         "dataset": values["dataset"],

@@ -3,11 +3,13 @@
 import json
 import math
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,7 @@ from transformers import TrainingArguments
 from greylord import model as models
 from greylord import runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
-from greylord.errors import GreylordError
+from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
 from greylord.progress import silent
 from greylord.training import train as training
@@ -326,3 +328,149 @@ def test_scoring_leaves_the_model_as_it_is(run, realm):
     model = models.load(run)
     first = bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64)
     assert bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64) == first
+
+
+LONG = Settings(context_window=256, batch_size=1, max_steps=60, seed=5)
+"""Short windows up to step 42, a checkpoint every six steps."""
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from transformers import TrainerCallback
+from test_training import LONG
+from greylord.progress import silent
+from greylord.training import train as training
+
+class Kill(TrainerCallback):
+    def __init__(self, step, event):
+        self.step = step
+        setattr(self, event, self.kill)
+
+    def kill(self, args, state, control, **_):
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def train(job, step, event):
+    child = os.fork()
+    if not child:
+        training.train(job, print, silent, lambda plan, density: Kill(step, event))
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+job = training.Job(Path("data/tiny"), LONG, {"eval_steps": 6}, None, cpu=True)
+before = set(Path("models").iterdir())
+for moment in sys.argv[1:]:
+    event, step = moment.split(":")
+    assert train(job, int(step), event) == -signal.SIGKILL, moment
+    (run,) = set(Path("models").iterdir()) - before
+    job = training.resumed(run)
+print(run)
+"""
+
+
+def killed(realm: Path, *moments: str) -> Path:
+    """The folder of a run that was begun, and killed and resumed at each of the moments, as "on_step_end:7"."""
+    result = subprocess.run(
+        [sys.executable, "-c", KILLED, *moments],
+        cwd=realm, env={**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}", "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=500,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2_000:]
+    return realm / result.stdout.splitlines()[-1]
+
+
+@pytest.fixture(scope="module")
+def whole(realm) -> Path:
+    """The folder of a run that nothing happened to."""
+    arguments = ("--context-window", 256, "--batch-size", 1, "--max-steps", 60, "--seed", 5, "--set", "eval_steps=6")
+    result = greylord("train", *arguments, "--cpu", cwd=realm)
+    assert result.returncode == 0, result.stderr
+    return realm / result.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(realm, whole, kills):
+    assert read(whole / "training_config.json")["plan"]["short_steps"] == 42
+    rng = random.Random(kills)
+    # Just before and after the length changes, and anywhere.
+    steps = sorted({41, 42, 43} | {rng.randrange(1, 60) for _ in range(kills - 3)})
+    events = ("on_step_begin", "on_step_end", "on_substep_end", "on_log", "on_evaluate", "on_save")
+    moments = [f"{'on_step_end' if step % 6 else rng.choice(events[3:])}:{step}" for step in steps]
+    run = killed(realm, *moments)
+    result = greylord("train", "--resume", run, cwd=realm)
+    assert result.returncode == 0, result.stderr
+    assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    keys = ("step", "epoch", "tokens", "bits_per_byte", "train_bits_per_token", "learning_rate")
+    histories = [
+        [[evaluation[key] for key in keys] for evaluation in read(folder / "training_history.json")]
+        for folder in (run, whole)
+    ]
+    assert len(histories[0]) == 10 and histories[0] == histories[1]
+    assert {path.name for path in run.iterdir()} == FILES
+    shutil.rmtree(run)
+
+
+def test_a_torn_checkpoint_is_skipped_with_a_message(realm, whole):
+    run = killed(realm, "on_step_end:15")
+    checkpoint, torn = runs.resume_point(run)
+    assert (checkpoint.name, torn) == ("checkpoint-12", [])
+    newer = run / "checkpoints" / "checkpoint-14"
+    shutil.copytree(checkpoint, newer)
+    (newer / "complete").unlink()
+    (newer / "model.safetensors").write_bytes(b"torn")
+    with (run / "training_history.jsonl").open("a") as journal:
+        journal.write('{"step": 14, "epo')
+    assert runs.resume_point(run) == (checkpoint, [newer])
+    result = greylord("train", "--resume", run, cwd=realm)
+    assert result.returncode == 0, result.stderr
+    assert f" skipped  {newer}, which was torn" in result.stdout
+    assert f"  resume  from {checkpoint}" in result.stdout
+    assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    shutil.rmtree(run)
+
+
+def test_a_run_is_not_resumed_on_other_recordings_or_twice(in_realm, monkeypatch):
+    outcome = quiet_train(job(TINY))
+    with pytest.raises(UsageError, match="has ended; continue from its model with --model-path"):
+        training.resumed(outcome.run)
+    (outcome.run / "training_summary.json").unlink()
+    config = read(outcome.run / "training_config.json")
+    (outcome.run / "training_config.json").write_text(json.dumps({**config, "data_hash": "another"}))
+    with pytest.raises(GreylordError, match=r"The recordings of 'tiny' have changed since .* Start a new run"):
+        quiet_train(training.resumed(outcome.run))
+    (outcome.run / "training_config.json").write_text(
+        json.dumps({**config, "plan": {**config["plan"], "processes": 3}})
+    )
+    with pytest.raises(GreylordError, match="began with 3 processes, not 1; resume it with as many"):
+        quiet_train(training.resumed(outcome.run))
+    assert outcome.run.exists()
+
+
+def test_resume_takes_no_other_flag(realm, run):
+    result = greylord("train", "--resume", run, "--batch-size", 3, cwd=realm)
+    assert result.returncode == 2
+    assert "--resume goes on with a run as it was begun; leave out --batch-size." in result.stderr
+
+
+def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm):
+    outcome = quiet_train(job(Settings(context_window=128, batch_size=2, time_budget="20s")))
+    plan = read(outcome.run / "training_config.json")["plan"]
+    assert outcome.summary.steps == plan["max_steps"] > 2
+    assert outcome.summary.ended == "all steps done"
+    assert outcome.evaluations[-1].learning_rate < 3e-3 / plan["max_steps"] * 2
+
+
+def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
+    # A probe that takes steps for four times as fast as they are.
+    measure = training.measure_pace
+    monkeypatch.setattr(
+        training,
+        "measure_pace",
+        lambda *args: replace(pace := measure(*args), step=pace.step / 4, short_step=pace.short_step / 4),
+    )
+    outcome = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="15s")))
+    planned = read(outcome.run / "training_config.json")["plan"]["max_steps"]
+    assert outcome.summary.steps < planned
+    assert outcome.summary.ended == (
+        f"the time budget was over at step {outcome.summary.steps:,} of {planned:,}: "
+        "the decay of the rate was cut short"
+    )
