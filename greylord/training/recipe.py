@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from greylord import units
+from greylord.errors import UsageError
 from greylord.training.settings import Settings
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "largest_divisor", "make_plan"]
 
 WARMUP_SHARE = 0.05
 """Of the steps, in which the rate rises; it then falls to nothing at the last step."""
@@ -59,7 +61,7 @@ def make_plan(
     processes: int,
     eval_steps: float | None = None,
 ) -> Plan:
-    """Plan a run over `windows` training windows.
+    """Plan a run over `windows` training windows. Raises UsageError for a micro-batch that does not fit the batch.
 
     Args:
         settings: what was asked for.
@@ -71,8 +73,14 @@ def make_plan(
     """
     context = settings.context_window
     share = max(1, settings.batch_size // processes)
-    limit = max(1, MAX_MICRO_TOKENS.get(device, share * context) // context)
-    micro_batch = next(size for size in range(min(share, limit), 0, -1) if share % size == 0)
+    micro_batch = settings.micro_batch
+    if micro_batch is None:
+        micro_batch = largest_divisor(share, MAX_MICRO_TOKENS.get(device, share * context) // context)
+    elif share % micro_batch:
+        raise UsageError(
+            f"--micro-batch must divide the {units.count(share, 'window')} that a process has of --batch-size "
+            f"{settings.batch_size}, not {micro_batch}."
+        )
     accumulation = share // micro_batch
     steps_per_epoch = math.ceil(math.ceil(windows / (micro_batch * processes)) / accumulation)
     max_steps = settings.max_steps or settings.epochs * steps_per_epoch
@@ -90,6 +98,11 @@ def make_plan(
         warmup_steps=min(math.ceil(WARMUP_SHARE * max_steps), max_steps - 1),
         eval_steps=eval_steps,
     )
+
+
+def largest_divisor(share: int, limit: int) -> int:
+    """The largest micro-batch up to `limit`, or 1, that divides a process's share of a step's windows."""
+    return next((size for size in range(min(share, limit), 1, -1) if share % size == 0), 1)
 
 
 def _affordable_eval_steps(max_steps: int, training_tokens: int, evaluation_tokens: int) -> int:

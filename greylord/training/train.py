@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import accelerate
-import torch
 import transformers
 from accelerate.utils import broadcast_object_list
+from accelerate.utils.memory import should_reduce_batch_size
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
 from greylord import model as models
@@ -23,7 +23,7 @@ from greylord import runs, units
 from greylord.corpus import build
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
-from greylord.errors import GreylordError
+from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protocol, stream_of
 from greylord.progress import Progress
@@ -31,9 +31,9 @@ from greylord.training import report
 from greylord.training.arguments import training_arguments
 from greylord.training.callbacks import Evaluation, Guard, History, Interruption
 from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
-from greylord.training.recipe import Plan, make_plan
+from greylord.training.recipe import Plan, largest_divisor, make_plan
 from greylord.training.report import Summary
-from greylord.training.settings import Settings
+from greylord.training.settings import MIN_CONTEXT, Settings, command_line
 from greylord.training.trainer import Pace, make_trainer, measure_pace
 
 __all__ = ["Job", "Outcome", "train"]
@@ -111,7 +111,7 @@ def train(
     say("device", device.reason + f", {plan.processes} processes" * (plan.processes > 1))
     say("steps", _describe_steps(plan, settings))
 
-    with _run_folder(job.dataset.name, state) as run:
+    with _run_folder(job, plan, state) as run:
         if state.is_main_process:
             report.freeze(run, _frozen(job, plan, device, manifest))
         arguments = training_arguments(settings, plan, device, run / report.CHECKPOINTS, job.overrides)
@@ -166,10 +166,11 @@ def _model(job: Job) -> tuple[GPT2LMHeadModel, str]:
     """The model to train, and where it comes from in words."""
     context = job.settings.context_window
     if job.model_path is None:
-        model = models.fresh(context)
+        model = models.fresh(context, models.preset(job.settings.preset))
         origin = "fresh"
     else:
         model = models.load(job.model_path)
+        _check_preset(job.settings.preset, job.model_path, models.shape_of(model.config))
         before = model.config.n_positions
         model = models.with_context(model, context)
         origin = f"from {job.model_path}"
@@ -179,9 +180,17 @@ def _model(job: Job) -> tuple[GPT2LMHeadModel, str]:
     return model, origin
 
 
+def _check_preset(preset: str | None, path: Path, shape: models.Shape) -> None:
+    if preset is not None and models.preset(preset) != shape:
+        raise UsageError(
+            f"--preset {preset} is {models.preset(preset)}, but {str(path)!r} has {shape}; leave out --preset or "
+            "--model-path."
+        )
+
+
 def _describe_model(model: GPT2LMHeadModel, origin: str) -> str:
     weights, positions = models.parameter_counts(model)
-    shape = f"GPT-2, {model.config.n_layer} layers of {model.config.n_embd}, {model.config.n_head} heads"
+    shape = f"GPT-2, {models.shape_of(model.config)}"
     return f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}"
 
 
@@ -234,9 +243,9 @@ def _frozen(job: Job, plan: Plan, device: Device, manifest: Manifest) -> dict[st
 
 
 @contextmanager
-def _run_folder(name: str, state: accelerate.PartialState) -> Iterator[Path]:
+def _run_folder(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[Path]:
     """The folder of a new run, the same in all processes. If the block fails, it stays only if it has a checkpoint."""
-    names = [str(runs.new_run(name)) if state.is_main_process else ""]
+    names = [str(runs.new_run(job.dataset.name)) if state.is_main_process else ""]
     broadcast_object_list(names)
     run = Path(names[0])
     try:
@@ -246,11 +255,31 @@ def _run_folder(name: str, state: accelerate.PartialState) -> Iterator[Path]:
         if not checkpoints and state.is_main_process:
             shutil.rmtree(run, ignore_errors=True)
         kept = f" {str(checkpoints[-1])!r} is kept; continue from it with --model-path." if checkpoints else ""
-        if isinstance(error, torch.OutOfMemoryError):
-            raise GreylordError(f"Out of memory; try a smaller --batch-size or --context-window.{kept}") from error
+        if isinstance(error, Exception) and should_reduce_batch_size(error):
+            passes = f"{units.count(plan.micro_batch, 'window')} of {plan.context:,} tokens"
+            raise GreylordError(f"Out of memory with {passes} in a pass; try `{_smaller(job, plan)}`.{kept}") from error
         if _disk_is_full(error, run.parent):
             raise GreylordError(f"The disk of {str(run.parent)!r} is full.{kept}") from error
         raise
+
+
+def _smaller(job: Job, plan: Plan) -> str:
+    """The line of the same run with half the windows a pass or, if that is one, windows of half the context."""
+    settings = job.settings
+    if plan.micro_batch > 1:
+        micro_batch = largest_divisor(plan.micro_batch * plan.accumulation, plan.micro_batch // 2)
+        context, batch = plan.context, settings.batch_size
+    else:
+        micro_batch = 1
+        context, batch = max(MIN_CONTEXT, plan.context // 2), 2 * settings.batch_size
+    given = {name: value for name, value in asdict(settings).items() if value != getattr(Settings(), name)}
+    changed = {"context_window": context, "batch_size": batch, "micro_batch": micro_batch}
+    overrides = [f"--set={name}={value}" for name, value in job.overrides.items()]
+    return command_line(
+        {"data_dir": job.dataset, "model_path": job.model_path, **given, **changed},
+        *overrides,
+        *["--cpu"] * job.cpu,
+    )
 
 
 def _disk_is_full(error: BaseException, folder: Path) -> bool:
