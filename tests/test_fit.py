@@ -1,17 +1,22 @@
 """What fits into memory: presets, micro-batches, the estimate, and the command."""
 
 import shlex
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 from transformers import Trainer, TrainerCallback
 
+from greylord import fit
 from greylord import model as models
 from greylord.errors import GreylordError, UsageError
 from greylord.progress import silent
 from greylord.training import train as training
+from greylord.training.device import Device
 from greylord.training.recipe import largest_divisor, make_plan
 from greylord.training.settings import Settings
 
@@ -63,7 +68,7 @@ def test_a_micro_batch_is_chosen_or_given(batch, micro_batch, processes, expecte
 
 
 def test_a_micro_batch_divides_the_share_of_a_process():
-    with pytest.raises(UsageError, match="must divide the 8 windows that a process has of --batch-size 16, not 3"):
+    with pytest.raises(UsageError, match="must divide the 8 windows that a process has of --batch-size 16; 3 does not"):
         make_plan(Settings(batch_size=16, micro_batch=3), 100, 1_000, "cpu", 2)
     for share in range(1, 40):
         for limit in range(45):
@@ -106,3 +111,98 @@ def test_out_of_memory_names_the_line_to_try(in_trained, monkeypatch, settings, 
         **changes,
     }
     assert given == {"--" + name.replace("_", "-"): str(value) for name, value in expected.items()}
+
+
+CPU = {bf16: Device("cpu", bf16, "here") for bf16 in (False, True)}
+SIZES = [
+    # shape, context, windows
+    (models.PRESETS["default"], 256, 4),
+    (models.PRESETS["default"], 1_024, 1),
+    (models.PRESETS["medium"], 64, 2),
+    (models.Shape(2, 32, 2), 16, 3),
+    (models.Shape(1, 512, 8), 128, 1),
+    (models.Shape(6, 64, 1), 512, 2),
+]
+
+
+def as_on_cuda(monkeypatch) -> None:
+    """Let powers be raised in float32, as CUDA's autocast has it and a CPU's has not."""
+    power = torch.pow
+    monkeypatch.setattr(torch, "pow", lambda base, exponent: power(base.float(), exponent))
+
+
+def one_pass(model, context: int, windows: int, bf16: bool) -> torch.Tensor:
+    ids = torch.randint(0, 256, (windows, context))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        return model(input_ids=ids, labels=ids.clone(), use_cache=False).loss
+
+
+@pytest.mark.parametrize(("shape", "context", "windows"), SIZES)
+@pytest.mark.parametrize(
+    "device", [*CPU.values(), Device("cuda", True, "elsewhere")], ids=["float32", "bfloat16", "cuda"]
+)
+def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, windows, device):
+    if device.type == "cuda":
+        as_on_cuda(monkeypatch)
+    model = models.fresh(context, shape)
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved = {}
+
+    def look(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
+        one_pass(model, context, windows, device.bf16)
+    # Autocast's copies of the matrices are saved too; the estimate has them among the weights.
+    matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "wpe" not in name]
+    copies = 2 * device.bf16 * sum(weight.numel() for weight in matrices)
+    token = fit.kept(shape, device)
+    expected = windows * context * (shape.layers * (token.block + token.attention) + token.ends + token.logits)
+    assert expected == pytest.approx(sum(storage.nbytes() for storage in saved.values()) - copies, rel=0.01)
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of all tensors alive, and the most there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes, self.peak = {}, 0
+
+    def add(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.sizes:
+            self.sizes[storage._cdata] = storage.nbytes()
+            weakref.finalize(storage, self.sizes.pop, storage._cdata)
+            self.peak = max(self.peak, sum(self.sizes.values()))
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for tensor in tree_iter(result):
+            if isinstance(tensor, torch.Tensor):
+                self.add(tensor)
+        return result
+
+
+@pytest.mark.parametrize(("shape", "context", "windows"), SIZES)
+@pytest.mark.parametrize(
+    "device", [*CPU.values(), Device("cuda", True, "elsewhere")], ids=["float32", "bfloat16", "cuda"]
+)
+def test_the_estimate_is_the_most_that_tensors_hold(monkeypatch, shape, context, windows, device):
+    if device.type == "cuda":
+        as_on_cuda(monkeypatch)
+    model = models.fresh(context, shape)
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    live = Live()
+    for weight in model.parameters():
+        live.add(weight)
+    with live:
+        for _ in range(2):
+            one_pass(model, context, windows, device.bf16).backward()
+            optimizer.step()
+    memory = fit.estimate(shape, context, windows, device, 0)
+    assert memory.total == memory.tensors
+    assert memory.total == pytest.approx(live.peak, rel=0.1)
+    assert memory.gradients == 4 * sum(weight.numel() for weight in model.parameters())

@@ -9,7 +9,7 @@ from greylord import units
 from greylord.errors import UsageError
 from greylord.training.settings import Settings
 
-__all__ = ["Plan", "largest_divisor", "make_plan"]
+__all__ = ["MAX_MICRO_TOKENS", "Plan", "largest_divisor", "make_plan"]
 
 WARMUP_SHARE = 0.05
 """Of the steps, in which the rate rises; it then falls to nothing at the last step."""
@@ -78,8 +78,8 @@ def make_plan(
         micro_batch = largest_divisor(share, MAX_MICRO_TOKENS.get(device, share * context) // context)
     elif share % micro_batch:
         raise UsageError(
-            f"--micro-batch must divide the {units.count(share, 'window')} that a process has of --batch-size "
-            f"{settings.batch_size}, not {micro_batch}."
+            f"--micro-batch, or micro_batch of config.json, must divide the {units.count(share, 'window')} that a "
+            f"process has of --batch-size {settings.batch_size}; {micro_batch} does not."
         )
     accumulation = share // micro_batch
     steps_per_epoch = math.ceil(math.ceil(windows / (micro_batch * processes)) / accumulation)
