@@ -167,7 +167,7 @@ class Point:
     Attributes:
         context: tokens.
         fitting: windows that fit into one pass.
-        micro_batch: windows in one pass; divides `batch_size`.
+        micro_batch: windows in one pass of the plan; divides `batch_size`.
         batch_size: windows in an optimizer step.
         memory: the estimate for such a pass.
     """

@@ -14,6 +14,7 @@ from greylord import units
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
 from greylord.files import write_file
+from greylord.training.recipe import MAX_MICRO_TOKENS
 from greylord.training.settings import CONFIG, Settings, command_line, read_config
 
 if TYPE_CHECKING:
@@ -95,7 +96,11 @@ def optimize(
         console.say("step", f"{chosen.tokens_per_step:,} tokens, or as near as windows come to it")
         others = [point for point in points if point is not chosen and show_alternatives]
         _show([chosen, *others], steps)
-        console.out.print(f"Recommended, for a context of {settings.context_window:,} is configured:\n")
+        if limit := MAX_MICRO_TOKENS.get(device.type):
+            console.note(f"a pass has at most {limit:,} tokens here: more would not stay in the cache")
+        console.out.print(
+            f"Recommended, as the longest context that fits, up to the configured {settings.context_window:,}:\n"
+        )
         console.out.print(f"    {command_line(values)}\n", markup=False)
     if write:
         _write(values)
