@@ -1,6 +1,9 @@
 """What the command line turns into one sentence and an exit code."""
 
-__all__ = ["GreylordError", "UsageError"]
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["GreylordError", "UsageError", "did_you_mean"]
 
 
 class GreylordError(Exception):
@@ -13,3 +16,9 @@ class UsageError(GreylordError):
     """A call that cannot be meant: a wrong path, a value out of range, a name that does not exist."""
 
     exit_code = 2
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The sentence that offers the nearest known name, or nothing."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

@@ -234,8 +234,8 @@ TINY = Settings(context_window=32, batch_size=2, max_steps=4)
 def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
     fresh = models.fresh
 
-    def broken(context: int):
-        model = fresh(context)
+    def broken(context: int, shape: models.Shape):
+        model = fresh(context, shape)
         model.transformer.wpe.weight.data.fill_(math.nan)
         return model
 

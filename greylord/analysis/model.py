@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import random
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from safetensors.torch import load_file
-from torch.nn.utils import clip_grad_norm_
 from transformers import GPT2LMHeadModel
 
 from greylord import model as models
@@ -22,13 +19,13 @@ from greylord.corpus import build
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, TrainingWindows
 from greylord.errors import GreylordError
-from greylord.evaluation.bits_per_byte import batch_size, collate
+from greylord.evaluation.bits_per_byte import batch_size
 from greylord.evaluation.unseen import own_dataset
+from greylord.fit import Step, step
 from greylord.realm.recorder import record
-from greylord.training.arguments import MAX_GRAD_NORM
-from greylord.training.device import Device, choose_device, peak_memory
+from greylord.training.device import choose_device
 
-__all__ = ["RECORD_FILES", "UNIFORM_NATS", "USE_FILES", "WEIGHT_BOUND", "Report", "Step", "Weights", "inspect", "step"]
+__all__ = ["RECORD_FILES", "UNIFORM_NATS", "USE_FILES", "WEIGHT_BOUND", "Report", "Weights", "inspect"]
 
 USE_FILES = (
     "model.safetensors",
@@ -52,8 +49,6 @@ WEIGHT_BOUND = 100.0
 """A weight beyond it is damage: ours stay below 3 when trained."""
 UNIFORM_NATS = math.log(vocabulary.VOCAB_SIZE)
 """What a token costs a model that knows nothing."""
-LEARNING_RATE = 1e-4
-"""Of the step: AdamW's first moves each weight by as much, and a full rate there wants a warm-up."""
 REALM_MINUTES = 3
 """Of play, where a model's own corpus is not at hand: more than the longest context."""
 
@@ -82,38 +77,6 @@ class Weights:
     largest_in: str
     tied: bool
     problems: list[str]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One training step."""
-
-    windows: int
-    tokens: int
-    """In the windows, padding included."""
-    loss: float
-    """Nats a predicted token, before the step."""
-    gradient_norm: float
-    """Before clipping."""
-    seconds: float
-    peak_memory_bytes: int
-    device: str
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds
-
-    @property
-    def problems(self) -> list[str]:
-        """A sentence each."""
-        if not math.isfinite(self.loss):
-            return ["The loss of a training step is no number."]
-        found = []
-        if self.loss > UNIFORM_NATS:
-            found.append(f"The loss of {self.loss:.2f} nats is above the {UNIFORM_NATS:.2f} of guessing, ln 262.")
-        if not math.isfinite(self.gradient_norm) or not self.gradient_norm:
-            found.append(f"The gradient's norm is {self.gradient_norm:g}: nothing can be learned.")
-        return found
 
 
 @dataclass(frozen=True)
@@ -173,7 +136,7 @@ def inspect(folder: Path) -> Report:
         batch = min(batch_size(device.type, context), len(windows))
         chosen = random.Random(0).sample(range(len(windows)), batch)
         first_step = step(model, [windows[index] for index in chosen], device)
-        problems += weights.problems + first_step.problems
+        problems += weights.problems + _problems(first_step)
     return Report(
         layers=config.n_layer,
         width=config.n_embd,
@@ -256,34 +219,13 @@ def _rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
     return [turns.encode(turns.turns_of(session)) for session in sessions], "the built-in realm"
 
 
-def step(model: GPT2LMHeadModel, windows: Sequence[dict], device: Device) -> Step:
-    """Train the model in memory for one step on windows, and measure it."""
-    # Without dropout, as models are trained here; with it, attention would need memory by the square of the context.
-    model.to(device.type).eval()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
-    inputs = {name: tensor.to(model.device) for name, tensor in collate(windows).items()}
-
-    def forward_and_backward() -> torch.Tensor:
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.bf16):
-            loss = model(**inputs, use_cache=False).loss
-        loss.backward()
-        return loss
-
-    # The first pass pays for what later ones find ready.
-    forward_and_backward()
-    began = time.perf_counter()
-    loss = forward_and_backward()
-    norm = clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
-    optimizer.step()
-    # A GPU has finished when its figures are read.
-    loss, norm = loss.item(), norm.item()
-    return Step(
-        windows=len(windows),
-        tokens=len(windows) * windows[0]["length"],
-        loss=loss,
-        gradient_norm=norm,
-        seconds=time.perf_counter() - began,
-        peak_memory_bytes=peak_memory(device.type),
-        device=device.reason,
-    )
+def _problems(step: Step) -> list[str]:
+    """What is amiss with a step, a sentence each."""
+    if not math.isfinite(step.loss):
+        return ["The loss of a training step is no number."]
+    found = []
+    if step.loss > UNIFORM_NATS:
+        found.append(f"The loss of {step.loss:.2f} nats is above the {UNIFORM_NATS:.2f} of guessing, ln 262.")
+    if not math.isfinite(step.gradient_norm) or not step.gradient_norm:
+        found.append(f"The gradient's norm is {step.gradient_norm:g}: nothing can be learned.")
+    return found

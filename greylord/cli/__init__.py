@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 import greylord
-from greylord.cli import analyze, console, data, debug, evaluate, models, train
+from greylord.cli import analyze, console, data, debug, evaluate, models, optimize, train
 from greylord.errors import GreylordError
 
 __all__ = ["app", "main"]
@@ -44,6 +44,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(debug.app, name="debug")
+app.command("optimize")(optimize.optimize)
 app.add_typer(models.app, name="models")
 
 

@@ -32,10 +32,12 @@ def train(
         str | None, typer.Option(metavar="NAME", help="A dataset under data/; the only one there is.")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")] = None,
+    preset: Annotated[str | None, _flag("preset", "NAME")] = None,
     epochs: Annotated[int | None, _flag("epochs")] = None,
     max_steps: Annotated[int | None, _flag("max_steps")] = None,
     time_budget: Annotated[str | None, _flag("time_budget", "TIME")] = None,
     batch_size: Annotated[int | None, _flag("batch_size")] = None,
+    micro_batch: Annotated[int | None, _flag("micro_batch")] = None,
     context_window: Annotated[int | None, _flag("context_window")] = None,
     learning_rate: Annotated[float | None, _flag("learning_rate", "RATE")] = None,
     weight_decay: Annotated[float | None, _flag("weight_decay", "RATE")] = None,
@@ -68,6 +70,9 @@ def train(
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
     configured, overrides = read_config(config)
+    if model_path is not None:
+        # That of config.json is for fresh models.
+        configured.pop("preset", None)
     settings = Settings().changed(configured).changed(flags)
     if model_path is not None and context_window is None:
         # The model has its own.

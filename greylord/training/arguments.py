@@ -9,11 +9,11 @@ from typing import Any
 
 from transformers import HfArgumentParser, TrainingArguments
 
-from greylord.errors import UsageError
+from greylord.errors import UsageError, did_you_mean
 from greylord.evaluation.bits_per_byte import batch_size
 from greylord.training.device import Device
 from greylord.training.recipe import Plan
-from greylord.training.settings import Settings, did_you_mean
+from greylord.training.settings import Settings
 
 __all__ = ["parse_overrides", "training_arguments"]
 
@@ -24,7 +24,7 @@ PLANNED = {
     "output_dir": "--name",
     "num_train_epochs": "--epochs",
     "max_steps": "--max-steps",
-    "per_device_train_batch_size": "--batch-size",
+    "per_device_train_batch_size": "--micro-batch",
     "gradient_accumulation_steps": "--batch-size",
     "use_cpu": "--cpu",
     "metric_for_best_model": None,

@@ -6,10 +6,19 @@ import math
 from dataclasses import dataclass, replace
 
 from greylord import units
-from greylord.errors import GreylordError
+from greylord.errors import GreylordError, UsageError
 from greylord.training.settings import Settings
 
-__all__ = ["Pace", "Plan", "context_within", "make_plan", "plan_within"]
+__all__ = [
+    "MAX_MICRO_TOKENS",
+    "Pace",
+    "Plan",
+    "context_within",
+    "largest_divisor",
+    "make_plan",
+    "plan_within",
+    "tokens_per_step",
+]
 
 TOKENS_PER_STEP = {"cpu": 2_048, "cuda": 32_768}
 """Of an optimizer step, if no batch size is asked for."""
@@ -101,6 +110,11 @@ def context_within(seconds: float, device: str) -> int:
     return next(context for limit, context in CONTEXTS.get(device, CONTEXTS["cpu"]) if seconds <= limit)
 
 
+def tokens_per_step(device: str) -> int:
+    """Of an optimizer step on a type of device, if no batch size is asked for."""
+    return TOKENS_PER_STEP.get(device, TOKENS_PER_STEP["cpu"])
+
+
 def make_plan(
     settings: Settings,
     windows: int,
@@ -110,7 +124,7 @@ def make_plan(
     grown: bool,
     eval_steps: float | None = None,
 ) -> Plan:
-    """Plan a run over `windows` training windows.
+    """Plan a run over `windows` training windows. Raises UsageError for a micro-batch that does not fit the batch.
 
     Args:
         settings: what was asked for.
@@ -122,10 +136,15 @@ def make_plan(
         eval_steps: from one evaluation to the next, or their share of all steps if under 1; None to have it chosen.
     """
     context = settings.context_window
-    batch = settings.batch_size or max(1, TOKENS_PER_STEP.get(device, TOKENS_PER_STEP["cpu"]) // context)
-    share = max(1, batch // processes)
-    limit = max(1, MAX_MICRO_TOKENS.get(device, share * context) // context)
-    micro_batch = next(size for size in range(min(share, limit), 0, -1) if share % size == 0)
+    share = max(1, (settings.batch_size or max(1, tokens_per_step(device) // context)) // processes)
+    micro_batch = settings.micro_batch
+    if micro_batch is None:
+        micro_batch = largest_divisor(share, MAX_MICRO_TOKENS.get(device, share * context) // context)
+    elif share % micro_batch:
+        raise UsageError(
+            f"--micro-batch, or micro_batch of config.json, must divide the {units.count(share, 'window')} that a "
+            f"process has of an optimizer step; {micro_batch} does not."
+        )
     windows_per_step = share * processes
     max_steps = settings.max_steps or math.ceil(settings.epochs * windows / windows_per_step)
     shape = Plan(
@@ -162,3 +181,8 @@ def plan_within(seconds: float, plan: Plan, pace: Pace) -> Plan:
             f"but a step takes {pace.step:.2g} s and the evaluation at the end {units.duration(evaluation)}."
         )
     return plan.scheduled(max_steps, evaluations)
+
+
+def largest_divisor(share: int, limit: int) -> int:
+    """The largest micro-batch up to `limit`, or 1, that divides a process's share of a step's windows."""
+    return next((size for size in range(min(share, limit), 1, -1) if share % size == 0), 1)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from greylord import units
-from greylord.errors import UsageError
+from greylord.errors import UsageError, did_you_mean
 
-__all__ = ["CONFIG", "Settings", "did_you_mean", "read_config"]
+__all__ = ["CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Settings", "command_line", "read_config"]
 
 CONFIG = Path("config.json")
 """Read from the working directory unless --config names another."""
@@ -27,12 +27,14 @@ def _setting(default: Any, help_text: str) -> Any:
 class Settings:
     """The defaults of `greylord train`. Each field's help is the help of its flag."""
 
+    preset: str | None = _setting(None, "Size of a fresh model: default, medium or large.")
     epochs: int = _setting(10, "Passes over the training split.")
     max_steps: int | None = _setting(None, "Optimizer steps; decides instead of --epochs.")
     time_budget: str | None = _setting(
         None, "Time from the built corpus to the saved model, as 10m or 1h30m; decides instead of --epochs."
     )
     batch_size: int | None = _setting(None, "Windows an optimizer step, over all devices; chosen by the device.")
+    micro_batch: int | None = _setting(None, "Windows of one device in one pass; chosen if not given.")
     context_window: int | None = _setting(
         None, "Tokens the model looks back, up to 8,192; 1,024, or fewer if the time budget is short."
     )
@@ -48,7 +50,9 @@ class Settings:
             units.parse_duration(self.time_budget)
             if self.max_steps is not None:
                 raise UsageError("--time-budget and --max-steps exclude each other.")
-        for name in ("epochs", "max_steps", "batch_size", "patience"):
+        if not isinstance(self.preset, str | None):
+            raise UsageError(f"--preset must be a name, not {self.preset!r}.")
+        for name in ("epochs", "max_steps", "batch_size", "micro_batch", "patience"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UsageError(f"{_flag(name)} must be a whole number of at least 1, not {value!r}.")
@@ -71,10 +75,10 @@ def _flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The sentence that offers the nearest known name, or nothing."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+def command_line(values: Mapping[str, Any], *more: str) -> str:
+    """The `greylord train` line of settings by name, None left out, and of further arguments."""
+    flags = [text for name, value in values.items() if value is not None for text in (_flag(name), str(value))]
+    return shlex.join(["greylord", "train", *flags, *more])
 
 
 def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:

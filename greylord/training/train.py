@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import accelerate
-import torch
 import transformers
 from accelerate.utils import broadcast_object_list
+from accelerate.utils.memory import should_reduce_batch_size
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
 from greylord import model as models
@@ -33,9 +33,9 @@ from greylord.training.callbacks import Evaluation, Guard, History, Interruption
 from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
 from greylord.training.order import Order
 from greylord.training.probe import measure_pace
-from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
+from greylord.training.recipe import Pace, Plan, context_within, largest_divisor, make_plan, plan_within
 from greylord.training.report import Summary
-from greylord.training.settings import Settings
+from greylord.training.settings import MIN_CONTEXT, Settings, command_line
 from greylord.training.trainer import make_trainer
 
 __all__ = ["Job", "Outcome", "resumed", "train"]
@@ -132,20 +132,22 @@ def train(
     context = settings.context_window
     scoring = ScoringWindows(validation, spans, context, batch_size(device.type, context) * state.num_processes)
 
-    with _run_folder(job, state) as run:
-        checkpoints = run / runs.CHECKPOINTS
-        if job.resume:
-            plan, pace = _frozen_plan(job.resume, manifest, state), None
-        else:
-            plan = make_plan(
-                settings,
-                len(TrainingWindows(training, context)),
-                context * len(scoring),
-                device.type,
-                state.num_processes,
-                grown=job.model_path is not None,
-                eval_steps=job.overrides.get("eval_steps"),
-            )
+    if job.resume:
+        plan = _frozen_plan(job.resume, manifest, state)
+    else:
+        plan = make_plan(
+            settings,
+            len(TrainingWindows(training, context)),
+            context * len(scoring),
+            device.type,
+            state.num_processes,
+            grown=job.model_path is not None,
+            eval_steps=job.overrides.get("eval_steps"),
+        )
+
+    with _run_folder(job, plan, state) as run:
+        checkpoints, pace = run / runs.CHECKPOINTS, None
+        if not job.resume:
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
             pace = measure_pace(model, arguments, plan, training, scoring, run)
             if settings.time_budget:
@@ -257,10 +259,11 @@ def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
     """The model to train, and where it comes from in words."""
     context = settings.context_window
     if job.model_path is None:
-        model = models.fresh(context)
+        model = models.fresh(context, models.preset(job.settings.preset))
         origin = "fresh"
     else:
         model = models.load(job.model_path)
+        _check_preset(job.settings.preset, job.model_path, models.shape_of(model.config))
         before = model.config.n_positions
         model = models.with_context(model, context)
         origin = f"from {job.model_path}"
@@ -270,9 +273,17 @@ def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
     return model, origin
 
 
+def _check_preset(preset: str | None, path: Path, shape: models.Shape) -> None:
+    if preset is not None and models.preset(preset) != shape:
+        raise UsageError(
+            f"--preset {preset} is {models.preset(preset)}, but {str(path)!r} has {shape}; leave out --preset or "
+            "--model-path."
+        )
+
+
 def _describe_model(model: GPT2LMHeadModel, origin: str) -> str:
     weights, positions = models.parameter_counts(model)
-    shape = f"GPT-2, {model.config.n_layer} layers of {model.config.n_embd}, {model.config.n_head} heads"
+    shape = f"GPT-2, {models.shape_of(model.config)}"
     return f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}"
 
 
@@ -325,7 +336,7 @@ def _frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: 
 
 
 @contextmanager
-def _run_folder(job: Job, state: accelerate.PartialState) -> Iterator[Path]:
+def _run_folder(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[Path]:
     """The folder of the run, the same in all processes. If the block fails, it stays only if it has a checkpoint."""
     names = [str(job.resume or runs.new_run(job.dataset.name)) if state.is_main_process else ""]
     broadcast_object_list(names)
@@ -337,11 +348,30 @@ def _run_folder(job: Job, state: accelerate.PartialState) -> Iterator[Path]:
         if checkpoint is None and job.resume is None and state.is_main_process:
             shutil.rmtree(run, ignore_errors=True)
         kept = f" Its last checkpoint is kept; go on with --resume {run}." if checkpoint else ""
-        if isinstance(error, torch.OutOfMemoryError):
-            raise GreylordError(f"Out of memory; try a smaller --batch-size or --context-window.{kept}") from error
+        if isinstance(error, Exception) and should_reduce_batch_size(error):
+            passes = f"{units.count(plan.micro_batch, 'window')} of {plan.context:,} tokens"
+            raise GreylordError(f"Out of memory with {passes} in a pass; try `{_smaller(job, plan)}`.{kept}") from error
         if _disk_is_full(error, run.parent):
             raise GreylordError(f"The disk of {str(run.parent)!r} is full.{kept}") from error
         raise
+
+
+def _smaller(job: Job, plan: Plan) -> str:
+    """The line of the same run with half the windows a pass or, if that is one, windows of half the context."""
+    settings = job.settings
+    context, batch, micro_batch = plan.context, plan.windows_per_step, 1
+    if plan.micro_batch > 1:
+        micro_batch = largest_divisor(plan.micro_batch * plan.accumulation, plan.micro_batch // 2)
+    else:
+        context, batch = max(MIN_CONTEXT, context // 2), 2 * batch
+    given = {name: value for name, value in asdict(settings).items() if value != getattr(Settings(), name)}
+    changed = {"context_window": context, "batch_size": batch, "micro_batch": micro_batch}
+    overrides = [f"--set={name}={value}" for name, value in job.overrides.items()]
+    return command_line(
+        {"data_dir": job.dataset, "model_path": job.model_path, **given, **changed},
+        *overrides,
+        *["--cpu"] * job.cpu,
+    )
 
 
 def _disk_is_full(error: BaseException, folder: Path) -> bool:
