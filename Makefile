@@ -2,7 +2,7 @@
 # make test     the tests
 PYTHON ?= python3
 SAMPLE_FLAGS ?=
-TRAIN_FLAGS ?= --context-window 256 --batch-size 16 --learning-rate 5e-3 --max-steps 400
+TRAIN_FLAGS ?= --time-budget 3m
 
 BIN := .venv/bin
 INSTALLED := .venv/installed

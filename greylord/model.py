@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +44,10 @@ DEFAULT = "default"
 PRESETS = {DEFAULT: Shape(4, 128, 4), "medium": Shape(8, 256, 8), "large": Shape(12, 512, 8)}
 
 
+POSITION_SCALE = 0.1
+"""Of the sinusoids that the position table begins with; token embeddings begin with a deviation of 0.02."""
+
+
 def preset(name: str | None) -> Shape:
     """The shape that a preset has; of None the default's. Raises UsageError for an unknown name."""
     name = DEFAULT if name is None else name
@@ -70,7 +75,20 @@ def fresh(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
             pad_token_id=vocabulary.PAD,
         )
     )
+    with torch.no_grad():
+        model.transformer.wpe.weight.copy_(_sinusoids(context, shape.width))
     return _prepared(model)
+
+
+def _sinusoids(positions: int, width: int) -> torch.Tensor:
+    """Where the position table begins, float32 [positions, width] (Vaswani et al. 2017, section 3.5).
+
+    "So many tokens back" is one linear map for all positions then. From random rows each position has to find out by
+    itself where its neighbours are, which takes most of a short training.
+    """
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(0, width, 2) / width)
+    angles = torch.arange(positions)[:, None] * frequencies
+    return POSITION_SCALE * torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def read_config(folder: Path) -> GPT2Config:

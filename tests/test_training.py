@@ -188,6 +188,15 @@ def test_a_longer_position_table_keeps_the_old_positions():
     longer(input_ids=torch.zeros(1, 40, dtype=torch.long))
 
 
+def test_the_position_table_begins_with_sinusoids():
+    width = models.PRESETS["default"].width
+    table = models.fresh(300).transformer.wpe.weight.detach()
+    for position, column in ((0, 0), (1, 0), (1, 1), (7, 40), (299, 126), (299, 127)):
+        angle = position / 10_000 ** (column // 2 * 2 / width)
+        expected = 0.1 * (math.cos(angle) if column % 2 else math.sin(angle))
+        assert float(table[position, column]) == pytest.approx(expected, abs=1e-6)
+
+
 def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
     process = subprocess.Popen(
         [sys.executable, "-m", "greylord", "train", *map(str, SMALL), "--max-steps", "100000"],
@@ -240,7 +249,7 @@ def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
         return model
 
     monkeypatch.setattr(models, "fresh", broken)
-    with pytest.raises(GreylordError, match=r"no number any more at step 1, .* lower --learning-rate than 0\.003"):
+    with pytest.raises(GreylordError, match=r"no number any more at step 1, .* lower --learning-rate than 0\.006"):
         quiet_train(job(TINY))
     assert set(Path("models").glob("*")) == in_realm
 
@@ -456,7 +465,7 @@ def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm):
     plan = read(outcome.run / "training_config.json")["plan"]
     assert outcome.summary.steps == plan["max_steps"] > 2
     assert outcome.summary.ended == "all steps done"
-    assert outcome.evaluations[-1].learning_rate < 3e-3 / plan["max_steps"] * 2
+    assert outcome.evaluations[-1].learning_rate < 6e-3 / plan["max_steps"] * 2
 
 
 def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):

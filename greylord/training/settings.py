@@ -38,7 +38,7 @@ class Settings:
     context_window: int | None = _setting(
         None, "Tokens the model looks back, up to 8,192; 1,024, or fewer if the time budget is short."
     )
-    learning_rate: float = _setting(3e-3, "Peak rate, after the warm-up.")
+    learning_rate: float = _setting(6e-3, "Peak rate, after the warm-up.")
     weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")
     patience: int = _setting(5, "Evaluations without a better figure before training stops.")
     val_split: float | None = _setting(None, "Share of the bytes that validates; 0.2, or as the corpus has it.")
