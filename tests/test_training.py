@@ -217,6 +217,25 @@ def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
     shutil.rmtree(folder)
 
 
+def test_two_processes_started_by_greylord_agree_where_to_stop(realm):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "greylord", "train", *map(str, SMALL), "--max-steps", "100000", "--num-processes", "2"],
+        cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    lines = iter(process.stdout.readline, "")
+    assert any(line.strip().startswith("time") for line in lines)
+    time.sleep(1)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    folder = realm / output.splitlines()[-1]
+    assert {path.name for path in folder.iterdir()} == FILES
+    assert read(folder / "training_config.json")["plan"]["processes"] == 2
+    assert read(folder / "training_summary.json")["ended"].startswith("stopped by hand at step ")
+    shutil.rmtree(folder)
+
+
 def job(settings: Settings, **overrides) -> training.Job:
     return training.Job(Path("data/tiny"), settings, overrides, None, cpu=True)
 

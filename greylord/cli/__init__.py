@@ -52,8 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Errors are one sentence."""
     # A log should grow a line at a time, as a terminal does.
     sys.stdout.reconfigure(line_buffering=True)
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        status = app(args=arguments, prog_name="greylord", standalone_mode=False)
+        # Training in several processes passes the arguments on.
+        status = app(args=arguments, prog_name="greylord", standalone_mode=False, obj=arguments)
     except GreylordError as error:
         console.error(str(error))
         status = error.exit_code

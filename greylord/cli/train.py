@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from greylord import units
 from greylord.cli import console
 from greylord.errors import UsageError
 from greylord.training.settings import Settings, read_config
@@ -28,6 +29,7 @@ def _flag(name: str, metavar: str = "N") -> Any:
 
 
 def train(
+    context: typer.Context,
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A dataset under data/; the only one there is.")
     ] = None,
@@ -49,6 +51,10 @@ def train(
         Path | None, typer.Option(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
+    num_processes: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Processes on this machine.  [dim]\\[default: one for each GPU][/]"),
+    ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings to use instead of config.json.")] = None,
     assignments: Annotated[
         list[str] | None,
@@ -66,7 +72,8 @@ def train(
     given = locals()
     flags = {name: value for name, value in given.items() if name in _DEFAULTS}
     if resume is not None:
-        _refuse_with_resume({name: value for name, value in given.items() if name != "resume"})
+        kept = ("context", "resume", "num_processes")
+        _refuse_with_resume({name: value for name, value in given.items() if name not in kept})
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
     configured, overrides = read_config(config)
@@ -78,7 +85,7 @@ def train(
         # The model has its own.
         settings = replace(settings, context_window=None)
 
-    from greylord import runs
+    from greylord import launch, runs
     from greylord.cli.live import Live
     from greylord.corpus import folder
     from greylord.training import train as training
@@ -95,6 +102,9 @@ def train(
             model_path=None if model_path is None else runs.locate(model_path),
             cpu=cpu,
         )
+    if count := launch.processes_to_launch(num_processes, job.cpu):
+        console.say("launch", units.count(count, "process", "processes"))
+        raise typer.Exit(launch.launch(context.obj, count))
     outcome = training.train(job, console.say, console.progress, Live)
     if outcome is not None:
         _report(outcome)
@@ -110,8 +120,6 @@ def _refuse_with_resume(given: dict[str, Any]) -> None:
 
 def _report(outcome: Outcome) -> None:
     """The table of figures, and what they say."""
-    from greylord import units
-
     summary, evaluations = outcome.summary, outcome.evaluations
     console.say(
         "ended",

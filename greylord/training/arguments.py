@@ -99,6 +99,9 @@ def training_arguments(
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "report_to": "none",
+        # What the libraries say by themselves, only once and only if it matters.
+        "log_level": "error",
+        "log_level_replica": "error",
         "label_names": ["labels"],
         # The datasets are ours: there are no columns to remove.
         "remove_unused_columns": False,

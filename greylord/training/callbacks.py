@@ -162,7 +162,8 @@ class Interruption(TrainerCallback):
                 signal.signal(number, handler)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        # A launcher sends SIGTERM after every Ctrl-C.
+        if self._asked and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._asked = True
 
