@@ -23,7 +23,7 @@ from greylord.training.order import Order
 from greylord.training.recipe import Pace, Plan
 from greylord.training.trainer import make_trainer
 
-__all__ = ["measure_pace"]
+__all__ = ["Clock", "measure_pace"]
 
 FIRST_STEPS = 3
 """Of each length, in the first try; what they need once (compilation, memory) is left out of the pace."""
@@ -33,7 +33,7 @@ BATCHES = 4
 """Scored for the pace of an evaluation."""
 
 
-class _Clock(TrainerCallback):
+class Clock(TrainerCallback):
     """When each step, the evaluation and the checkpoint were done."""
 
     def __init__(self) -> None:
@@ -98,7 +98,7 @@ def _try(
     lengths = 2 if plan.short_length < plan.context else 1
     total = lengths * steps
     short_plan = replace(plan, max_steps=total, short_steps=total - steps, warmup_steps=1, eval_steps=total)
-    clock = _Clock()
+    clock = Clock()
     with (
         torch.random.fork_rng(devices=[arguments.device] if arguments.device.type == "cuda" else []),
         tempfile.TemporaryDirectory(dir=folder, prefix=".probe-", ignore_cleanup_errors=True) as output,

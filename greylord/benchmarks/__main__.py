@@ -1,0 +1,51 @@
+"""`make bench`: python -m greylord.benchmarks DATASET [SECONDS]"""
+
+import platform
+import sys
+from pathlib import Path
+
+import torch
+
+from greylord.benchmarks.corpus import corpus_speeds
+from greylord.benchmarks.training import recipes, training_speeds
+from greylord.cli import console
+from greylord.corpus import build
+from greylord.corpus.windows import Rows, sample_spans
+from greylord.evaluation import baselines
+from greylord.evaluation.bits_per_byte import payload_bytes, stream_of
+from greylord.training.device import choose_device
+
+CONTEXTS = (256, 1_024)
+
+
+def main(dataset: Path, seconds: float) -> None:
+    """Print one table: the corpus, training, and what is reached in a time."""
+    console.quieten()
+    console.say("machine", f"{platform.processor() or platform.machine()}; {choose_device(cpu=False).reason}")
+    console.say("torch", torch.__version__)
+    table = console.table("", "greylord", "beside", "", "ratio")
+    speeds = corpus_speeds(dataset)
+    _row(table, "corpus, MB/s", speeds["greylord"], "its tokenizer", speeds["tokenizer"], ".1f")
+    build.refresh(dataset)
+    corpus = build.corpus_of(dataset)
+    for context in CONTEXTS:
+        speeds = training_speeds(corpus, context)
+        for other in ("bare loop", "naive"):
+            _row(table, f"training at {context:,}, tokens/s", speeds["greylord"], other, speeds[other], ",.0f")
+    validation = Rows(corpus, "validation")
+    spans = sample_spans(validation)
+    figures = recipes(corpus, seconds)
+    figures |= baselines.compressed(stream_of(validation, spans), payload_bytes(validation, spans))
+    own = figures.pop("greylord")
+    for other, figure in figures.items():
+        _row(table, f"bits per byte after {seconds:g} s", own, other, figure, ".3f")
+    console.out.print()
+    console.out.print(table)
+
+
+def _row(table: object, what: str, own: float, other: str, figure: float, style: str) -> None:
+    table.add_row(what, f"{own:{style}}", f"{figure:{style}}", other, f"{own / figure:.2f}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 180)

@@ -1,0 +1,150 @@
+"""The stock Trainer as `greylord train` sets it up, beside a bare PyTorch loop and the naive way; and what each
+recipe reaches in a time."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch.nn.utils import clip_grad_norm_
+from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
+
+from greylord import model as models
+from greylord import vocabulary
+from greylord.corpus.windows import Rows, TrainingWindows, sample_spans
+from greylord.evaluation import bits_per_byte
+from greylord.training.arguments import ADAM_BETA2, MAX_GRAD_NORM, training_arguments
+from greylord.training.device import Device, choose_device
+from greylord.training.order import Order
+from greylord.training.recipe import Plan, make_plan
+from greylord.training.settings import Settings
+from greylord.training.trainer import make_trainer
+
+__all__ = ["recipes", "training_speeds"]
+
+PAIRS, STEPS = 5, 12
+"""Rounds in which each way takes its turn, and the optimizer steps of a turn."""
+PLAIN_RATE = 1e-3
+"""Of the plain recipe: the lowest of the rates usual for small models from scratch, and so the safest."""
+
+
+def naive_model(context: int) -> GPT2LMHeadModel:
+    """GPT-2 of the default size as GPT2Config has it: eager attention, dropout, GELU in eight operations."""
+    shape = models.PRESETS[models.DEFAULT]
+    return GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=vocabulary.VOCAB_SIZE,
+            n_positions=context,
+            n_embd=shape.width,
+            n_layer=shape.layers,
+            n_head=shape.heads,
+            bos_token_id=vocabulary.PAD,
+            eos_token_id=vocabulary.PAD,
+            pad_token_id=vocabulary.PAD,
+            attn_implementation="eager",
+        )
+    )
+
+
+def bare_loop(
+    model: GPT2LMHeadModel,
+    order: Order,
+    plan: Plan,
+    device: Device,
+    rate: float,
+    stop: Callable[[int], bool] = lambda step: False,
+) -> float:
+    """Train by a loop of PyTorch alone, on the batches that the Trainer gets. Returns seconds a step, the first two
+    left out."""
+    model.to(device.type).train()
+    decayed = [weight for weight in model.parameters() if weight.ndim > 1]
+    others = [weight for weight in model.parameters() if weight.ndim == 1]
+    groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, ADAM_BETA2), fused=True)
+    schedule = get_linear_schedule_with_warmup(optimizer, plan.warmup_steps, plan.max_steps)
+    times = []
+    for step in range(plan.max_steps):
+        for index in range(plan.accumulation):
+            first = (step * plan.accumulation + index) * plan.micro_batch
+            windows = [window for slot in range(first, first + plan.micro_batch) for window in order[slot]]
+            batch = {name: tensor.to(device.type) for name, tensor in bits_per_byte.collate(windows).items()}
+            with torch.autocast(device.type, torch.bfloat16, enabled=device.bf16):
+                loss = model(**batch, use_cache=False).loss / plan.accumulation
+            loss.backward()
+        clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        if device.type == "cuda" and step in (1, plan.max_steps - 1):
+            torch.cuda.synchronize()
+        times.append(time.perf_counter())
+        if stop(step):
+            break
+    return (times[-1] - times[1]) / (len(times) - 2)
+
+
+def _trainer(model: GPT2LMHeadModel, order: Order, plan: Plan, settings: Settings, device: Device) -> float:
+    """Seconds a step of the stock Trainer."""
+    from greylord.training.probe import Clock
+
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
+        arguments = training_arguments(settings, plan, device, Path(folder), overrides)
+        make_trainer(model, arguments, order, [], None, [clock]).train()
+    return (clock.steps[-1] - clock.steps[1]) / (len(clock.steps) - 2)
+
+
+def training_speeds(corpus: Path, context: int) -> dict[str, float]:
+    """Tokens a second of the Trainer, the bare loop and the naive way; medians of five interleaved rounds.
+
+    All three get the same batches of full windows.
+    """
+    rows, device = Rows(corpus, "train"), choose_device(cpu=False)
+    settings = Settings(context_window=context, max_steps=STEPS)
+    plan = make_plan(settings, len(TrainingWindows(rows, context)), 1, device.type, 1, grown=True)
+    order = Order(rows, plan, seed=0)
+    plain = replace(device, bf16=False)
+    ways = {
+        "greylord": lambda: _trainer(models.fresh(context), order, plan, settings, device),
+        "bare loop": lambda: bare_loop(models.fresh(context), order, plan, device, settings.learning_rate),
+        "naive": lambda: bare_loop(naive_model(context), order, plan, plain, settings.learning_rate),
+    }
+    rounds = [{name: way() for name, way in ways.items()} for _ in range(PAIRS)]
+    return {name: plan.tokens_per_step / statistics.median(each[name] for each in rounds) for name in ways}
+
+
+def recipes(corpus: Path, seconds: float) -> dict[str, float]:
+    """Bits per byte that the recipe and a plain one reach in as many seconds of training, both in the bare loop.
+
+    The plain one has the same model, batch and linear schedule, but full windows of 1,024 from the start, random
+    positions and a rate of 1e-3.
+    """
+    from greylord.training.recipe import context_within
+
+    rows, validation, device = Rows(corpus, "train"), Rows(corpus, "validation"), choose_device(cpu=False)
+    spans = sample_spans(validation)
+    figures = {}
+    for name, context, rate in (
+        ("greylord", context_within(seconds, device.type), Settings().learning_rate),
+        ("plain", 1_024, PLAIN_RATE),
+    ):
+        torch.manual_seed(0)
+        model = models.fresh(context)
+        if name == "plain":
+            torch.nn.init.normal_(model.transformer.wpe.weight, std=model.config.initializer_range)
+        settings = Settings(context_window=context, max_steps=STEPS)
+        windows = len(TrainingWindows(rows, context))
+        shape = make_plan(settings, windows, 1, device.type, 1, grown=name == "plain")
+        pace = bare_loop(models.fresh(context), Order(rows, shape, 0), shape, device, rate)
+        plan = shape.scheduled(max(STEPS, int(seconds / pace)), 1)
+        began = time.perf_counter()
+        late = lambda step, began=began: time.perf_counter() - began > 1.1 * seconds  # noqa: E731
+        bare_loop(model, Order(rows, plan, 0), plan, device, rate, late)
+        figures[name] = bits_per_byte.score(model, validation, spans, context).overall
+    return figures
