@@ -50,7 +50,7 @@ _OTHER_PROMPT = re.compile(rb"(?!.*\[hp=).*[:>?)\]][ \t]*")
 _SPOKEN = re.compile(rb"(?<![^\r\n\0])[ \t]*(?:set +suicide|suicide|reroll) +([^\r\n]+)", re.IGNORECASE)
 """A line that carries a password after MajorMUD's commands to give a hero up."""
 _BEFORE_ECHO = re.compile(rb"(?:.*pass[^\r\n]*[:>?])?\s*", re.DOTALL)
-"""What the server says between the first key of a line and its echo: nothing, or the prompt for what was typed ahead."""
+"""What the server says between the first key of a line and its echo: nothing, or the prompt if it was typed ahead."""
 _ECHO_OPTION = re.compile(rb"\xff[\xfb\xfc]\x01")
 _WILL_ECHO = b"\xff\xfb\x01"
 _LAST_ASTERISK = re.compile(rb"\*[\r\n]")

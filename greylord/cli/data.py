@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Recordings: copy, sample, prune, show, and build into a corpus.", no_args_is_help=True)
 
+KEPT = (
+    "PASSWORDS STAND IN THIS CORPUS AS THEY WERE TYPED. Share neither it nor a model trained on it; "
+    "build with --mask-credentials to mask them."
+)
 SHOWN = 12
 """Files listed before the rest is only counted."""
 
@@ -110,6 +114,14 @@ def build(
             show_default=False,
         ),
     ] = None,
+    keep_credentials: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-credentials/--mask-credentials",
+            help="Passwords as they were typed, or as asterisks.  [dim]\\[default: masked][/]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Build the corpus of a dataset, an Arrow DatasetDict in corpora/, unless it is up to date.
@@ -120,7 +132,9 @@ def build(
     from greylord.corpus.build import corpus_of, refresh
 
     dataset = folder.locate(name)
-    manifest, built = refresh(dataset, val_split, keep_records, progress=console.progress)
+    manifest, built = refresh(
+        dataset, val_split, keep_records, keep_credentials=keep_credentials, progress=console.progress
+    )
     if as_json:
         from dataclasses import asdict
 
@@ -148,6 +162,8 @@ def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
         "cut tokens": lambda counts: f"{counts.cut_tokens:,}",
         "stray markers": lambda counts: f"{counts.stray_markers:,}",
         "bytes before the first record": lambda counts: f"{counts.headless_bytes:,}",
+        "logins": lambda counts: f"{counts.logins:,}",
+        "bytes of credentials": lambda counts: f"{counts.credential_bytes:,}",
     }
     for label, show in rows.items():
         cells = [show(counts) for counts in dialects.values()]
@@ -173,6 +189,8 @@ def _show_manifest(manifest: Manifest) -> None:
             f"{units.count(manifest.groups, 'time group')} cannot be divided by time: the end of each recording "
             f"validates, and {manifest.gap_tokens:,} tokens before it are left out."
         )
+    if manifest.settings.keep_credentials:
+        console.warn(KEPT)
     if manifest.compressed:
         files = ", ".join(manifest.compressed[:SHOWN]) + ", ..." * (len(manifest.compressed) > SHOWN)
         console.warn(
