@@ -19,15 +19,18 @@ than the game's. A password that is neither a word nor a number is masked wherev
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from greylord.captures import proxylog
 from greylord.captures.markup import CSI, LINE_END, TELNET, edited
 from greylord.captures.session import Direction, Session
 
-__all__ = ["MASK", "Credentials", "find", "masked"]
+__all__ = ["MASK", "Credentials", "copy_file", "find", "masked"]
 
 MASK = ord("*")
 DELETE = 0x7F
@@ -84,6 +87,15 @@ def masked(session: Session, credentials: Credentials) -> Session:
     payload = session.payload.copy()
     payload[credentials.positions] = MASK
     return replace(session, payload=payload)
+
+
+def copy_file(source: Path, target: Path) -> Credentials:
+    """Copy a log with its credentials masked, and nothing else changed; returns what they were."""
+    credentials = find(proxylog.read_file(source))
+    with source.open("rb") as log, target.open("wb") as copy:
+        proxylog.copy_masked(log, copy, credentials.positions)
+    shutil.copystat(source, target)
+    return credentials
 
 
 def find(session: Session) -> Credentials:

@@ -46,9 +46,25 @@ def copy(
 
     [dim]Example: greylord data copy ~/mud/logs 'old/*.log' majormud[/]
     """
+    _copy(sources, name, masked=False)
+
+
+@app.command()
+def redact(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Folders, files or quoted patterns.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset to copy into.")],
+) -> None:
+    """Copy recordings into data/NAME with `*` for every password; no other byte changes, nothing is overwritten.
+
+    [dim]Example: greylord data redact data/majormud majormud-to-share[/]
+    """
+    _copy(sources, name, masked=True)
+
+
+def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
     from greylord.corpus import folder
 
-    plan = folder.plan_copy(sources, name)
+    plan = folder.plan_copy(sources, name, masked)
     if plan.others:
         console.warn(f"{units.count(len(plan.others), 'file')} stayed behind, being no recordings:")
         _list_files([(path, units.size(path.stat().st_size)) for path in plan.others])
@@ -56,11 +72,14 @@ def copy(
         raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.")
     total = plan.bytes
     with console.progress("Copying", total) as advance:
-        folder.copy(plan, advance)
+        found = folder.copy(plan, advance)
     for source, target in plan.renamed:
         console.warn(f"{str(source)!r} became {target.name!r}: its name was taken by another recording.")
     there = f"; {units.count(plan.present, 'recording')} there already" if plan.present else ""
     console.say("copied", f"{units.count(len(plan.files), 'recording')}, {units.size(total)}, to {plan.target}{there}")
+    if masked:
+        logins, bytes_masked = sum(each.logins for each in found), sum(len(each.positions) for each in found)
+        console.say("masked", f"{units.count(logins, 'login')}, {units.count(bytes_masked, 'byte')}")
     if plan.unreadable:
         path, why = plan.unreadable[0]
         more = f", and {len(plan.unreadable) - 1} more" if len(plan.unreadable) > 1 else ""
