@@ -77,7 +77,7 @@ def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
         console.warn(f"{str(source)!r} became {target.name!r}: its name was taken by another recording.")
     there = f"; {units.count(plan.present, 'recording')} there already" if plan.present else ""
     console.say("copied", f"{units.count(len(plan.files), 'recording')}, {units.size(total)}, to {plan.target}{there}")
-    if masked:
+    if found:
         logins, bytes_masked = sum(each.logins for each in found), sum(len(each.positions) for each in found)
         console.say("masked", f"{units.count(logins, 'login')}, {units.count(bytes_masked, 'byte')}")
     if plan.unreadable:
