@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 import greylord
-from greylord.cli import analyze, console, data, debug, evaluate, models, train
+from greylord.cli import analyze, console, data, debug, evaluate, hub, models, train
 from greylord.errors import GreylordError
 
 __all__ = ["app", "main"]
@@ -45,6 +45,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(debug.app, name="debug")
 app.add_typer(models.app, name="models")
+app.command("push")(hub.push)
+app.command("pull")(hub.pull)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
