@@ -19,8 +19,8 @@ from pathlib import Path, PurePath
 import torch
 from huggingface_hub import HfApi, get_token, snapshot_download
 from huggingface_hub.errors import (
-    HfHubHTTPError,
     HFValidationError,
+    HTTPError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -202,7 +202,7 @@ def _in_one_sentence(repo_id: str) -> Iterator[None]:
         if error.response.status_code != 401 or get_token() is None:
             raise UsageError(f"There is no repository {repo_id!r} that you may see on the Hub.") from error
         raise GreylordError(_REFUSED.format(repo_id=repo_id, status=401)) from error
-    except (HfHubHTTPError, OSError, RuntimeError) as error:
+    except (HTTPError, OSError, RuntimeError) as error:
         # What fails while weights are sent comes wrapped.
         response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
         status = getattr(response, "status_code", None)

@@ -1,4 +1,4 @@
-"""A Hugging Face Hub in a few lines, on loopback: enough of its HTTP for the genuine client, and failures on request."""
+"""A small Hugging Face Hub on loopback: enough of its HTTP for the genuine client, and failures on request."""
 
 from __future__ import annotations
 
@@ -54,6 +54,14 @@ class Hub(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
+    def next_failure(self, method: str, path: str) -> int | None:
+        """The failure that a request has to meet, which is then used up."""
+        for failure in self.failures:
+            if failure[0] == method and failure[1] in path:
+                self.failures.remove(failure)
+                return failure[2]
+        return None
+
     def commit(self, name: str, branch: str, files: dict[str, bytes]) -> str:
         """Add a commit that holds these files and return its hash."""
         commits = self.repositories[name].branches.setdefault(branch, [])
@@ -84,21 +92,25 @@ class Handler(BaseHTTPRequestHandler):
     def handle_one(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.server.requests.append((self.command, path))
-        for failure in self.server.failures:
-            method, part, status = failure
-            if method == self.command and part in path:
-                self.server.failures.remove(failure)
-                if status == CUT:
-                    self.rfile.read(1_000)
-                    self.close_connection = True
-                    self.connection.close()
-                    return
-                self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                return self.fail(status)
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        failure = self.server.next_failure(self.command, path)
+        length = int(self.headers.get("Content-Length", 0))
+        if failure == CUT:
+            self.rfile.read(length // 2)
+            self.close_connection = True
+            self.connection.close()
+            return
+        body = self.rfile.read(length)
         known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
-        if self.command in ("POST", "PUT") and not known and not path.startswith("/store/"):
-            return self.fail(401)
+        if failure is None and self.command in ("POST", "PUT") and not known and not path.startswith("/store/"):
+            failure = 401
+        if failure is None:
+            self.dispatch(path, body)
+        else:
+            self.fail(failure)
+
+    do_GET = do_HEAD = do_POST = do_PUT = handle_one  # noqa: N815
+
+    def dispatch(self, path: str, body: bytes) -> None:
         match path.strip("/").split("/"):
             case ["api", "repos", "create"]:
                 self.create(json.loads(body))
@@ -117,31 +129,29 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self.fail(404)
 
-    do_GET = do_HEAD = do_POST = do_PUT = handle_one  # noqa: N815
-
     def create(self, wanted: dict) -> None:
         name = f"{wanted.get('organization') or 'user'}/{wanted['name']}"
-        if name in self.server.repositories:
-            return self.answer({"error": "exists", "url": f"{self.server.url}/{name}"}, 409)
-        private = wanted.get("private") is True or wanted.get("visibility") == "private"
-        self.server.repositories[name] = Repository(private)
-        self.server.commit(name, "main", {})
-        self.answer({"url": f"{self.server.url}/{name}", "name": name, "id": name})
+        known = name in self.server.repositories
+        if not known:
+            private = wanted.get("private") is True or wanted.get("visibility") == "private"
+            self.server.repositories[name] = Repository(private)
+            self.server.commit(name, "main", {})
+        self.answer({"url": f"{self.server.url}/{name}", "name": name, "id": name}, 409 if known else 200)
 
     def api(self, name: str, rest: list[str], body: bytes) -> None:
         repository = self.server.repositories.get(name)
-        if repository is None:
-            return self.fail(404, "RepoNotFound")
-        if rest[:1] == ["branch"]:
-            if rest[1] in repository.branches:
-                return self.fail(409)
-            repository.branches[rest[1]] = repository.branches["main"][-1:]
-            return self.answer({})
-        found = repository.find(rest[1] if len(rest) > 1 else "main")
-        if found is None:
-            return self.fail(404, "RevisionNotFound")
-        oid, files = found
+        found = repository and repository.find(rest[1] if len(rest) > 1 else "main")
+        oid, files = found or ("", {})
         match rest:
+            case _ if repository is None:
+                self.fail(404, "RepoNotFound")
+            case ["branch", branch] if found:
+                self.fail(409)
+            case ["branch", branch]:
+                repository.branches[branch] = repository.branches["main"][-1:]
+                self.answer({})
+            case _ if found is None:
+                self.fail(404, "RevisionNotFound")
             case [] | ["revision", _]:
                 siblings = [{"rfilename": file, "size": len(content)} for file, content in files.items()]
                 self.answer({"id": name, "sha": oid, "private": repository.private, "siblings": siblings, "tags": []})
@@ -194,10 +204,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def resolve(self, name: str, revision: str, file: str) -> None:
         repository = self.server.repositories.get(name)
+        found = repository and repository.find(revision)
         if repository is None or (repository.private and not self.headers.get("Authorization")):
-            return self.fail(404, "RepoNotFound")
-        found = repository.find(revision)
-        if found is None or file not in found[1]:
-            return self.fail(404, "EntryNotFound")
-        content = found[1][file]
-        self.answer(content, ETag=f'"{self.oid_of(file, content)}"', X_Repo_Commit=found[0])
+            self.fail(404, "RepoNotFound")
+        elif found is None or file not in found[1]:
+            self.fail(404, "EntryNotFound")
+        else:
+            content = found[1][file]
+            self.answer(content, ETag=f'"{self.oid_of(file, content)}"', X_Repo_Commit=found[0])

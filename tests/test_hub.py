@@ -20,10 +20,69 @@ from greylord.tokenizer import GreylordTokenizer, write_vocabulary
 REPOSITORY = "user/majormud"
 
 
-@pytest.fixture
-def hub():
+COMMANDS = """
+import contextlib, io, json, os, sys
+from greylord.cli import main
+for line in sys.stdin:
+    call = json.loads(line)
+    os.chdir(call["folder"])
+    os.environ.pop("HF_TOKEN", None)
+    os.environ.update({"HF_TOKEN": call["token"]} if call["token"] else {})
+    code, streams = 0, [io.TextIOWrapper(io.BytesIO()) for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        try:
+            main(call["arguments"])
+        except SystemExit as exit:
+            code = exit.code or 0
+    for stream in streams:
+        stream.flush()
+    print(json.dumps([code, *(stream.buffer.getvalue().decode() for stream in streams)]), flush=True)
+"""
+"""A process that runs one command after the other, since the client reads most of its environment once."""
+
+
+class Client:
+    """greylord in a process and a home of its own, which reaches nothing but `hub`."""
+
+    def __init__(self, hub: Hub, home: Path) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+        environment |= {
+            "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(PROJECT), "COLUMNS": "100",
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMANDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __call__(self, *arguments: str, token: str | None = TOKEN) -> subprocess.CompletedProcess:
+        """Run a command in the present working directory."""
+        call = {"arguments": arguments, "folder": str(Path.cwd()), "token": token}
+        print(json.dumps(call), file=self.process.stdin, flush=True)
+        return subprocess.CompletedProcess(arguments, *json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def server():
     with Hub() as hub:
         yield hub
+
+
+@pytest.fixture
+def hub(server):
+    """The server as if it had just been started."""
+    for held in (server.repositories, server.stored, server.failures, server.requests):
+        held.clear()
+    return server
+
+
+@pytest.fixture(scope="module")
+def greylord(server, tmp_path_factory):
+    client = Client(server, tmp_path_factory.mktemp("home"))
+    yield client
+    client.close()
 
 
 @pytest.fixture
@@ -44,18 +103,6 @@ def model(workplace) -> Path:
     return folder
 
 
-def greylord(hub: Hub, *arguments: str, token: str | None = TOKEN, home: str = "home") -> subprocess.CompletedProcess:
-    """The command line with a home of its own, which reaches nothing but `hub`."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-    environment |= {
-        "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(Path(home).resolve()), "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(PROJECT), "COLUMNS": "100",
-    } | ({"HF_TOKEN": token} if token else {})  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-m", "greylord", *arguments], capture_output=True, text=True, timeout=120, env=environment
-    )
-
-
 def sentence(result: subprocess.CompletedProcess, code: int) -> str:
     """The one sentence of a call that fails."""
     assert result.returncode == code, (result.stdout, result.stderr)
@@ -68,8 +115,8 @@ def on_main(hub: Hub) -> dict[str, bytes]:
     return hub.repositories[REPOSITORY].find("main")[1]
 
 
-def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(hub, model):
-    pushed = greylord(hub, "push", "models/run", REPOSITORY, "--private")
+def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(greylord, hub, model, workplace):
+    pushed = greylord("push", "models/run", REPOSITORY, "--private")
     assert pushed.returncode == 0, pushed.stderr
     files = on_main(hub)
     assert hub.repositories[REPOSITORY].private
@@ -79,11 +126,12 @@ def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(hub, model):
     }  # fmt: skip
     assert b"somebody" not in b"".join(files.values()) and b'from_pretrained("user/majormud")' in files["README.md"]
 
-    again = greylord(hub, "push", "models/run", REPOSITORY)
+    again = greylord("push", "models/run", REPOSITORY)
     assert again.returncode == 0 and len(hub.repositories[REPOSITORY].branches["main"]) == 2
 
     shutil.move("models", "before")
-    pulled = greylord(hub, "pull", REPOSITORY, home="empty")
+    in_an_empty_home = Client(hub, workplace / "empty")
+    pulled = in_an_empty_home("pull", REPOSITORY)
     assert pulled.returncode == 0, pulled.stderr
     commit = hub.repositories[REPOSITORY].find("main")[0]
     folder = Path("models", f"majormud_{commit[:8]}")
@@ -91,52 +139,60 @@ def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(hub, model):
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "origin.json"} == files
     before, after = load_file("before/run/model.safetensors"), load_file(folder / "model.safetensors")
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    assert "is there already" in greylord(hub, "pull", REPOSITORY, home="empty").stdout
+    assert "is there already" in in_an_empty_home("pull", REPOSITORY).stdout
+    in_an_empty_home.close()
 
 
-def test_a_branch_and_what_should_not_lie_there(hub, model):
-    greylord(hub, "push", "models/run", REPOSITORY)
+def test_a_branch_and_what_should_not_lie_there(greylord, hub, model):
+    greylord("push", "models/run", REPOSITORY)
     hub.commit(REPOSITORY, "main", {**on_main(hub), "training_args.bin": b"\x80\x04"})
     (model / "README.md").write_text("changed")
-    assert greylord(hub, "push", "models/run", REPOSITORY, "--revision", "next").returncode == 0
-    assert greylord(hub, "push", "models/run", REPOSITORY).returncode == 0
+    assert greylord("push", "models/run", REPOSITORY, "--revision", "next").returncode == 0
+    assert greylord("push", "models/run", REPOSITORY).returncode == 0
     assert "training_args.bin" not in on_main(hub)
     assert hub.repositories[REPOSITORY].find("next")[1]["README.md"] == b"changed"
-    assert greylord(hub, "pull", REPOSITORY, "--revision", "next").returncode == 0
-    assert "no such revision" in sentence(greylord(hub, "pull", REPOSITORY, "--revision", "nix"), 2)
+    assert greylord("pull", REPOSITORY, "--revision", "next").returncode == 0
+    assert "no such revision" in sentence(greylord("pull", REPOSITORY, "--revision", "nix"), 2)
 
 
 @pytest.mark.parametrize(
-    "failure", [("POST", "/repos/create", 500), ("PUT", "/store/", CUT), ("PUT", "/store/", 500), ("POST", "/commit/", 409)]
-)  # fmt: skip
-def test_a_push_that_fails_is_repeated_and_loses_nothing(hub, model, failure):
-    hub.failures = [failure] * 20
-    result = greylord(hub, "push", "models/run", REPOSITORY)
+    "failure",
+    [
+        ("POST", "/repos/create", 500),
+        ("POST", "/repos/create", CUT),
+        # The client itself tries again for half a minute.
+        pytest.param(("PUT", "/store/", CUT), marks=pytest.mark.slow),
+        ("POST", "/commit/", 409),
+    ],
+)
+def test_a_push_that_fails_is_repeated_and_loses_nothing(greylord, hub, model, failure):
+    hub.failures += [failure] * 20
+    result = greylord("push", "models/run", REPOSITORY)
     if result.returncode:
         assert "repeat the command" in sentence(result, 1)
         assert REPOSITORY not in hub.repositories or not on_main(hub)
-    hub.failures = []
-    assert greylord(hub, "push", "models/run", REPOSITORY).returncode == 0
+    hub.failures.clear()
+    assert greylord("push", "models/run", REPOSITORY).returncode == 0
     assert on_main(hub)["model.safetensors"] == (model / "model.safetensors").read_bytes()
 
 
-def test_an_error_of_a_moment_is_got_over(hub, model):
-    hub.failures = [("POST", "/preupload/", 500), ("PUT", "/store/", 503)]
-    assert greylord(hub, "push", "models/run", REPOSITORY).returncode == 0
+def test_an_error_of_a_moment_is_got_over(greylord, hub, model):
+    hub.failures += [("POST", "/preupload/", 500), ("PUT", "/store/", CUT)]
+    assert greylord("push", "models/run", REPOSITORY).returncode == 0
     assert not hub.failures and "model.safetensors" in on_main(hub)
 
 
-def test_tokens(hub, model):
-    assert "There is no token for the Hub" in sentence(greylord(hub, "push", "models/run", REPOSITORY, token=None), 1)
+def test_tokens(greylord, hub, model):
+    assert "There is no token for the Hub" in sentence(greylord("push", "models/run", REPOSITORY, token=None), 1)
     assert not hub.requests
-    assert "refuses the token" in sentence(greylord(hub, "push", "models/run", REPOSITORY, token="hf_wrong"), 1)
+    assert "refuses the token" in sentence(greylord("push", "models/run", REPOSITORY, token="hf_wrong"), 1)
 
 
-def test_what_must_not_leave(hub, model):
+def test_what_must_not_leave(greylord, hub, model):
     def refused() -> str:
-        return sentence(greylord(hub, "push", "models/run", REPOSITORY, "--dry-run"), 1)
+        return sentence(greylord("push", "models/run", REPOSITORY, "--dry-run"), 1)
 
-    listed = greylord(hub, "push", "models/run", REPOSITORY, "--dry-run")
+    listed = greylord("push", "models/run", REPOSITORY, "--dry-run")
     assert listed.returncode == 0 and "model.safetensors" in listed.stdout and "checkpoint" not in listed.stdout
     (model / runs.CONFIG_NAME).write_text('{"credentials": "kept"}')
     assert "has read passwords in clear" in refused() and "--mask-credentials" in refused()
@@ -149,16 +205,16 @@ def test_what_must_not_leave(hub, model):
     assert not hub.requests
 
 
-def test_what_is_not_fetched(hub, workplace):
-    assert "There is no repository 'user/nix'" in sentence(greylord(hub, "pull", "user/nix"), 2)
-    assert "write it as user/name" in sentence(greylord(hub, "pull", "nix"), 2)
+def test_what_is_not_fetched(greylord, hub, workplace):
+    assert "There is no repository 'user/nix'" in sentence(greylord("pull", "user/nix"), 2)
+    assert "write it as user/name" in sentence(greylord("pull", "nix"), 2)
     for name, files, told in [
-        ("user/pickle", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04", "modeling.py": b"exit()"}, "is no model"),
+        ("user/pickle", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04", "modeling.py": b""}, "is no model"),
         ("user/large", {"config.json": b"{}", "tokenizer.json": bytes(30_000_000)}, "which no model needs"),
     ]:  # fmt: skip
         hub.repositories[name] = Repository(private=False)
         hub.commit(name, "main", files)
-        assert told in sentence(greylord(hub, "pull", name), 1)
+        assert told in sentence(greylord("pull", name), 1)
     assert not Path("models").exists()
     fetched = {path.rpartition("/")[2] for method, path in hub.requests if method == "GET" and "/resolve/" in path}
     assert fetched <= {"config.json"}
