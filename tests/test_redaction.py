@@ -50,6 +50,7 @@ def secrets(*said: tuple[Direction, bytes]) -> list[bytes]:
         # Behind a wipe of the line, and with a hint before the colon.
         ((GAME, (S, b"\x1b[79D\x1b[KChoose a password (3 to 8 signs) : "), (C, b"hush\r")), [b"hush"]),
         (((S, b"What is your pass phrase?\r\n\r\n> "), (C, b"hush now\r")), [b"hush now"]),
+        (((S, b"Sorry: that was wrong. Password: "), (C, b"hush\r")), [b"hush"]),
         # Key by key, echoed by asterisks; corrected; the line end is lost with the connection.
         ((*NAME, (S, b"Password:"), *keys(b"hus\bh", b"*"), (C, b"\r")), [b"h", b"u", b"s", b"h"]),
         ((*NAME, (S, b"Password:"), (C, b"hu"), (C, b"sh")), [b"hush"]),

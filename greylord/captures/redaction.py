@@ -218,6 +218,8 @@ class _Call:
 
 def _answers(call: _Call) -> Iterator[int]:
     """The lines that answer password prompts."""
+    if not len(call):
+        return
     for match in _PASS.finditer(call.lowered):
         line = call.line_after(match.end())
         until = len(call.server) if line == len(call) else int(call.begun[line])
@@ -227,8 +229,9 @@ def _answers(call: _Call) -> Iterator[int]:
         before = _LINE_BREAK.split(call.said(since, match.start()))[-1]
         said = _LINE_BREAK.split(call.said(match.start(), min(until, match.start() + NEARBY)))
         prompt = _PROMPT.fullmatch(said[0])
-        # What players say stands behind a colon or in quotes.
-        if not prompt or b":" in before or b'"' in before:
+        # What players say stands behind a colon or in quotes, and its line ends.
+        is_talk = len(said) > 1 and (b":" in before or b'"' in before)
+        if not prompt or is_talk:
             continue
         if prompt["asterisks"] and len(said) > 1:
             # The answer has been typed ahead, or was recorded late: rather one line too many than one too few.
