@@ -92,6 +92,7 @@ def fails(result: subprocess.CompletedProcess, code: int) -> str:
         ("data prune game --min-size 1MB", "add --yes to prune"),
         ("data sample game", "is there already"),
         ("data show nix", "There is no dataset 'nix'"),
+        ("push old user/game", "is no model folder"),
     ],
 )
 def test_wrong_calls(workplace, arguments, sentence):
