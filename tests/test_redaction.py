@@ -97,6 +97,7 @@ def secrets(*said: tuple[Direction, bytes]) -> list[bytes]:
         (((S, b'Bob says "tell me the password: \r\n'), (C, b"s\r")), []),
         (((S, b"These commands are password protected.\r\nGo on? "), (C, b"y\r")), []),
         (((S, b"Forgot your password: mail us.\r\nName: "), (C, b"Grak\r")), []),
+        (((S, b"A narrow passage goes north: "), (C, b"n\r")), []),
         # Nobody typed.
         (((S, b"Password: "),), []),
         ((), []),

@@ -41,7 +41,8 @@ _UNSEEN = re.compile(_COLOUR + rb"|" + TELNET.pattern, re.DOTALL)
 _PASS = re.compile((rb"(?:%b)*" % _COLOUR).join((b"p", b"a", b"s", b"s")))
 """The beginning of any word for it, whose letters may differ in colour; over text in lower case."""
 _PROMPT = re.compile(
-    rb"pass(?: ?(?:word|phrase|code|wd))?(?:[^:>?\"*]{0,60}[:>]|\s*\?)[ \t]*(?P<asterisks>\*+)?(?P<rest>.*)", re.DOTALL
+    rb"pass(?: ?(?:word|phrase|code|wd)(?:[^:>?\"*]{0,60}[:>]|\s*\?)|[ \t]*[:>?])[ \t]*(?P<asterisks>\*+)?(?P<rest>.*)",
+    re.DOTALL,
 )
 """A prompt from that word on, as far as its line goes."""
 _AGAIN = re.compile(
@@ -105,14 +106,14 @@ def find(session: Session) -> Credentials:
     secret |= {line + 1 for line in secret if _is_asked_again(call, line)}
     spans = [(call.begins[line], call.ends[line]) for line in secret]
     spans += [match.span(1) for match in _SPOKEN.finditer(call.text)]
-    server_spans = []
+    server_spans, lowered = [], call.text.lower()
     for word in {edited(call.text[begin:end]).lower() for begin, end in spans}:
         if len(word) < SHORTEST_SOUGHT or not word.strip(b"*"):
             continue
         if word.isalpha() or word.isdigit():
             spans += _whole_answers(call, word)
         else:
-            spans += _everywhere(word, call.text.lower())
+            spans += _everywhere(word, lowered)
             server_spans += _everywhere(word, call.lowered)
     mask = _covered(spans, len(call.text))
     lines = np.unique(np.searchsorted(call.begins, np.flatnonzero(mask), "right") - 1).tolist()
