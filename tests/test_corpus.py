@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import turns
-from greylord.captures import proxylog
+from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, split
 from greylord.corpus.manifest import Manifest
@@ -46,6 +46,10 @@ def dataset(workplace) -> Path:
     return Path("data/game")
 
 
+def without_credentials(session: Session) -> bytes:
+    return redaction.masked(session, redaction.find(session)).payload.tobytes()
+
+
 def payloads(ids: np.ndarray) -> bytes:
     return turns.decode(np.asarray(ids)).payload.tobytes()
 
@@ -61,7 +65,7 @@ def test_each_recording_is_one_row_with_all_its_bytes(dataset):
     assert len(rows) == 6
     for row in rows:
         session = proxylog.read_file(dataset / row["name"])
-        assert payloads(np.array(row["input_ids"])) == session.payload.tobytes()
+        assert payloads(np.array(row["input_ids"])) == without_credentials(session)
         assert row["server_bytes"] + row["client_bytes"] == len(session.payload)
         assert row["started_at"] == proxylog.started_at(Path(row["name"]).name)
         assert row["records"] == len(session)
@@ -99,6 +103,34 @@ def test_a_corpus_is_built_again_only_if_contents_or_settings_change(dataset):
     path.write_bytes(path.read_bytes() + b"<|client|><|delay#0.100|>look\r")
     changed, built = build.refresh(dataset)
     assert built and changed.content_hash != kept.content_hash
+
+
+def test_credentials_are_masked_unless_they_are_to_be_kept(dataset):
+    said = [
+        Record(Direction.SERVER, 0, b"Enter your password: "),
+        Record(Direction.CLIENT, 0, b"hush"),
+        Record(Direction.CLIENT, 0, b"-9\r"),
+        Record(Direction.SERVER, 0, b"******\r\nWelcome.\r\n"),
+    ]
+    path = dataset / f"{int(START.timestamp())}_login.log"
+    with path.open("wb") as target:
+        proxylog.write(said, target)
+
+    def corpus() -> bytes:
+        parts = (Rows(build.corpus_of(dataset), name) for name in build.SPLITS)
+        return b"".join(payloads(row) for part in parts for row in part)
+
+    whole = sum(len(proxylog.read_file(path).payload) for path in dataset.rglob("*_*.log"))
+    manifest, _ = build.refresh(dataset)
+    assert not manifest.settings.keep_credentials
+    assert (manifest.dialects["v3"].logins, manifest.dialects["v3"].credential_bytes) == (1, 6)
+    assert b"password: ******\r******\r\nWelcome" in corpus() and b"hush" not in corpus() and len(corpus()) == whole
+    kept, built = build.refresh(dataset, keep_credentials=True)
+    assert built and kept.settings.keep_credentials and kept.content_hash != manifest.content_hash
+    assert b"password: hush-9\r******\r\nWelcome" in corpus() and len(corpus()) == whole
+    assert build.refresh(dataset) == (kept, False)
+    again, built = build.refresh(dataset, keep_credentials=False)
+    assert built and again.content_hash == manifest.content_hash and b"hush" not in corpus()
 
 
 def test_a_failed_build_leaves_the_old_corpus(dataset, monkeypatch):
@@ -191,7 +223,9 @@ def test_large_rows_do_not_share_a_batch(dataset, monkeypatch):
     assert all(len(chunk) == 1 or chunk.values.nbytes <= 3_000 for chunk in column.chunks)
     rows = Rows(build.corpus_of(dataset), "train")
     names = [entry.name for entry in manifest.recordings if entry.split == "train"]
-    assert [payloads(row) for row in rows] == [proxylog.read_file(dataset / name).payload.tobytes() for name in names]
+    assert [payloads(row) for row in rows] == [
+        without_credentials(proxylog.read_file(dataset / name)) for name in names
+    ]
 
 
 times = st.lists(st.one_of(st.none(), st.integers(0, 10**5).map(lambda s: START + timedelta(seconds=s))), max_size=12)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import units
+from greylord.captures.redaction import Credentials
 from greylord.corpus import folder
 from greylord.errors import GreylordError, UsageError
 
@@ -61,6 +62,33 @@ def test_copying_again_copies_nothing(sources):
     before = contents("data/game")
     again = copy("one", "two")
     assert (again.files, again.present, contents("data/game")) == ([], 4, before)
+
+
+LOGIN = b"<|server|><|delay#0.1|>Password: <|client|><|delay#0.1|>%b\r<|server|><|delay#0.1|><|ansi#1B5B306D|>Hello."
+
+
+def redact(*sources: str) -> tuple[folder.CopyPlan, list[Credentials]]:
+    plan = folder.plan_copy(sources, "shared", masked=True)
+    return plan, folder.copy(plan)
+
+
+def test_redacted_copies_are_told_from_other_recordings(sources):
+    write("one/login", LOGIN % b"hush")
+    write("one/other/login", LOGIN % b"<|hex#2D|>")
+    plan, found = redact("one")
+    expected = {
+        "a.log": recording("first"), "deep/b": recording("second"), "login": LOGIN % b"****",
+        "other/login": LOGIN % b"<|hex#2A|>",
+    }  # fmt: skip
+    assert contents("data/shared") == expected
+    assert [path.name for path in plan.others] == ["change.log"]
+    assert (sum(each.logins for each in found), sum(len(each.positions) for each in found)) == (2, 5)
+    assert redact("one")[0].present == 4 and contents("data/shared") == expected
+    write("one/login", LOGIN.replace(b"Hello", b"Howdy") % b"hush")
+    redact("one")
+    assert contents("data/shared") == expected | {"login~2": LOGIN.replace(b"Hello", b"Howdy") % b"****"}
+    journal = [json.loads(line)["action"] for line in Path("data/.journal/shared.jsonl").read_text().splitlines()]
+    assert journal == ["redact", "redact"]
 
 
 def test_a_recording_of_the_same_name_is_never_overwritten(sources):

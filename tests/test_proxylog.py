@@ -3,8 +3,10 @@
 import io
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -173,3 +175,23 @@ def test_what_is_a_capture(tmp_path):
     ]:
         (tmp_path / name).write_bytes(data)
         assert proxylog.is_capture(tmp_path / name) is expected
+
+
+@given(dirty, st.data())
+def test_a_masked_copy_differs_in_its_dialect_at_the_positions_only(data, drawn):
+    session = proxylog.read(io.BytesIO(data))
+    size = len(session.payload)
+    positions = sorted(drawn.draw(st.sets(st.integers(0, size - 1), max_size=20))) if size else []
+    copy = io.BytesIO()
+    proxylog.copy_masked(io.BytesIO(data), copy, np.array(positions, np.int64), BLOCK)
+    copied = copy.getvalue()
+    assert len(copied) == len(data)
+    changed = [(before, after) for before, after in zip(data, copied, strict=True) if before != after]
+    assert len(changed) <= 2 * len(positions)
+    assert {after for _, after in changed} <= set(b"*2A")
+    payload = bytearray(session.payload.tobytes())
+    for position in positions:
+        payload[position] = ord("*")
+    again = proxylog.read(io.BytesIO(copied))
+    assert again.payload.tobytes() == bytes(payload)
+    assert columns(replace(again, payload=session.payload))[:1] == columns(session)[:1]

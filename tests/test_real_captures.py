@@ -1,4 +1,4 @@
-"""The real recordings: every count of their README, and every byte back."""
+"""The real recordings: every count of their README, every password masked, and every other byte back."""
 
 import re
 from pathlib import Path
@@ -11,14 +11,15 @@ from greylord.corpus.windows import Rows
 
 HEADER = re.compile(rb"<\|(server|client)\|>.{0,8}?<\|delay#-?\d+\.\d+\|>", re.DOTALL)
 HEX = re.compile(rb"<\|(?:ansi|telnet)#([0-9A-F]+)\|>")
+CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
 CUT = re.compile(rb"<\|(?:[a-z]{0,6}|(?:ansi|telnet)#([0-9A-F]*)\|?)$")
 
 
 @pytest.fixture(scope="module")
-def built(real_captures):
+def built(real_captures, tmp_path_factory):
     """The dataset, its manifest and its rows by name."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(real_captures)
+        patch.chdir(tmp_path_factory.mktemp("place"))
         manifest, _ = build.refresh(real_captures)
         corpus = build.corpus_of(real_captures)
         rows = {}
@@ -39,12 +40,13 @@ def test_the_counts_of_the_readme(built):
             found.negative_delays,
             found.truncated_records,
             found.cut_tokens,
+            (found.logins, found.credential_bytes),
         )
         for name, found in manifest.dialects.items()
     }
     assert counts == {
-        "v1": (58, (180_889, 51_584), (23_394_412, 265_836), (58, 21, 232_394), 2, 13_115, 0),
-        "v2": (68, (505_577, 61_726), (39_572_294, 363_661), (567_303, 0, 0), 28_130, 40_497, 22_323),
+        "v1": (58, (180_889, 51_584), (23_394_412, 265_836), (58, 21, 232_394), 2, 13_115, 0, (58, 464)),
+        "v2": (68, (505_577, 61_726), (39_572_294, 363_661), (567_303, 0, 0), 28_130, 40_497, 22_323, (69, 552)),
     }
     assert manifest.skipped == ["v2/change.log"]
     assert sum(found.stray_markers + found.headless_bytes for found in manifest.dialects.values()) == 0
@@ -52,24 +54,43 @@ def test_the_counts_of_the_readme(built):
     assert 0.18 < payload["validation"] / sum(payload.values()) < 0.22
 
 
-def plain_payload(log: bytes) -> bytes:
-    """The payload of a log, by regular expressions."""
+def plain_records(log: bytes) -> list[tuple[bytes, bytes]]:
+    """Who sent what, by regular expressions."""
     headers = list(HEADER.finditer(log))
     ends = [header.start() for header in headers[1:]] + [len(log)]
-    payload = []
+    records = []
     for header, end in zip(headers, ends, strict=True):
         text = log[header.end() : end]
         if end - header.start() == 512 and (cut := CUT.search(text)):
             digits = cut[1] or b""
             text = text[: cut.start()] + bytes.fromhex(digits[: len(digits) // 2 * 2].decode())
-        payload.append(HEX.sub(lambda token: bytes.fromhex(token[1].decode()), text))
-    return b"".join(payload)
+        records.append((header[1], HEX.sub(lambda token: bytes.fromhex(token[1].decode()), text)))
+    return records
 
 
-def test_decoding_the_corpus_gives_back_every_payload_byte(built):
+def with_passwords_masked(records: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The next line of the client after each prompt as asterisks, by reading one record after the other."""
+    heard, masked, asked = b"", [], False
+    for speaker, payload in records:
+        if speaker == b"server":
+            heard = CSI.sub(b"", heard + payload)[-100:]
+            asked = asked or heard.lower().endswith(b"password: ")
+        elif asked and payload.strip(b"\r\n"):
+            payload = re.sub(rb"[^\r\n]", b"*", payload)
+            asked, heard = False, b""
+        masked.append((speaker, payload))
+    return masked
+
+
+def test_decoding_the_corpus_gives_back_every_payload_byte_but_passwords(built):
     folder, manifest, rows = built
     assert len(rows) == 126
+    logins = 0
     for entry in manifest.recordings:
-        expected = plain_payload(Path(folder, entry.name).read_bytes())
+        records = plain_records(Path(folder, entry.name).read_bytes())
+        masked = with_passwords_masked(records)
+        logins += sum(one != other for one, other in zip(records, masked, strict=True))
+        expected = b"".join(payload for _, payload in masked)
         assert turns.decode(rows[entry.name]).payload.tobytes() == expected, entry.name
         assert len(expected) == entry.payload_bytes
+    assert logins == 127

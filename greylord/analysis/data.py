@@ -26,7 +26,7 @@ from greylord.analysis.tallies import (
     MarkupTally,
     TurnTally,
 )
-from greylord.captures import proxylog
+from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Session
 from greylord.corpus import folder, split
 from greylord.corpus.build import corpus_of
@@ -152,14 +152,18 @@ class _Tally:
     def add(self, session: Session) -> tuple[int, int]:
         """Count a recording; returns its payload bytes from the server and from the client."""
         stream = turns.turns_of(session, self.settings.keep_records)
-        payload_bytes = self.dialects.setdefault(session.dialect, DialectCounts()).add(session, len(stream))
+        credentials = redaction.find(session)
+        counts = self.dialects.setdefault(session.dialect, DialectCounts())
+        payload_bytes = counts.add(session, len(stream), credentials)
         sizes = np.diff(stream.ends, prepend=0)
         for side, direction, token in SIDES:
             self.delays[side].add(session.delays[1:][session.directions[1:] == direction])
             self.turns[side].add(sizes[stream.directions == token])
         server, client = side_of(stream, vocabulary.SERVER), side_of(stream, vocabulary.CLIENT)
         self.markup.add(server, client)
-        self.commands.add(typed(client, server))
+        sent_by_client = np.repeat(session.directions == Direction.CLIENT, session.sizes)
+        secret = np.isin(np.flatnonzero(sent_by_client), credentials.positions)
+        self.commands.add(typed(client, server, secret), credentials.logins)
         self.lines.add(server.text)
         if self.cut:
             parts = split.cut_tail(stream, self.settings.val_split)

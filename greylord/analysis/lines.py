@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from greylord.captures.markup import LINE_END, TELNET, edited
 from greylord.turns import Turns
 
 __all__ = ["LONG_LINE", "PROMPT", "Side", "Typed", "first_word", "hash_long_lines", "side_of", "typed"]
@@ -20,17 +21,12 @@ WIPE = re.compile(rb"\x1b\[79D\x1b\[K")
 """Cursor back to the margin and the line erased: MajorMUD begins each line so, and what follows stands by itself."""
 PROMPT = re.compile(WIPE.pattern + rb"(?:\x1b\[[0-9;]*m)*\[HP=[^\]\r\n]*\]:")
 """A redraw of the prompt: the wipe, colours, and `[HP=46/MA=12]:` with colours of its own."""
-TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa[^\xff]*(?:\xff\xff[^\xff]*)*\xff\xf0|[^\xfa-\xfe])", re.DOTALL)
-"""A telnet command (RFC 854): an option, a subnegotiation up to IAC SE, or one byte after IAC."""
 
 LONG_LINE = 40
 """Characters from which on a line is hardly said twice by chance."""
 
-PASSWORD_PROMPT = b"password:"
 NAME_PROMPTS = (b"user-id:", b'"new":')
 """What stands before a user name, in lower case: the realm's prompt, and the last words of Worldgroup's."""
-_LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
-_RUBBED_OUT = re.compile(rb"[^\b\x7f][\b\x7f]")
 _WORD = re.compile(rb"[a-z0-9_-]{1,20}|[!-~]")
 
 
@@ -46,6 +42,7 @@ class Side:
         telnet_commands: how many.
         telnet_bytes: payload bytes in them.
         high_bytes: other payload bytes from 0x80 on.
+        kept: bool [payload], which bytes of it `text` has.
     """
 
     payload: bytes
@@ -55,6 +52,7 @@ class Side:
     telnet_commands: int
     telnet_bytes: int
     high_bytes: int
+    kept: np.ndarray
 
 
 def side_of(turns: Turns, direction: int) -> Side:
@@ -80,6 +78,7 @@ def side_of(turns: Turns, direction: int) -> Side:
         telnet_commands=len(commands),
         telnet_bytes=int(in_telnet.sum()),
         high_bytes=int(((data >= 0x80) & ~in_telnet).sum()),
+        kept=kept,
     )
 
 
@@ -116,20 +115,22 @@ class Typed:
     """Edited as backspaces ask."""
     names: list[bytes]
     """User names that a password followed."""
-    passwords: int
     empty: int
 
 
-def typed(client: Side, server: Side) -> Typed:
+def typed(client: Side, server: Side, secret: np.ndarray) -> Typed:
     """Read the client's lines.
 
-    A password is the line that ends next after a `password:` prompt, or is echoed in asterisks: the recorder may
-    have lost the prompt. What answers a prompt for a name, or was typed last before a password, is no command.
+    Args:
+        client: what the client sent.
+        server: what the server sent.
+        secret: bool [client's payload], what of it is a credential.
+
+    What answers a prompt for a name, or was typed last before a password, is no command.
     """
-    breaks = [match.span() for match in _LINE_END.finditer(client.text)]
+    breaks = [match.span() for match in LINE_END.finditer(client.text)]
     spans = [(begin, end) for (_, begin), (end, _) in pairwise([(0, 0), *breaks]) if begin < end]
     begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
-    heard_at_begin = server.ends[np.searchsorted(client.ends, begins, "right")]
     heard_at_end = server.ends[np.searchsorted(client.ends, ends, "right")]
     lowered = server.text.lower()
 
@@ -138,31 +139,19 @@ def typed(client: Side, server: Side) -> Typed:
         sent = sorted(match.end() for prompt in prompts for match in re.finditer(re.escape(prompt), lowered))
         return np.diff(np.searchsorted(sent, heard_at_end, "right"), prepend=0) > 0
 
-    lines = [client.text[begin:end] for begin, end in spans]
-    echoed = [
-        server.text.startswith(b"*" * len(line) + b"\r", heard)
-        for line, heard in zip(lines, heard_at_begin.tolist(), strict=True)
-    ]
-    secret = answers(PASSWORD_PROMPT) | np.array(echoed, bool)
+    secret_before = np.append(0, np.cumsum(secret[client.kept]))
+    is_secret = secret_before[ends] > secret_before[begins]
     asked = answers(*NAME_PROMPTS)
-    before_secret = np.append(secret, False)[1:] & ~secret
-    # Players say "password:" to each other too, so that without its prompt only a recording's first name counts.
-    first = np.cumsum(secret) == 0
+    before_secret = np.append(is_secret, False)[1:] & ~is_secret
+    # The prompt for the name may be lost, but only of the first can be told that it is one.
+    first = np.cumsum(is_secret) == 0
     names = before_secret & (asked | first)
-    commands = ~(secret | asked | before_secret)
+    commands = ~(is_secret | asked | before_secret)
     return Typed(
-        commands=[_edited(lines[index]) for index in np.flatnonzero(commands)],
-        names=[_edited(lines[index]) for index in np.flatnonzero(names)],
-        passwords=int(secret.sum()),
-        empty=len(breaks) - len(lines),
+        commands=[edited(client.text[slice(*spans[index])]) for index in np.flatnonzero(commands)],
+        names=[edited(client.text[slice(*spans[index])]) for index in np.flatnonzero(names)],
+        empty=len(breaks) - len(spans),
     )
-
-
-def _edited(line: bytes) -> bytes:
-    """The line after its backspaces."""
-    while (shorter := _RUBBED_OUT.sub(b"", line)) != line:
-        line = shorter
-    return line.lstrip(b"\b\x7f")
 
 
 def first_word(line: bytes) -> str | None:

@@ -195,14 +195,14 @@ class CommandTally:
         self._users: set[str] = set()
         self._count = self._empty = self._logins = 0
 
-    def add(self, typed: Typed) -> None:
-        """Count a recording's lines."""
+    def add(self, typed: Typed, logins: int) -> None:
+        """Count a recording's lines and the passwords given in it."""
         self._words.update(word for line in typed.commands if (word := first_word(line)))
         self._lines.update(map(hash, typed.commands))
         self._users.update(name.decode("latin-1").lower() for name in typed.names)
         self._count += len(typed.commands)
         self._empty += typed.empty
-        self._logins += typed.passwords
+        self._logins += logins
 
     def report(self) -> Commands:
         shown = Counter({word: count for word, count in self._words.items() if word not in self._users})

@@ -29,7 +29,7 @@ import numpy as np
 from greylord.captures.session import Direction, Dirt, Record, Session
 from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, Scan
 
-__all__ = ["is_capture", "read", "read_file", "started_at", "write"]
+__all__ = ["copy_masked", "is_capture", "read", "read_file", "started_at", "write"]
 
 V3_HEADER = b"<|greylord#3|>\n"
 TRUNCATED = b"<|truncated|>"
@@ -71,7 +71,7 @@ def read_file(path: Path) -> Session:
 
 def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Session:
     """Read a log of any dialect from a binary stream, `block_bytes` (at least 4 x `LOOKAHEAD`) at a time."""
-    blocks = list(_blocks(source, block_bytes))
+    blocks = [block for block, _ in _blocks(source, block_bytes)]
     headers_before = np.cumsum([0] + [len(block.directions) for block in blocks])
     sizes = np.zeros(headers_before[-1] + 1, np.int64)
     truncated = np.zeros(headers_before[-1] + 1, bool)
@@ -103,7 +103,29 @@ def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Session:
 def is_capture(path: Path) -> bool:
     """Whether a file holds at least one record header. Reads little further than the first."""
     with path.open("rb") as source:
-        return any(len(block.directions) for block in _blocks(source, 1 << 16))
+        return any(len(block.directions) for block, _ in _blocks(source, 1 << 16))
+
+
+def copy_masked(source: BinaryIO, target: BinaryIO, positions: np.ndarray, block_bytes: int = BLOCK_BYTES) -> None:
+    """Copy a log with `*` in place of some bytes of its payload, in its own dialect and to the same length.
+
+    Args:
+        source, target: binary streams.
+        positions: int64 [n], positions in the payload of the session that `read` gives, ascending.
+        block_bytes: as for `read`.
+    """
+    payload_before = 0
+    for number, (block, layout) in enumerate(_blocks(source, block_bytes)):
+        if block.v3 and number == 0:
+            target.write(V3_HEADER)
+        first, last = np.searchsorted(positions, (payload_before, payload_before + len(block.payload)))
+        places = np.flatnonzero(layout.kept)[positions[first:last] - payload_before]
+        raw = layout.plain[places]
+        text = np.frombuffer(layout.text, np.uint8).copy()
+        text[places[raw]] = ord("*")
+        text[places[~raw]], text[places[~raw] + 1] = b"2A"
+        target.write(text.tobytes())
+        payload_before += len(block.payload)
 
 
 @dataclass
@@ -125,7 +147,22 @@ class _Block:
     stray_markers: int
 
 
-def _blocks(source: BinaryIO, block_bytes: int) -> Iterator[_Block]:
+@dataclass
+class _Layout:
+    """Where the payload of a block stands in the log.
+
+    Attributes:
+        text: the block as it is.
+        kept: bool [text], where each payload byte stands, or the first of the two hex digits that spell it.
+        plain: bool [text], what belongs to no header or token.
+    """
+
+    text: bytes
+    kept: np.ndarray
+    plain: np.ndarray
+
+
+def _blocks(source: BinaryIO, block_bytes: int) -> Iterator[tuple[_Block, _Layout]]:
     data = _read_up_to(source, len(V3_HEADER))
     v3 = data == V3_HEADER
     if v3:
@@ -134,9 +171,9 @@ def _blocks(source: BinaryIO, block_bytes: int) -> Iterator[_Block]:
     while not final:
         data += _read_up_to(source, block_bytes - len(data))
         final = len(data) < block_bytes
-        block, used = _parse(data, v3, final)
-        data = data[used:]
-        yield block
+        block, layout = _parse(data, v3, final)
+        data = data[len(layout.text) :]
+        yield block, layout
 
 
 def _read_up_to(source: BinaryIO, size: int) -> bytes:
@@ -148,8 +185,8 @@ def _read_up_to(source: BinaryIO, size: int) -> bytes:
     return b"".join(pieces)
 
 
-def _parse(data: bytes, v3: bool, final: bool) -> tuple[_Block, int]:
-    """Parse the head of `data`, all of it if `final`; also return how many bytes that was."""
+def _parse(data: bytes, v3: bool, final: bool) -> tuple[_Block, _Layout]:
+    """Parse the head of `data`, all of it if `final`."""
     scan = Scan(data)
     headers = scan.headers()
     openings = scan.openings
@@ -192,4 +229,4 @@ def _parse(data: bytes, v3: bool, final: bool) -> tuple[_Block, int]:
         cut_tokens=len(cut),
         stray_markers=int(plain[openings[openings < end]].sum()),
     )
-    return block, end
+    return block, _Layout(data[:end], kept, plain)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Recordings: copy, sample, prune, show, and build into a corpus.", no_args_is_help=True)
 
+KEPT = (
+    "PASSWORDS STAND IN THIS CORPUS AS THEY WERE TYPED. Share neither it nor a model trained on it; "
+    "build with --mask-credentials to mask them."
+)
 SHOWN = 12
 """Files listed before the rest is only counted."""
 
@@ -42,9 +46,25 @@ def copy(
 
     [dim]Example: greylord data copy ~/mud/logs 'old/*.log' majormud[/]
     """
+    _copy(sources, name, masked=False)
+
+
+@app.command()
+def redact(
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Folders, files or quoted patterns.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset to copy into.")],
+) -> None:
+    """Copy recordings into data/NAME with `*` for every password; no other byte changes, nothing is overwritten.
+
+    [dim]Example: greylord data redact data/majormud majormud-to-share[/]
+    """
+    _copy(sources, name, masked=True)
+
+
+def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
     from greylord.corpus import folder
 
-    plan = folder.plan_copy(sources, name)
+    plan = folder.plan_copy(sources, name, masked)
     if plan.others:
         console.warn(f"{units.count(len(plan.others), 'file')} stayed behind, being no recordings:")
         _list_files([(path, units.size(path.stat().st_size)) for path in plan.others])
@@ -52,11 +72,14 @@ def copy(
         raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.")
     total = plan.bytes
     with console.progress("Copying", total) as advance:
-        folder.copy(plan, advance)
+        found = folder.copy(plan, advance)
     for source, target in plan.renamed:
         console.warn(f"{str(source)!r} became {target.name!r}: its name was taken by another recording.")
     there = f"; {units.count(plan.present, 'recording')} there already" if plan.present else ""
     console.say("copied", f"{units.count(len(plan.files), 'recording')}, {units.size(total)}, to {plan.target}{there}")
+    if found:
+        logins, bytes_masked = sum(each.logins for each in found), sum(len(each.positions) for each in found)
+        console.say("masked", f"{units.count(logins, 'login')}, {units.count(bytes_masked, 'byte')}")
     if plan.unreadable:
         path, why = plan.unreadable[0]
         more = f", and {len(plan.unreadable) - 1} more" if len(plan.unreadable) > 1 else ""
@@ -110,6 +133,14 @@ def build(
             show_default=False,
         ),
     ] = None,
+    keep_credentials: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-credentials/--mask-credentials",
+            help="Passwords as they were typed, or as asterisks.  [dim]\\[default: masked][/]",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Build the corpus of a dataset, an Arrow DatasetDict in corpora/, unless it is up to date.
@@ -120,7 +151,9 @@ def build(
     from greylord.corpus.build import corpus_of, refresh
 
     dataset = folder.locate(name)
-    manifest, built = refresh(dataset, val_split, keep_records, progress=console.progress)
+    manifest, built = refresh(
+        dataset, val_split, keep_records, keep_credentials=keep_credentials, progress=console.progress
+    )
     if as_json:
         from dataclasses import asdict
 
@@ -148,6 +181,8 @@ def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
         "cut tokens": lambda counts: f"{counts.cut_tokens:,}",
         "stray markers": lambda counts: f"{counts.stray_markers:,}",
         "bytes before the first record": lambda counts: f"{counts.headless_bytes:,}",
+        "logins": lambda counts: f"{counts.logins:,}",
+        "bytes of credentials": lambda counts: f"{counts.credential_bytes:,}",
     }
     for label, show in rows.items():
         cells = [show(counts) for counts in dialects.values()]
@@ -173,6 +208,8 @@ def _show_manifest(manifest: Manifest) -> None:
             f"{units.count(manifest.groups, 'time group')} cannot be divided by time: the end of each recording "
             f"validates, and {manifest.gap_tokens:,} tokens before it are left out."
         )
+    if manifest.settings.keep_credentials:
+        console.warn(KEPT)
     if manifest.compressed:
         files = ", ".join(manifest.compressed[:SHOWN]) + ", ..." * (len(manifest.compressed) > SHOWN)
         console.warn(

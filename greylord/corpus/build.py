@@ -20,7 +20,7 @@ from datasets import DatasetInfo, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
 from greylord import turns, units, vocabulary
-from greylord.captures import proxylog
+from greylord.captures import proxylog, redaction
 from greylord.corpus import folder, split
 from greylord.corpus.manifest import (
     DialectCounts,
@@ -100,6 +100,7 @@ def refresh(
     val_split: float | None = None,
     keep_records: bool | None = None,
     seed: int | None = None,
+    keep_credentials: bool | None = None,
     progress: Progress = silent,
 ) -> tuple[Manifest, bool]:
     """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
@@ -111,7 +112,12 @@ def refresh(
     if not files:
         raise GreylordError(f"{str(dataset)!r} is empty; copy recordings into it with `greylord data copy`.")
     manifest = Manifest.read(corpus_of(dataset))
-    changes = {"val_split": val_split, "keep_records": keep_records, "seed": seed}
+    changes = {
+        "val_split": val_split,
+        "keep_records": keep_records,
+        "seed": seed,
+        "keep_credentials": keep_credentials,
+    }
     settings = replace(
         manifest.settings if manifest else Settings(),
         **{name: value for name, value in changes.items() if value is not None},
@@ -154,9 +160,12 @@ def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Pro
                 continue
             if MCCP in session.payload.tobytes():
                 manifest.compressed.append(file.name)
+            credentials = redaction.find(session)
+            if not manifest.settings.keep_credentials:
+                session = redaction.masked(session, credentials)
             stream = turns.turns_of(session, manifest.settings.keep_records)
             counts = manifest.dialects.setdefault(session.dialect, DialectCounts())
-            server, client = counts.add(session, len(stream))
+            server, client = counts.add(session, len(stream), credentials)
             ids = spool / str(index)
             turns.encode(stream).tofile(ids)
             rows.append(_Row(file, session.dialect, len(session), len(stream), server, client, ids))

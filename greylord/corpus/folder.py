@@ -11,6 +11,7 @@ import glob
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +19,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from greylord import units
-from greylord.captures import proxylog
+from greylord.captures import proxylog, redaction
+from greylord.captures.redaction import Credentials
 from greylord.errors import GreylordError, UsageError
 
 __all__ = [
@@ -95,6 +97,8 @@ class CopyPlan:
     """What copying would do."""
 
     target: Path
+    masked: bool = False
+    """The copies have their credentials masked."""
     files: list[tuple[Path, Path]] = field(default_factory=list)
     """Source and target of each file to copy."""
     present: int = 0
@@ -110,19 +114,20 @@ class CopyPlan:
         return sum(source.stat().st_size for source, _ in self.files)
 
 
-def plan_copy(sources: Iterable[str], dataset: str) -> CopyPlan:
+def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False) -> CopyPlan:
     """Find the recordings among `sources` (folders, globs, files), and free names for them in data/`dataset`.
 
-    Raises UsageError where a source does not exist or holds the dataset itself.
+    With `masked`, the copies are to have their credentials masked. Raises UsageError where a source does not exist or
+    holds the dataset itself.
     """
-    plan = CopyPlan(DATA / check_name(dataset))
+    plan = CopyPlan(DATA / check_name(dataset), masked)
     taken: dict[str, Path] = {}
     for source, relative in _expand(sources, plan.target):
         try:
             if not proxylog.is_capture(source):
                 plan.others.append(source)
                 continue
-            target = _free_name(plan.target / relative, source, taken)
+            target = _free_name(plan.target / relative, source, taken, masked)
         except OSError as error:
             plan.unreadable.append((source, error.strerror or str(error)))
             continue
@@ -153,21 +158,36 @@ def _expand(sources: Iterable[str], target: Path) -> Iterator[tuple[Path, Path]]
                 yield path, Path(path.name)
 
 
-def _free_name(wanted: Path, source: Path, taken: dict[str, Path]) -> Path | None:
-    """`wanted`, or `wanted` with a number if another recording has it; None if this recording has it."""
+def _free_name(wanted: Path, source: Path, taken: dict[str, Path], masked: bool = False) -> Path | None:
+    """`wanted`, or `wanted` with a number if another recording has it; None if this recording, or with `masked` its
+    masked copy, has it. `taken` are sources that are to have a name."""
     number = 1
     while True:
         name = wanted if number == 1 else wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}")
-        holder = taken.get(str(name).casefold()) or (name if name.exists() else None)
-        if holder is None:
+        rival = taken.get(str(name).casefold())
+        if rival is None and not name.exists():
             return name
-        if filecmp.cmp(holder, source, shallow=False):
+        if rival is None and masked:
+            same = _is_masked_copy(name, source)
+        else:
+            same = filecmp.cmp(rival or name, source, shallow=False)
+        if same:
             return None
         number += 1
 
 
-def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> None:
-    """Carry a plan out; `progress` is told the bytes of each file copied.
+def _is_masked_copy(path: Path, source: Path) -> bool:
+    """Whether a file is what a recording gives with its credentials masked, which is as long as the recording."""
+    if path.stat().st_size != source.stat().st_size:
+        return False
+    with tempfile.TemporaryDirectory() as place:
+        redaction.copy_file(source, Path(place, "masked"))
+        return filecmp.cmp(path, Path(place, "masked"), shallow=False)
+
+
+def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> list[Credentials]:
+    """Carry a plan out; `progress` is told the bytes of each file copied. Returns the credentials of each file whose
+    copy has them masked.
 
     Raises GreylordError before anything is copied if the disk has no room.
     """
@@ -178,17 +198,22 @@ def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> 
             f"The recordings need {units.size(needed)} and {str(plan.target)!r} has {units.size(free)} free; "
             "make room or copy fewer."
         )
+    found = []
     for source, target in plan.files:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.tmp")
         try:
-            shutil.copy2(source, temporary)
+            if plan.masked:
+                found.append(redaction.copy_file(source, temporary))
+            else:
+                shutil.copy2(source, temporary)
             temporary.rename(target)
         finally:
             temporary.unlink(missing_ok=True)
         progress(target.stat().st_size)
     if plan.files:
-        note(plan.target.name, "copy", recordings=len(plan.files), bytes=needed)
+        note(plan.target.name, "redact" if plan.masked else "copy", recordings=len(plan.files), bytes=needed)
+    return found
 
 
 @dataclass

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from greylord.captures.redaction import Credentials
 from greylord.captures.session import Direction, Session
 from greylord.errors import GreylordError
 
@@ -23,7 +24,7 @@ __all__ = [
     "file_hash",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the same recordings would give another corpus."""
 NAME = "manifest.json"
 
@@ -38,6 +39,8 @@ class Settings:
     """Each record is a turn of its own."""
     seed: int = 0
     """Draws the groups that validate."""
+    keep_credentials: bool = False
+    """Passwords stand in the corpus as they were typed, so that it must not be shared, nor a model of it."""
 
 
 @dataclass
@@ -72,8 +75,12 @@ class DialectCounts:
     stray_markers: int = 0
     headless_bytes: int = 0
     turns: int = 0
+    logins: int = 0
+    """Passwords given."""
+    credential_bytes: int = 0
+    """Payload bytes of credentials, masked unless the settings keep them."""
 
-    def add(self, session: Session, turns: int) -> tuple[int, int]:
+    def add(self, session: Session, turns: int, credentials: Credentials) -> tuple[int, int]:
         """Count one more recording; returns its payload bytes from the server and from the client."""
         self.recordings += 1
         self.records.add(session.directions)
@@ -86,6 +93,8 @@ class DialectCounts:
         self.stray_markers += session.dirt.stray_markers
         self.headless_bytes += session.dirt.headless_bytes
         self.turns += turns
+        self.logins += credentials.logins
+        self.credential_bytes += len(credentials.positions)
         return server, client
 
 

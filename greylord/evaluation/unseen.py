@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from greylord import runs, turns
-from greylord.captures import proxylog
+from greylord.captures import proxylog, redaction
 from greylord.corpus import build, folder
 from greylord.corpus.manifest import file_hash
 from greylord.corpus.windows import Rows
@@ -39,7 +39,8 @@ def own_dataset(model_dir: Path) -> Path:
 def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> Unseen:
     """The validation split if the model was trained on this dataset, else all recordings but those it has read.
 
-    Recordings are recognised by their contents. Raises GreylordError if the model has read all of them.
+    Recordings are recognised by their contents; their credentials are masked. Raises GreylordError if the model has
+    read all of them.
     """
     config = runs.read_json(model_dir / "training_config.json") or {}
     corpus = build.corpus_of(dataset)
@@ -59,6 +60,7 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
             if file_hash(path) in read:
                 left_out += 1
                 continue
+            session = redaction.masked(session, redaction.find(session))
             rows.append(turns.encode(turns.turns_of(session)))
     if not rows:
         why = f"the model has read all {left_out}" if left_out else "there are none"

@@ -34,6 +34,14 @@ def freeze(run: Path, config: Mapping[str, Any]) -> None:
     write_file(run / CONFIG_NAME, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
 
 
+CREDENTIALS = {
+    "masked": "Passwords in the recordings were masked before training; user names were not.",
+    "kept": "**The model has read passwords in clear, and can repeat what it has read. Do not share it.**",
+    "unknown": "**Whether the model has read passwords in clear is not known. Do not share it.**",
+}
+"""What the model card says of passwords."""
+
+
 @dataclass(frozen=True)
 class Summary:
     """training_summary.json."""
@@ -67,6 +75,8 @@ class Summary:
     device: str
     continued_from: str | None
     versions: dict[str, str]
+    credentials: str = "unknown"
+    """The key of `CREDENTIALS` that tells how the recordings' passwords were dealt with."""
 
 
 def publish(run: Path, model: GPT2LMHeadModel, evaluations: Sequence[Evaluation], summary: Summary) -> None:
@@ -122,5 +132,6 @@ def _card(name: str, model: GPT2LMHeadModel, summary: Summary) -> str:
         scored=f"{summary.scored_bytes:,}",
         protocol=summary.protocol,
         table=table,
+        credentials=CREDENTIALS[summary.credentials],
         versions=", ".join(f"{package} {version}" for package, version in summary.versions.items()),
     )

@@ -195,6 +195,7 @@ def train(
             device=device.reason,
             continued_from=str(job.model_path) if job.model_path else None,
             versions=report.versions(),
+            credentials=_credentials(job, manifest),
         )
         report.publish(run, trainer.model, history.evaluations, summary)
     return Outcome(run, summary, history.evaluations)
@@ -293,7 +294,8 @@ def _describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
         for name, counts in manifest.splits.items()
     )
     cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.cut else ""
-    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}"
+    kept = "; PASSWORDS STAND IN IT: share neither it nor the model" if manifest.settings.keep_credentials else ""
+    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}{kept}"
 
 
 def _describe_steps(plan: Plan, settings: Settings) -> str:
@@ -330,9 +332,20 @@ def _frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: 
         "cpu": job.cpu,
         "continued_from": str(job.model_path) if job.model_path else None,
         "versions": report.versions(),
+        "credentials": _credentials(job, manifest),
         # What the model has read, so that an evaluation on other data can leave it out.
         "trained_on": sorted(entry.sha256 for entry in manifest.recordings if entry.split != "validation"),
     }
+
+
+def _credentials(job: Job, manifest: Manifest) -> str:
+    """Whether the model has read credentials: "masked" if none, "kept", or "unknown" if it goes on from a model that
+    does not tell."""
+    if manifest.settings.keep_credentials:
+        return "kept"
+    if job.model_path is None:
+        return "masked"
+    return (runs.read_json(job.model_path / runs.CONFIG_NAME) or {}).get("credentials", "unknown")
 
 
 @contextmanager

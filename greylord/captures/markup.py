@@ -1,0 +1,23 @@
+"""What stands in a telnet stream besides text, as patterns over the bytes that one side sent."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["CSI", "LINE_END", "TELNET", "edited"]
+
+CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
+"""A complete control sequence (ECMA-48)."""
+TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa[^\xff]*(?:\xff\xff[^\xff]*)*\xff\xf0|[^\xfa-\xfe])", re.DOTALL)
+"""A telnet command (RFC 854): an option, a subnegotiation up to IAC SE, or one byte after IAC."""
+LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
+"""What the Enter key sends: CR LF, CR NUL, or either alone."""
+
+_RUBBED_OUT = re.compile(rb"[^\b\x7f][\b\x7f]")
+
+
+def edited(line: bytes) -> bytes:
+    """What is left of a typed line after its backspaces."""
+    while (shorter := _RUBBED_OUT.sub(b"", line)) != line:
+        line = shorter
+    return line.lstrip(b"\b\x7f")

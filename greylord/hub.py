@@ -1,0 +1,213 @@
+"""Models to the Hugging Face Hub and back: weights as safetensors, JSON, pictures and the card, and nothing else.
+
+A model is published under the names of `PUBLISHED` only, so that neither a pickle nor a checkpoint leaves, and
+fetched by the same names, so that neither comes. What fails half-way is simply repeated: a commit is all or
+nothing, and weights that have arrived are not sent again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import torch
+from huggingface_hub import HfApi, get_token, snapshot_download
+from huggingface_hub.errors import (
+    HFValidationError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import validate_repo_id
+
+from greylord import model as models
+from greylord import runs, units
+from greylord.errors import GreylordError, UsageError
+from greylord.files import new_folder
+
+__all__ = ["ORIGIN", "PUBLISHED", "Pulled", "Pushed", "published_files", "pull", "push"]
+
+CARD = "README.md"
+PUBLISHED = (
+    "model.safetensors",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab_to_int.json",
+    "int_to_vocab.json",
+    runs.CONFIG_NAME,
+    runs.HISTORY,
+    runs.SUMMARY,
+    "training_curves.png",
+    CARD,
+)
+ORIGIN = "origin.json"
+"""Which repository and commit a fetched model is."""
+UNWANTED = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.py"]
+"""Removed from a repository when a model is published there."""
+_NAME = re.compile(r"[^/\s]+/[^/\s]+")
+_REFUSED = "The Hub refuses the token for {repo_id!r} ({status}); set HF_TOKEN to one that may write there."
+LARGEST_OTHER = 20 * 10**6
+"""Bytes of a fetched file that is no weights; greylord's own have a hundredth of it."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A published model."""
+
+    url: str
+    """Of the commit; of the last one if nothing had changed."""
+    files: list[Path]
+    """What it consists of."""
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """A fetched model."""
+
+    folder: Path
+    revision: str
+    """The commit's hash."""
+    new: bool
+    """It was not there before."""
+
+
+def published_files(folder: Path) -> list[Path]:
+    """The files of a model's folder that `push` would publish.
+
+    Raises:
+        UsageError: the folder holds no model.
+        GreylordError: its weights are not finite, or it has read passwords or may have.
+    """
+    weights = models.load(folder).state_dict()
+    if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
+        raise GreylordError(f"{str(folder)!r} has weights that are no numbers ({broken[0]}); train it again.")
+    credentials = (runs.read_json(folder / runs.CONFIG_NAME) or {}).get("credentials")
+    if credentials == "kept":
+        raise GreylordError(
+            f"{str(folder)!r} has read passwords in clear; build its corpus with `greylord data build NAME "
+            "--mask-credentials` and train it anew."
+        )
+    if credentials != "masked":
+        raise GreylordError(
+            f"{str(folder)!r} does not tell whether it has read passwords in clear; train it anew from a corpus of "
+            "this version, which masks them."
+        )
+    return [folder / name for name in PUBLISHED if (folder / name).is_file()]
+
+
+def push(folder: Path, repo_id: str, private: bool = False, revision: str | None = None) -> Pushed:
+    """Publish a model's folder as a repository's new commit, and make the repository if there is none.
+
+    `revision` names a branch instead of main. Raises what `published_files` raises, UsageError for a name that can be
+    no repository's, and GreylordError if there is no token or the Hub fails.
+    """
+    _check_name(repo_id)
+    files = published_files(folder)
+    with _in_one_sentence(repo_id), tempfile.TemporaryDirectory() as place:
+        if get_token() is None:
+            raise GreylordError(
+                "There is no token for the Hub; make one that may write at https://huggingface.co/settings/tokens "
+                "and set HF_TOKEN to it, or run `hf auth login`."
+            )
+        for path in files:
+            _publishable(path, Path(place, path.name), repo_id)
+        api = HfApi()
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=place,
+            revision=revision,
+            commit_message=f"Publish {folder.name}",
+            allow_patterns=list(PUBLISHED),
+            delete_patterns=UNWANTED,
+        )
+    return Pushed(commit.commit_url, files)
+
+
+def _publishable(path: Path, target: Path, repo_id: str) -> None:
+    """Write a file as it is to be published: no paths of this machine, and a card that names the repository."""
+    if path.name == runs.CONFIG_NAME:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        for key in ("dataset_folder", "continued_from"):
+            config[key] = config.get(key) and PurePath(config[key]).name
+        target.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    elif path.name == CARD:
+        card = path.read_text(encoding="utf-8").replace('from_pretrained(".")', f'from_pretrained("{repo_id}")')
+        target.write_text(card, encoding="utf-8")
+    else:
+        shutil.copyfile(path, target)
+
+
+def pull(repo_id: str, revision: str | None = None) -> Pulled:
+    """Fetch a model into models/NAME_COMMIT, unless it is there; `revision` is a branch, tag or commit.
+
+    Which repository and commit it is stands in `ORIGIN`. Raises UsageError for a repository that does not exist, and
+    GreylordError if it holds no model of greylord's or the Hub fails.
+    """
+    _check_name(repo_id)
+    with _in_one_sentence(repo_id):
+        info = HfApi().model_info(repo_id, revision=revision, files_metadata=True)
+        folder = runs.MODELS / f"{repo_id.rpartition('/')[2]}_{info.sha[:8]}"
+        if folder.exists():
+            return Pulled(folder, info.sha, new=False)
+        for file in info.siblings or ():
+            if file.rfilename in PUBLISHED[1:] and (file.size or 0) > LARGEST_OTHER:
+                raise GreylordError(f"{repo_id}: {file.rfilename} has {units.size(file.size)}, which no model needs.")
+        snapshot = Path(snapshot_download(repo_id, revision=info.sha, allow_patterns=list(PUBLISHED)))
+    try:
+        models.load(snapshot)
+    except UsageError as error:
+        raise GreylordError(f"{repo_id} is no model of greylord's: {error}") from error
+    with new_folder(folder) as made:
+        for name in PUBLISHED:
+            if (snapshot / name).is_file():
+                shutil.copyfile(snapshot / name, made / name)
+        origin = {"repo_id": repo_id, "revision": info.sha}
+        (made / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+    return Pulled(folder, info.sha, new=True)
+
+
+def _check_name(repo_id: str) -> None:
+    if not _NAME.fullmatch(repo_id):
+        raise UsageError(f"{repo_id!r} can be no repository's name; write it as user/name.")
+    try:
+        validate_repo_id(repo_id)
+    except HFValidationError as error:
+        raise UsageError(f"{repo_id!r} can be no repository's name: {str(error).splitlines()[0]}") from error
+
+
+@contextlib.contextmanager
+def _in_one_sentence(repo_id: str) -> Iterator[None]:
+    """Tell what the Hub or the way to it did wrong, and what to do."""
+    try:
+        yield
+    except GreylordError:
+        raise
+    except OfflineModeIsEnabled as error:
+        raise GreylordError("The Hub cannot be reached while HF_HUB_OFFLINE is set; unset it.") from error
+    except RevisionNotFoundError as error:
+        raise UsageError(f"The repository {repo_id!r} has no such revision; leave --revision out for main.") from error
+    except RepositoryNotFoundError as error:
+        if error.response.status_code != 401 or get_token() is None:
+            raise UsageError(f"There is no repository {repo_id!r} that you may see on the Hub.") from error
+        raise GreylordError(_REFUSED.format(repo_id=repo_id, status=401)) from error
+    except (HTTPError, OSError, RuntimeError) as error:
+        # What fails while weights are sent comes wrapped.
+        response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
+        status = getattr(response, "status_code", None)
+        if status in (401, 403):
+            raise GreylordError(_REFUSED.format(repo_id=repo_id, status=status)) from error
+        broke = str(error.__cause__ or error) or type(error).__name__
+        what = f"answered {status}" if status else f"broke off ({broke.splitlines()[0]})"
+        raise GreylordError(f"The Hub {what}; nothing is lost or half done: repeat the command.") from error

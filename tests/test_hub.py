@@ -1,0 +1,220 @@
+"""Publishing and fetching, by the genuine client in a process of its own, against a small Hub on loopback."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import PROJECT
+from hub_server import CUT, TOKEN, Hub, Repository
+from safetensors.torch import load_file, save_file
+
+from greylord import runs
+from greylord.model import fresh
+from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+
+REPOSITORY = "user/majormud"
+
+
+COMMANDS = """
+import contextlib, io, json, os, sys
+from greylord.cli import main
+for line in sys.stdin:
+    call = json.loads(line)
+    os.chdir(call["folder"])
+    os.environ.pop("HF_TOKEN", None)
+    os.environ.update({"HF_TOKEN": call["token"]} if call["token"] else {})
+    code, streams = 0, [io.TextIOWrapper(io.BytesIO()) for _ in range(2)]
+    with contextlib.redirect_stdout(streams[0]), contextlib.redirect_stderr(streams[1]):
+        try:
+            main(call["arguments"])
+        except SystemExit as exit:
+            code = exit.code or 0
+    for stream in streams:
+        stream.flush()
+    print(json.dumps([code, *(stream.buffer.getvalue().decode() for stream in streams)]), flush=True)
+"""
+"""A process that runs one command after the other, since the client reads most of its environment once."""
+
+
+class Client:
+    """greylord in a process and a home of its own, which reaches nothing but `hub`."""
+
+    def __init__(self, hub: Hub, home: Path) -> None:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+        environment |= {
+            "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(PROJECT), "COLUMNS": "100",
+        }  # fmt: skip
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMANDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def __call__(self, *arguments: str, token: str | None = TOKEN) -> subprocess.CompletedProcess:
+        """Run a command in the present working directory."""
+        call = {"arguments": arguments, "folder": str(Path.cwd()), "token": token}
+        print(json.dumps(call), file=self.process.stdin, flush=True)
+        return subprocess.CompletedProcess(arguments, *json.loads(self.process.stdout.readline()))
+
+    def close(self) -> None:
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def server():
+    with Hub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def hub(server):
+    """The server as if it had just been started."""
+    for held in (server.repositories, server.stored, server.failures, server.requests):
+        held.clear()
+    return server
+
+
+@pytest.fixture(scope="module")
+def greylord(server, tmp_path_factory):
+    client = Client(server, tmp_path_factory.mktemp("home"))
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def model(workplace) -> Path:
+    """A small model's folder, with a checkpoint and a pickle lying about."""
+    torch.manual_seed(0)
+    folder = Path("models/run")
+    made = fresh(16)
+    made.save_pretrained(folder)
+    GreylordTokenizer(16).save_pretrained(folder)
+    write_vocabulary(folder)
+    config = {"credentials": "masked", "dataset_folder": "/home/somebody/data/game", "continued_from": None}
+    (folder / runs.CONFIG_NAME).write_text(json.dumps(config))
+    (folder / "README.md").write_text('---\nlicense: mit\n---\nAutoTokenizer.from_pretrained(".")\n')
+    (folder / "training_args.bin").write_bytes(b"\x80\x04")
+    (folder / "checkpoints/checkpoint-1").mkdir(parents=True)
+    (folder / "checkpoints/checkpoint-1/trainer_state.json").write_text("{}")
+    return folder
+
+
+def sentence(result: subprocess.CompletedProcess, code: int) -> str:
+    """The one sentence of a call that fails."""
+    assert result.returncode == code, (result.stdout, result.stderr)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert "Traceback" not in result.stderr
+    return line
+
+
+def on_main(hub: Hub) -> dict[str, bytes]:
+    return hub.repositories[REPOSITORY].find("main")[1]
+
+
+def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(greylord, hub, model, workplace):
+    pushed = greylord("push", "models/run", REPOSITORY, "--private")
+    assert pushed.returncode == 0, pushed.stderr
+    files = on_main(hub)
+    assert hub.repositories[REPOSITORY].private
+    assert set(files) == {
+        "model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
+        "vocab_to_int.json", "int_to_vocab.json", runs.CONFIG_NAME, "README.md",
+    }  # fmt: skip
+    assert b"somebody" not in b"".join(files.values()) and b'from_pretrained("user/majormud")' in files["README.md"]
+
+    again = greylord("push", "models/run", REPOSITORY)
+    assert again.returncode == 0 and len(hub.repositories[REPOSITORY].branches["main"]) == 2
+
+    shutil.move("models", "before")
+    in_an_empty_home = Client(hub, workplace / "empty")
+    pulled = in_an_empty_home("pull", REPOSITORY)
+    assert pulled.returncode == 0, pulled.stderr
+    commit = hub.repositories[REPOSITORY].find("main")[0]
+    folder = Path("models", f"majormud_{commit[:8]}")
+    assert json.loads((folder / "origin.json").read_text()) == {"repo_id": REPOSITORY, "revision": commit}
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "origin.json"} == files
+    before, after = load_file("before/run/model.safetensors"), load_file(folder / "model.safetensors")
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+    assert "is there already" in in_an_empty_home("pull", REPOSITORY).stdout
+    in_an_empty_home.close()
+
+
+def test_a_branch_and_what_should_not_lie_there(greylord, hub, model):
+    greylord("push", "models/run", REPOSITORY)
+    hub.commit(REPOSITORY, "main", {**on_main(hub), "training_args.bin": b"\x80\x04"})
+    (model / "README.md").write_text("changed")
+    assert greylord("push", "models/run", REPOSITORY, "--revision", "next").returncode == 0
+    assert greylord("push", "models/run", REPOSITORY).returncode == 0
+    assert "training_args.bin" not in on_main(hub)
+    assert hub.repositories[REPOSITORY].find("next")[1]["README.md"] == b"changed"
+    assert greylord("pull", REPOSITORY, "--revision", "next").returncode == 0
+    assert "no such revision" in sentence(greylord("pull", REPOSITORY, "--revision", "nix"), 2)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ("POST", "/repos/create", 500),
+        ("POST", "/repos/create", CUT),
+        # The client itself tries again for half a minute.
+        pytest.param(("PUT", "/store/", CUT), marks=pytest.mark.slow),
+        ("POST", "/commit/", 409),
+    ],
+)
+def test_a_push_that_fails_is_repeated_and_loses_nothing(greylord, hub, model, failure):
+    hub.failures += [failure] * 20
+    result = greylord("push", "models/run", REPOSITORY)
+    if result.returncode:
+        assert "repeat the command" in sentence(result, 1)
+        assert REPOSITORY not in hub.repositories or not on_main(hub)
+    hub.failures.clear()
+    assert greylord("push", "models/run", REPOSITORY).returncode == 0
+    assert on_main(hub)["model.safetensors"] == (model / "model.safetensors").read_bytes()
+
+
+def test_an_error_of_a_moment_is_got_over(greylord, hub, model):
+    hub.failures += [("POST", "/preupload/", 500), ("PUT", "/store/", CUT)]
+    assert greylord("push", "models/run", REPOSITORY).returncode == 0
+    assert not hub.failures and "model.safetensors" in on_main(hub)
+
+
+def test_tokens(greylord, hub, model):
+    assert "There is no token for the Hub" in sentence(greylord("push", "models/run", REPOSITORY, token=None), 1)
+    assert not hub.requests
+    assert "refuses the token" in sentence(greylord("push", "models/run", REPOSITORY, token="hf_wrong"), 1)
+
+
+def test_what_must_not_leave(greylord, hub, model):
+    def refused() -> str:
+        return sentence(greylord("push", "models/run", REPOSITORY, "--dry-run"), 1)
+
+    listed = greylord("push", "models/run", REPOSITORY, "--dry-run")
+    assert listed.returncode == 0 and "model.safetensors" in listed.stdout and "checkpoint" not in listed.stdout
+    (model / runs.CONFIG_NAME).write_text('{"credentials": "kept"}')
+    assert "has read passwords in clear" in refused() and "--mask-credentials" in refused()
+    (model / runs.CONFIG_NAME).unlink()
+    assert "does not tell whether" in refused()
+    weights = load_file(model / "model.safetensors")
+    weights["transformer.wpe.weight"][3, 5] = float("nan")
+    save_file(weights, model / "model.safetensors", {"format": "pt"})
+    assert "no numbers (transformer.wpe.weight)" in refused()
+    assert not hub.requests
+
+
+def test_what_is_not_fetched(greylord, hub, workplace):
+    assert "There is no repository 'user/nix'" in sentence(greylord("pull", "user/nix"), 2)
+    assert "write it as user/name" in sentence(greylord("pull", "nix"), 2)
+    for name, files, told in [
+        ("user/pickle", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04", "modeling.py": b""}, "is no model"),
+        ("user/large", {"config.json": b"{}", "tokenizer.json": bytes(30_000_000)}, "which no model needs"),
+    ]:  # fmt: skip
+        hub.repositories[name] = Repository(private=False)
+        hub.commit(name, "main", files)
+        assert told in sentence(greylord("pull", name), 1)
+    assert not Path("models").exists()
+    fetched = {path.rpartition("/")[2] for method, path in hub.requests if method == "GET" and "/resolve/" in path}
+    assert fetched <= {"config.json"}
