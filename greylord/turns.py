@@ -16,7 +16,22 @@ import numpy as np
 from greylord import vocabulary
 from greylord.captures.session import Session
 
-__all__ = ["Turns", "decode", "encode", "payload_of", "turns_of"]
+__all__ = ["MAY_FOLLOW", "Turns", "decode", "encode", "payload_of", "turns_of"]
+
+
+def _may_follow() -> np.ndarray:
+    table = np.zeros((vocabulary.VOCAB_SIZE, vocabulary.VOCAB_SIZE), bool)
+    directions = slice(vocabulary.CLIENT, vocabulary.DELAY_SHORT)
+    delays = slice(vocabulary.DELAY_SHORT, vocabulary.VOCAB_SIZE)
+    table[vocabulary.PAD, directions] = True
+    table[directions, delays] = True
+    table[delays, : vocabulary.PAD] = table[delays, directions] = True
+    table[: vocabulary.PAD, : vocabulary.PAD] = table[: vocabulary.PAD, directions] = True
+    return table
+
+
+MAY_FOLLOW = _may_follow()
+"""bool [262, 262]: the stream's grammar. `MAY_FOLLOW[a, b]` tells whether id b may come after id a."""
 
 
 @dataclass(frozen=True, eq=False)
