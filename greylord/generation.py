@@ -13,6 +13,7 @@ A learned position table cannot slide: when a slot's ids fill the context, it go
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ import torch
 from transformers import GPT2LMHeadModel, LogitsProcessor
 
 from greylord import vocabulary
+from greylord.errors import UsageError
 from greylord.forward import Forward
 from greylord.turns import MAY_FOLLOW
 
@@ -42,11 +44,21 @@ class Sampling:
         temperature: logits are divided by it; 0 takes the likeliest id.
         top_k: only so many of the likeliest ids are left; 0 leaves all.
         top_p: only the likeliest ids that together reach this probability are left (Holtzman et al. 2020).
+
+    Raises UsageError for values that make no sense.
     """
 
     temperature: float = 1.0
     top_k: int = 0
     top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"The temperature must be 0 or more, not {self.temperature}.")
+        if self.top_k < 0:
+            raise UsageError(f"top-k must be 0, for all, or more, not {self.top_k}.")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top-p must lie above 0 and up to 1, not {self.top_p}.")
 
     def draw(self, logits: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """Ids, int64 [m], by float32 [m, vocabulary] logits and float64 [m] random numbers from [0, 1)."""

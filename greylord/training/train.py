@@ -228,6 +228,7 @@ def _frozen(job: Job, plan: Plan, device: Device, manifest: Manifest) -> dict[st
         "device": asdict(device),
         "continued_from": str(job.model_path) if job.model_path else None,
         "versions": report.versions(),
+        "pauses": manifest.pauses,
         # What the model has read, so that an evaluation on other data can leave it out.
         "trained_on": sorted(entry.sha256 for entry in manifest.recordings if entry.split != "validation"),
     }
