@@ -77,13 +77,15 @@ class Forward:
         self._width, self._heads, self._size = config.n_embd, config.n_head, config.n_embd // config.n_head
         self._scale, self._epsilon = self._size**-0.5, config.layer_norm_epsilon
         self._no_mask = torch.zeros((), device=self.device)
-        self._tokens, self._output = body.wte.weight, model.lm_head.weight.t()
+        self._tokens, self._output = body.wte.weight, model.lm_head.weight.detach().t()
         # Padding goes to one position more than there are.
         self._positions = pad(body.wpe.weight.detach(), (0, 0, 0, 1))
         self._layers = [_Layer.of(block) for block in body.h]
         self._norm = body.ln_f.weight, body.ln_f.bias
         shape = (2, rows * self._heads, self.context + 1, self._size)
-        self._caches = [torch.zeros(shape, device=self.device) for _ in body.h]
+        # Views of tensors that can never take part in autograd cost less.
+        with torch.inference_mode():
+            self._caches = [torch.zeros(shape, device=self.device) for _ in body.h]
 
     @torch.inference_mode()
     def __call__(self, rows: slice, ids: np.ndarray, begins: np.ndarray) -> np.ndarray:
@@ -114,19 +116,20 @@ class Forward:
             for layer, cache in zip(self._layers, self._caches, strict=True):
                 attention = torch.addmm(layer.attend_bias, self._normed(x, *layer.norm_1), layer.attend)
                 attention = attention.view(n, t, 3, heads, size).permute(2, 0, 3, 1, 4).reshape(3, n * heads, t, size)
+                queries, new = attention[0], attention[1:]
                 past = cache[:, cached, :end]
                 if n == 1:
-                    past[:, :, first:] = attention[1:]
+                    past.narrow(2, first, t).copy_(new)
                 else:
                     index = positions.repeat_interleave(heads, 0)[None, :, :, None].expand(2, -1, -1, size)
-                    past.scatter_(2, index, attention[1:])
+                    past.scatter_(2, index, new)
                 keys, values = past.unbind()
-                scores = torch.baddbmm(mask, attention[0], keys.transpose(1, 2), beta=weight, alpha=self._scale)
+                scores = torch.baddbmm(mask, queries, keys.transpose(1, 2), beta=weight, alpha=self._scale)
                 mixed = torch.bmm(scores.softmax(-1), values)
                 mixed = mixed.view(n, heads, t, size).transpose(1, 2).reshape(n * t, -1)
-                x = x + torch.addmm(layer.mix_bias, mixed, layer.mix)
+                x += torch.addmm(layer.mix_bias, mixed, layer.mix)
                 hidden = torch.addmm(layer.widen_bias, self._normed(x, *layer.norm_2), layer.widen)
-                x = x + torch.addmm(layer.narrow_bias, gelu(hidden, approximate="tanh"), layer.narrow)
+                x += torch.addmm(layer.narrow_bias, gelu(hidden, approximate="tanh"), layer.narrow)
             logits = torch.mm(self._normed(x, *self._norm), self._output)
         return logits.view(n, t, -1).cpu().numpy()
 
