@@ -9,6 +9,7 @@ from transformers import LogitsProcessorList
 
 from greylord import model as models
 from greylord import turns, vocabulary
+from greylord.benchmarks import generation as benchmark
 from greylord.errors import UsageError
 from greylord.forward import Forward
 from greylord.generation import Decoder, Grammar, Sampling
@@ -184,3 +185,13 @@ def test_a_gpu_says_the_same(model):
         assert said(model.to("cuda"), Sampling(0), 100, slots=4) == expected
     finally:
         model.to("cpu")
+
+
+def test_the_benchmark_compares_with_the_stock_generate(model, monkeypatch, tmp_path, capsys):
+    model.save_pretrained(tmp_path)
+    monkeypatch.setattr(benchmark, "RUNS", 3)
+    benchmark.main([str(tmp_path)])
+    *_, medians, ratios = capsys.readouterr().out.splitlines()
+    engine, bare, stock = (float(value.replace(",", "")) for value in medians.split()[:3])
+    assert min(engine, bare, stock) > 0 and medians.endswith("median")
+    assert ratios.endswith("1.00x  of generate")
