@@ -28,7 +28,7 @@ from greylord.turns import MAY_FOLLOW
 
 __all__ = ["DRAFT_TOKENS", "Decoder", "Grammar", "Sampling"]
 
-READ_TOKENS = 512
+READ_TOKENS = 1_024
 """Tokens read at once, which bounds the memory of attention."""
 UNIFORMS = 1_024
 """Random numbers drawn ahead, for one call costs as much as many."""
