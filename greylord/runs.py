@@ -204,8 +204,9 @@ def by_what_was_scored(runs: Sequence[Run]) -> list[list[Run]]:
 def differences(one: Run, other: Run) -> dict[str, tuple[Any, Any]]:
     """What decided two runs and is not the same, by name as "settings.learning_rate"; None where a run lacks it."""
     first, second = (_flat(run.config) for run in (one, other))
-    # The data_hash tells as much in one line.
-    pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second} if name != "trained_on"}
+    # The data_hash tells as much as these in one line.
+    data = ("trained_on", "pauses.")
+    pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second} if not name.startswith(data)}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 

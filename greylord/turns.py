@@ -16,7 +16,22 @@ import numpy as np
 from greylord import vocabulary
 from greylord.captures.session import Session
 
-__all__ = ["Turns", "decode", "encode", "payload_of", "turns_of"]
+__all__ = ["MAY_FOLLOW", "Turns", "decode", "delays_of", "encode", "payload_of", "turns_of"]
+
+
+def _may_follow() -> np.ndarray:
+    table = np.zeros((vocabulary.VOCAB_SIZE, vocabulary.VOCAB_SIZE), bool)
+    directions = slice(vocabulary.CLIENT, vocabulary.DELAY_SHORT)
+    delays = slice(vocabulary.DELAY_SHORT, vocabulary.VOCAB_SIZE)
+    table[vocabulary.PAD, directions] = True
+    table[directions, delays] = True
+    table[delays, : vocabulary.PAD] = table[delays, directions] = True
+    table[: vocabulary.PAD, : vocabulary.PAD] = table[: vocabulary.PAD, directions] = True
+    return table
+
+
+MAY_FOLLOW = _may_follow()
+"""bool [262, 262]: the stream's grammar. `MAY_FOLLOW[a, b]` tells whether id b may come after id a."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,14 +60,25 @@ def turns_of(session: Session, keep_records: bool = False) -> Turns:
     A record goes on with the turn if it has its direction and comes after a short delay; with `keep_records`
     each is a turn of its own. The first delay of a recording counts from nothing, and is taken as short.
     """
+    begins, directions, delays = _begins(session, keep_records)
+    ends = np.append(begins[1:], True)[: len(session)]
+    return Turns(session.payload, session.ends[ends], directions[begins], delays[begins])
+
+
+def delays_of(session: Session, keep_records: bool = False) -> np.ndarray:
+    """int64 [turns]: milliseconds before each of a session's turns, as they were recorded. The first means nothing."""
+    return session.delays[_begins(session, keep_records)[0]]
+
+
+def _begins(session: Session, keep_records: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each record: does it begin a turn, its direction token and its delay token."""
     directions = vocabulary.direction_ids(session.directions)
     delays = vocabulary.delay_ids(session.delays)
     delays[:1] = vocabulary.DELAY_SHORT
     begins = np.ones(len(session), bool)
     if not keep_records:
         begins[1:] = (directions[1:] != directions[:-1]) | (delays[1:] != vocabulary.DELAY_SHORT)
-    ends = np.append(begins[1:], True)[: len(session)]
-    return Turns(session.payload, session.ends[ends], directions[begins], delays[begins])
+    return begins, directions, delays
 
 
 def encode(turns: Turns) -> np.ndarray:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 import greylord
-from greylord.cli import analyze, console, data, debug, evaluate, hub, models, optimize, train
+from greylord.cli import analyze, console, data, debug, evaluate, generate, hub, models, optimize, train
 from greylord.errors import GreylordError
 
 __all__ = ["app", "main"]
@@ -42,6 +42,7 @@ def _options(
 app.add_typer(data.app, name="data")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("generate")(generate.generate)
 app.add_typer(analyze.app, name="analyze")
 app.add_typer(debug.app, name="debug")
 app.command("optimize")(optimize.optimize)

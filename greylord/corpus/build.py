@@ -19,7 +19,7 @@ import pyarrow as pa
 from datasets import DatasetInfo, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
-from greylord import turns, units, vocabulary
+from greylord import pauses, turns, units, vocabulary
 from greylord.captures import proxylog, redaction
 from greylord.corpus import folder, split
 from greylord.corpus.manifest import (
@@ -150,7 +150,7 @@ def _files(dataset: Path) -> list[_File]:
 
 def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Progress) -> list[_Row]:
     """Read the recordings among the files and count what they hold, in the order of their starts."""
-    rows = []
+    rows, delays = [], []
     with progress("Reading recordings", sum(file.path.stat().st_size for file in files)) as advance:
         for index, file in enumerate(files):
             session = proxylog.read_file(file.path)
@@ -168,9 +168,11 @@ def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Pro
             server, client = counts.add(session, len(stream), credentials)
             ids = spool / str(index)
             turns.encode(stream).tofile(ids)
+            delays.append(turns.delays_of(session, manifest.settings.keep_records)[1:])
             rows.append(_Row(file, session.dialect, len(session), len(stream), server, client, ids))
     if not rows:
         raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
+    manifest.pauses = pauses.quantiles_of(np.concatenate(delays))
     return sorted(rows, key=lambda row: (row.file.started_at is None, row.file.started_at, row.file.name))
 
 

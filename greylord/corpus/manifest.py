@@ -146,6 +146,8 @@ class Manifest:
     """Each recording was cut in two, for want of time groups to divide."""
     gap_tokens: int = 0
     """Tokens left out between the two parts."""
+    pauses: dict[str, list[float]] = field(default_factory=dict)
+    """Quantiles of the seconds before turns, by delay token; see `greylord.pauses`."""
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:

@@ -333,6 +333,7 @@ def _frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: 
         "continued_from": str(job.model_path) if job.model_path else None,
         "versions": report.versions(),
         "credentials": _credentials(job, manifest),
+        "pauses": manifest.pauses,
         # What the model has read, so that an evaluation on other data can leave it out.
         "trained_on": sorted(entry.sha256 for entry in manifest.recordings if entry.split != "validation"),
     }

@@ -1,0 +1,37 @@
+"""asciicast v2, the terminal recordings of asciinema: a header and an event a line, all JSON.
+
+https://docs.asciinema.org/manual/asciicast/v2/
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from typing import NamedTuple
+
+__all__ = ["SHOWN", "TYPED", "Event", "write"]
+
+COLUMNS, LINES = 80, 24
+"""The screen that a BBS writes for."""
+
+
+SHOWN, TYPED = "o", "i"
+
+
+class Event(NamedTuple):
+    """What happens on the terminal."""
+
+    seconds: float
+    """Since the beginning."""
+    kind: str
+    """`SHOWN` by the terminal, or `TYPED`."""
+    text: str
+
+
+def write(events: Iterable[Event], title: str) -> str:
+    """The text of a cast. Events of one moment and kind become one."""
+    rows: list[object] = [{"version": 2, "width": COLUMNS, "height": LINES, "title": title}]
+    for (seconds, kind), group in itertools.groupby(events, lambda event: event[:2]):
+        rows.append([round(seconds, 3), kind, "".join(event.text for event in group)])
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)

@@ -1,0 +1,106 @@
+"""`greylord generate`."""
+
+from __future__ import annotations
+
+import enum
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greylord import units
+from greylord.cli import console
+from greylord.errors import UsageError
+
+PLAIN = "\x1b[0m"
+
+
+class Side(enum.StrEnum):
+    """Who speaks."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
+def generate(
+    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder.")] = Path("models/latest"),
+    from_capture: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A recording to go on from.", show_default=False)
+    ] = None,
+    at: Annotated[
+        int | None,
+        typer.Option(metavar="OFFSET", min=0, help="Payload bytes of it to read.  [dim]\\[default: all][/]"),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What has been said so far.", show_default=False)
+    ] = None,
+    speaker: Annotated[
+        Side | None,
+        typer.Option("--as", help="Who says the prompt, or speaks next.  [dim]\\[default: server][/]"),
+    ] = None,
+    length: Annotated[int, typer.Option(metavar="BYTES", min=1, help="Payload bytes to generate.")] = 4_000,
+    until_turn: Annotated[bool, typer.Option("--until-turn", help="Stop where the next turn begins.")] = False,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest byte, 1 the model's own odds.")] = 1.0,
+    top_k: Annotated[int, typer.Option(help="Draw from so many of the likeliest; 0 from all.")] = 0,
+    top_p: Annotated[float, typer.Option(help="Draw from the likeliest that reach this probability.")] = 1.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed says the same.")] = 0,
+    pace: Annotated[bool, typer.Option("--pace", help="Wait before each turn, as the game does.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Write the payload bytes of both sides as they are.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(metavar="CAST", help="Write an asciicast with the pauses, too.", show_default=False)
+    ] = None,
+) -> None:
+    """Let a model play: the game as its player would see it, in colour, byte by byte.
+
+    What the player types is shown where the game echoes it. Only colours and cursor moves reach the terminal,
+    whatever the model says, unless --raw asks for the bytes.
+
+    [dim]Example: greylord generate --length 2000 --output play.cast[/]
+    """
+    if from_capture is not None and prompt is not None:
+        raise UsageError("--from-capture and --prompt exclude each other.")
+    if at is not None and from_capture is None:
+        raise UsageError("--at is an offset into a recording; name it with --from-capture.")
+    if output is not None and output.exists():
+        raise UsageError(f"{str(output)!r} is there already; give --output another name.")
+
+    from greylord import files, pauses, playback, runs, vocabulary
+    from greylord import model as models
+    from greylord.captures import asciicast
+    from greylord.generation import Decoder, Sampling
+
+    sampling = Sampling(temperature, top_k, top_p)
+    direction = None if speaker is None else getattr(vocabulary, speaker.name)
+    if from_capture is None:
+        ids = playback.prompt_ids(prompt, direction or vocabulary.SERVER)
+    else:
+        ids = playback.capture_ids(from_capture, at, direction)
+    model_dir = runs.locate(model_dir)
+    quantiles = (runs.read_json(model_dir / runs.CONFIG_NAME) or {}).get("pauses")
+    if quantiles is None and (pace or output):
+        console.warn(f"{str(model_dir)!r} does not tell its corpus's pauses; usual ones are taken instead.")
+    console.quieten()
+    decoder = Decoder(models.load(model_dir), sampling)
+    speeches = playback.play(decoder, ids, seed, length, until_turn, quantiles or pauses.USUAL)
+    events = []
+    sys.stdout.reconfigure(encoding="utf-8", newline="")
+    try:
+        for speech, event in playback.on_screen(ids, speeches):
+            if pace:
+                time.sleep(speech.pause)
+            if raw:
+                sys.stdout.buffer.write(speech.payload)
+            elif event.kind == asciicast.SHOWN:
+                sys.stdout.write(event.text)
+            sys.stdout.flush()
+            events.append(event)
+    finally:
+        if not raw:
+            sys.stdout.write(f"{PLAIN}\n")
+            sys.stdout.flush()
+    if output is not None:
+        files.write_file(output, asciicast.write(events, model_dir.name))
+        if not raw:
+            console.say("cast", f"{output}, {units.duration(events[-1].seconds)} of play")

@@ -1,0 +1,197 @@
+"""The decode engine: the stock model's logits, the stream's grammar, and the same words with drafts and without."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from transformers import LogitsProcessorList
+
+from greylord import model as models
+from greylord import turns, vocabulary
+from greylord.benchmarks import generation as benchmark
+from greylord.errors import UsageError
+from greylord.forward import Forward
+from greylord.generation import Decoder, Grammar, Sampling
+
+CONTEXT = 64
+START = [vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT]
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A small context, and weights and biases large enough to have opinions."""
+    torch.manual_seed(5)
+    model = models.fresh(CONTEXT).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def stock_logits(model, ids) -> np.ndarray:
+    with torch.no_grad():
+        return model(torch.tensor([ids])).logits[0].numpy()
+
+
+def some_ids(count: int, seed: int = 0) -> list[int]:
+    return np.random.default_rng(seed).integers(0, 256, count).tolist()
+
+
+def test_the_forward_pass_gives_the_stock_model_s_logits(model):
+    forward, ids = Forward(model), some_ids(CONTEXT)
+    expected, begin = stock_logits(model, ids), 0
+    for size in (20, 1, 7, 1, CONTEXT - 29):
+        logits = forward(slice(0, 1), np.array([ids[begin : begin + size]]), np.array([begin]))
+        np.testing.assert_allclose(logits[0], expected[begin : begin + size], rtol=0, atol=2e-5)
+        begin += size
+
+
+@given(st.lists(st.integers(1, CONTEXT), min_size=2, max_size=5), st.integers(0, 1 << 30))
+def test_rows_of_different_length_do_not_disturb_each_other(model, lengths, seed):
+    decoder = Decoder(model, Sampling(), slots=len(lengths) + 1)
+    rows = [some_ids(length, seed + index) for index, length in enumerate(lengths)]
+    for slot, ids in enumerate(rows):
+        decoder.start(slot, ids)
+    slots = range(0, len(rows), 2)
+    for slot, logits in zip(slots, decoder.logits(slots), strict=True):
+        np.testing.assert_allclose(logits, stock_logits(model, rows[slot])[-1], rtol=0, atol=2e-5)
+
+
+def test_what_is_heard_counts_and_a_full_context_goes_on_from_its_last_half(model):
+    decoder, ids = Decoder(model, Sampling()), some_ids(CONTEXT + 9)
+    decoder.start(0, ids[:50])
+    decoder.logits([0])
+    decoder.hear(0, ids[50:CONTEXT])
+    np.testing.assert_allclose(decoder.logits([0])[0], stock_logits(model, ids[:CONTEXT])[-1], rtol=0, atol=2e-5)
+    decoder.hear(0, ids[CONTEXT:])
+    kept = ids[-CONTEXT // 2 :]
+    np.testing.assert_allclose(decoder.logits([0])[0], stock_logits(model, kept)[-1], rtol=0, atol=2e-5)
+
+
+def said(model, sampling, count, slots=1, seed=0, **options) -> list[list[int]]:
+    decoder = Decoder(model, sampling, slots, **options)
+    for slot in range(slots):
+        decoder.start(slot, START, seed + slot)
+    streams = [[] for _ in range(slots)]
+    while len(streams[0]) < count:
+        for stream, ids in zip(streams, decoder.step(range(slots)), strict=True):
+            stream += ids
+    return [stream[:count] for stream in streams]
+
+
+def slow(model, sampling, count, seed) -> list[int]:
+    """Greedy or plain sampling by the stock model, a token at a time."""
+    random, context, stream = np.random.default_rng(seed), list(START), []
+    for _ in range(count):
+        if len(context) > CONTEXT:
+            context = context[-CONTEXT // 2 :]
+        logits = np.where(turns.MAY_FOLLOW[context[-1]], stock_logits(model, context)[-1].astype(float), -np.inf)
+        uniform = random.random()
+        weights = np.exp((logits - logits.max()) / (sampling.temperature or 1))
+        reached = np.cumsum(weights / weights.sum())
+        token = int(np.argmax(reached > uniform)) if sampling.temperature else int(logits.argmax())
+        context.append(token)
+        stream.append(token)
+    return stream
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.05, 1.0])
+def test_drafts_and_neighbours_change_nothing(model, temperature):
+    sampling, count = Sampling(temperature), 3 * CONTEXT
+    expected = slow(model, sampling, count, 0)
+    assert said(model, sampling, count) == [expected]
+    assert said(model, sampling, count, draft_tokens=0) == [expected]
+    assert said(model, sampling, count, slots=3)[0] == expected
+
+
+def test_drafts_are_taken(model):
+    decoder = Decoder(model, Sampling(0))
+    decoder.start(0, START)
+    steps = [decoder.step([0])[0] for _ in range(100)]
+    assert sum(map(len, steps)) > 110
+
+
+def test_nothing_is_said_after_a_stop(model):
+    decoder = Decoder(model, Sampling(0))
+    decoder.start(0, START)
+    stream = [token for _ in range(30) for token in decoder.step([0])[0]]
+    stop = stream[-1]
+    decoder.start(0, START)
+    again = []
+    while stop not in again:
+        again += decoder.step([0], stops={stop})[0]
+    assert again == stream[: stream.index(stop) + 1]
+
+
+@given(st.integers(0, 5), st.integers(0, 9), st.floats(0.05, 1), st.floats(0, 1, exclude_max=True))
+def test_sampling(seed, top_k, top_p, uniform):
+    logits = np.random.default_rng(seed).normal(size=12).astype(np.float32)
+    likeliest = sorted(range(12), key=lambda token: -logits[token])[: top_k or 12]
+    weights = {token: np.exp(float(logits[token]) / 0.7) for token in likeliest}
+    total, kept, mass = sum(weights.values()), [], 0.0
+    for token in likeliest:
+        if mass < top_p * total * (1 - 1e-12):
+            kept.append(token)
+            mass += weights[token]
+    drawn = Sampling(0.7, top_k, top_p).draw(logits[None], np.array([uniform]))[0]
+    below = sum(weights[token] for token in kept if token < drawn)
+    assert drawn in kept
+    assert below - 1e-9 <= uniform * mass <= below + weights[drawn] + 1e-9
+
+
+def test_the_grammar_is_the_one_that_decoding_accepts(model):
+    for temperature in (1.0, 5.0):
+        for stream in said(model, Sampling(temperature), 400, slots=2):
+            while stream[-1] in (vocabulary.CLIENT, vocabulary.SERVER):
+                stream.pop()
+            turns.decode(np.array(START + stream))
+    for ids in ([256], [256, 258], [256, 258, 259], [256, 258, 259, 65], [256, 258, 260, 257]):
+        for token in range(vocabulary.VOCAB_SIZE):
+            # Whatever the last token opens has to be closed for decoding.
+            closed = [*ids, token, *([259] if token in (257, 258) else [])]
+            try:
+                turns.decode(np.array(closed))
+                accepted = True
+            except ValueError:
+                accepted = False
+            assert turns.MAY_FOLLOW[ids[-1], token] == accepted
+
+
+def test_the_stock_generate_takes_the_grammar_too(model):
+    ids = model.generate(
+        torch.tensor([[vocabulary.PAD]] * 2),
+        do_sample=True,
+        temperature=5.0,
+        max_new_tokens=60,
+        eos_token_id=None,
+        logits_processor=LogitsProcessorList([Grammar()]),
+    )
+    for row in ids.numpy():
+        turns.decode(row[:-1] if row[-1] in (vocabulary.CLIENT, vocabulary.SERVER) else row)
+
+
+def test_another_kind_of_gpt_2_is_refused(model):
+    other = models.fresh(16)
+    other.config.activation_function = "relu"
+    with pytest.raises(UsageError, match="gelu_new"):
+        Forward(other)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_gpu_says_the_same(model):
+    expected = said(model, Sampling(0), 100, slots=4)
+    try:
+        assert said(model.to("cuda"), Sampling(0), 100, slots=4) == expected
+    finally:
+        model.to("cpu")
+
+
+def test_the_benchmark_compares_with_the_stock_generate(model, monkeypatch, tmp_path, capsys):
+    model.save_pretrained(tmp_path)
+    monkeypatch.setattr(benchmark, "RUNS", 3)
+    benchmark.main([str(tmp_path)])
+    *_, medians, ratios = capsys.readouterr().out.splitlines()
+    engine, bare, stock = (float(value.replace(",", "")) for value in medians.split()[:3])
+    assert min(engine, bare, stock) > 0 and medians.endswith("median")
+    assert ratios.endswith("1.00x  of generate")

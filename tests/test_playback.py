@@ -1,0 +1,195 @@
+"""Generated play: from a prompt or a recording to a terminal and to a cast."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import greylord
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greylord import model as models
+from greylord import pauses, playback, runs, turns, vocabulary
+from greylord.captures import proxylog
+from greylord.captures.session import Direction, Record, Session
+from greylord.cli import app
+from greylord.corpus.build import corpus_of
+from greylord.corpus.manifest import Manifest
+from greylord.errors import UsageError
+from greylord.generation import Decoder, Sampling
+
+PAD, CLIENT, SERVER = vocabulary.PAD, vocabulary.CLIENT, vocabulary.SERVER
+SHORT, LONG = vocabulary.DELAY_SHORT, vocabulary.DELAY_LONG
+RECORDS = [
+    Record(Direction.SERVER, 0, b"name:\x1b[0"),
+    Record(Direction.CLIENT, 300, b"me\r"),
+    Record(Direction.SERVER, 7_000, b"m"),
+]
+IDS = [PAD, SERVER, SHORT, *b"name:\x1b[0", CLIENT, SHORT, *b"me\r", SERVER, LONG, *b"m"]
+
+
+@pytest.fixture(scope="module")
+def decoder() -> Decoder:
+    torch.manual_seed(2)
+    return Decoder(models.fresh(64).eval(), Sampling())
+
+
+@pytest.fixture
+def capture(tmp_path) -> Path:
+    with (tmp_path / "a.log").open("wb") as target:
+        proxylog.write(RECORDS, target)
+    return tmp_path / "a.log"
+
+
+def test_a_prompt():
+    assert playback.prompt_ids(None, CLIENT) == [PAD, CLIENT]
+    assert playback.prompt_ids("é\r", SERVER) == [PAD, SERVER, SHORT, 0xE9, 13]
+    with pytest.raises(UsageError, match="'€' at character 3"):
+        playback.prompt_ids("ab€", SERVER)
+
+
+@pytest.mark.parametrize(("at", "ids"), [(None, IDS), (0, IDS[:1]), (1, IDS[:4]), (8, IDS[:11]), (9, IDS[:14])])
+def test_a_recording_up_to_an_offset(capture, at, ids):
+    assert playback.capture_ids(capture, at, None) == ids
+    assert playback.capture_ids(capture, at, CLIENT) == [*ids, CLIENT]
+
+
+def test_a_recording_that_is_none_or_too_short(capture):
+    with pytest.raises(UsageError, match="12 payload bytes; --at is 13"):
+        playback.capture_ids(capture, 13, None)
+    capture.write_text("plain text")
+    for path in (capture, capture.parent, capture / "nowhere"):
+        with pytest.raises(UsageError, match="is no recording"):
+            playback.capture_ids(path, None, None)
+
+
+def played(decoder, ids, seed=0, length=300, until_turn=False) -> list[playback.Speech]:
+    return list(playback.play(decoder, ids, seed, length, until_turn, pauses.USUAL))
+
+
+def test_play_is_what_the_decoder_says(decoder):
+    ids = [PAD, SERVER]
+    speeches = played(decoder, ids)
+    assert sum(len(speech.payload) for speech in speeches) == 300
+    decoder.start(0, ids, 0)
+    said = list(ids)
+    while (np.array(said) < PAD).sum() < 300:
+        said += decoder.step([0])[0]
+    stream = turns.decode(np.array(said + [SHORT] * (said[-1] in (CLIENT, SERVER))))
+    expected, begin = [], 0
+    for direction, end in zip(stream.directions.tolist(), stream.ends.tolist(), strict=True):
+        expected += [(direction, byte) for byte in stream.payload[begin:end].tolist()]
+        begin = end
+    assert [(speech.direction, byte) for speech in speeches for byte in speech.payload] == expected[:300]
+    assert sum(speech.pause > 0 for speech in speeches) <= len(stream)
+
+
+def test_until_the_next_turn(decoder):
+    whole = played(decoder, [PAD, CLIENT], length=2_000)
+    turn = played(decoder, [PAD, CLIENT], length=2_000, until_turn=True)
+    assert turn == whole[: len(turn)]
+    assert {speech.direction for speech in turn} == {CLIENT}
+    assert 0 < sum(len(speech.payload) for speech in turn) < 2_000
+
+
+def test_the_screen_goes_on_within_a_control_sequence():
+    speeches = [playback.Speech(SERVER, 2.0, b"mred\xc4"), playback.Speech(CLIENT, 0.5, b"n\x1b[6n\r")]
+    events = [event for _, event in playback.on_screen([PAD, SERVER, SHORT, *b"\x1b[1;31"], speeches)]
+    assert events == [(2.0, "o", "\x1b[1;31mred─"), (2.5, "i", "n\r")]
+
+
+@given(st.lists(st.integers(-9_000, 90_000), min_size=1, max_size=40), st.floats(0, 1, exclude_max=True))
+def test_a_pause_lies_among_the_corpus_s_own(delays_ms, uniform):
+    quantiles = pauses.quantiles_of(np.array(delays_ms))
+    for token, low, high in [(SHORT, None, 1_000), (260, 1_001, 5_000), (LONG, 5_001, None)]:
+        own = [ms for ms in delays_ms if (low is None or ms >= low) and (high is None or ms <= high)]
+        seconds = pauses.draw(quantiles, token, uniform)
+        if own:
+            assert max(0, min(own)) / 1_000 <= seconds <= max(0, *own) / 1_000 + 1e-9
+        else:
+            assert seconds == pauses.draw(pauses.USUAL, token, uniform)
+
+
+def test_the_middle_pause_is_the_median():
+    assert pauses.draw(pauses.quantiles_of(np.array([100, 200, 600])), SHORT, 0.5) == pytest.approx(0.2)
+
+
+def test_the_delays_of_turns_are_those_of_their_first_records():
+    session = Session.from_records([*RECORDS, Record(Direction.SERVER, 900, b"x"), Record(Direction.CLIENT, -5, b"")])
+    assert turns.delays_of(session).tolist() == [0, 300, 7_000, -5]
+    assert len(turns.delays_of(session, keep_records=True)) == 5
+
+
+def test_a_model_knows_its_corpus_s_pauses(trained):
+    manifest = Manifest.read(trained / corpus_of(Path("data/tiny")))
+    config = runs.read_json(latest(trained) / runs.CONFIG_NAME)
+    assert config["pauses"] == manifest.pauses
+    assert len(manifest.pauses["<|delay_short|>"]) == pauses.QUANTILES
+
+
+def test_the_command(trained, tmp_path):
+    cast = tmp_path / "play.cast"
+    shown = greylord("generate", "--length", 400, "--seed", 3, "--output", cast, cwd=trained, encoding="utf-8")
+    assert shown.returncode == 0 and "note:" not in shown.stderr, shown.stderr
+    raw = greylord("generate", "--length", 400, "--seed", 3, "--raw", cwd=trained, encoding="latin-1")
+
+    run = latest(trained)
+    decoder, ids = Decoder(models.load(run), Sampling()), playback.prompt_ids(None, SERVER)
+    quantiles = runs.read_json(run / runs.CONFIG_NAME)["pauses"]
+    speeches, events = zip(*playback.on_screen(ids, playback.play(decoder, ids, 3, 400, False, quantiles)), strict=True)
+    assert raw.stdout == lines(b"".join(speech.payload for speech in speeches).decode("latin-1"))
+    text = "".join(event.text for event in events if event.kind == "o")
+    assert shown.stdout.startswith(lines(text) + "\x1b[0m\n")
+    header, *rows = map(json.loads, io.StringIO(cast.read_text(encoding="utf-8")))
+    assert header == {"version": 2, "width": 80, "height": 24, "title": run.name}
+    assert "".join(row[2] for row in rows if row[1] == "o") == text
+    moments = [(seconds, kind) for seconds, kind, _ in rows]
+    assert moments == [(round(seconds, 3), kind) for seconds, kind in dict.fromkeys(event[:2] for event in events)]
+
+    with pytest.raises(UsageError, match="is there already"):
+        call("--output", str(cast))
+
+
+def latest(place: Path) -> Path:
+    return place / "models" / (place / "models/latest").read_text().strip()
+
+
+def lines(text: str) -> str:
+    """As `subprocess` reads text."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def call(*arguments: str) -> None:
+    app(["generate", *arguments], standalone_mode=False)
+
+
+def test_a_folder_without_pauses_is_told_of(trained, tmp_path):
+    run = latest(trained)
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        (bare / name).write_bytes((run / name).read_bytes())
+    result = greylord("generate", "--model-dir", bare, "--length", 5, "--output", tmp_path / "x.cast", cwd=trained)
+    assert result.returncode == 0 and "does not tell its corpus's pauses" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--prompt x --from-capture y", "exclude each other"),
+        ("--at 3", "name it with --from-capture"),
+        ("--temperature -1", "The temperature must be 0 or more, not -1.0"),
+        ("--top-p 0", "top-p must lie above 0 and up to 1, not 0.0"),
+        ("--top-k -2", "top-k must be 0"),
+        ("--prompt €", "the model knows bytes only"),
+        ("--from-capture nix.log", "'nix.log' is no recording"),
+        ("--model-dir models/nix", "There is no model folder"),
+    ],
+)
+def test_wrong_calls(workplace, arguments, sentence):
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        call(*arguments.split())
