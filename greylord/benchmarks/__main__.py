@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from greylord.benchmarks.corpus import corpus_speeds
+from greylord.benchmarks.generation import generation_speeds
 from greylord.benchmarks.training import recipes, training_speeds
 from greylord.cli import console
 from greylord.corpus import build
@@ -34,11 +35,14 @@ def main(dataset: Path, seconds: float) -> None:
             _row(table, f"training at {context:,}, tokens/s", speeds["greylord"], other, speeds[other], ",.0f")
     validation = Rows(corpus, "validation")
     spans = sample_spans(validation)
-    figures = recipes(corpus, seconds)
+    model, figures = recipes(corpus, seconds)
     figures |= baselines.compressed(stream_of(validation, spans), payload_bytes(validation, spans))
     own = figures.pop("greylord")
     for other, figure in figures.items():
         _row(table, f"bits per byte after {seconds:g} s", own, other, figure, ".3f")
+    speeds = generation_speeds(model.cpu().eval())
+    for other in ("without drafts", "model.generate"):
+        _row(table, "generation, bytes/s", speeds["greylord"], other, speeds[other], ",.0f")
     console.out.print()
     console.out.print(table)
 

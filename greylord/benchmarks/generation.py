@@ -8,20 +8,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from transformers import GPT2LMHeadModel
 
-from greylord import model as models
-from greylord import runs, vocabulary
+from greylord import vocabulary
 from greylord.generation import DRAFT_TOKENS, Decoder, Grammar, Sampling
 
-__all__ = ["main"]
+__all__ = ["generation_speeds"]
 
 RUNS = 5
-DEFAULT_CONTEXT = 1_024
 START = (vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT)
 
 
@@ -48,23 +44,13 @@ def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
     return count / (time.perf_counter() - began)
 
 
-def main(arguments: Sequence[str] = ()) -> None:
-    """Measure the model of a folder, or an untrained one if there is no argument."""
-    if arguments:
-        model, name = models.load(runs.locate(Path(arguments[0]))).eval(), arguments[0]
-    else:
-        model, name = models.fresh(DEFAULT_CONTEXT).eval(), "untrained, so that drafts are of no use"
-    print(f"{name}; context {model.config.n_positions:,}; {torch.get_num_threads()} threads")
-    columns = {
-        "engine, bytes/s": lambda seed: engine_speed(model, seed, DRAFT_TOKENS),
+def generation_speeds(model: GPT2LMHeadModel) -> dict[str, float]:
+    """Payload bytes a second of the engine, with drafts and without, and tokens a second of `model.generate`; medians
+    of five rounds in which each takes its turn, so that whatever else the machine does falls on all of them."""
+    ways = {
+        "greylord": lambda seed: engine_speed(model, seed, DRAFT_TOKENS),
         "without drafts": lambda seed: engine_speed(model, seed, 0),
-        "generate, tokens/s": lambda seed: stock_speed(model, seed),
+        "model.generate": lambda seed: stock_speed(model, seed),
     }
-    print("".join(f"{column:>20}" for column in columns))
-    # Interleaved, so that whatever else the machine does falls on all of them.
-    rows = [[speed(seed) for speed in columns.values()] for seed in range(RUNS)]
-    for row in rows:
-        print("".join(f"{value:20,.0f}" for value in row))
-    medians = [statistics.median(column) for column in zip(*rows, strict=True)]
-    print("".join(f"{value:20,.0f}" for value in medians) + "  median")
-    print("".join(f"{value / medians[-1]:19.2f}x" for value in medians) + "  of generate")
+    rounds = [{name: speed(seed) for name, speed in ways.items()} for seed in range(RUNS)]
+    return {name: statistics.median(each[name] for each in rounds) for name in ways}

@@ -72,9 +72,10 @@ class Live(TrainerCallback):
         self._bars.remove_task(self._bar)
         self._evaluation_seconds += time.perf_counter() - self._evaluation_began
         figure = metrics["eval_bits_per_byte"]
-        best = " (best so far)" if state.best_metric is None or figure < state.best_metric else ""
-        self._figure = f"validation {figure:.3f}"
+        best = ", the best so far" if state.best_metric is None or figure < state.best_metric else ""
+        self._figure = ""
         console.say("step", f"{state.global_step:,}: {figure:.3f} bits per byte{best}; {self._text(state)}")
+        self._figure = f"validation {figure:.3f}"
 
     def _text(self, state: TrainerState) -> str:
         """Figures, speed and time left."""
@@ -86,5 +87,5 @@ class Live(TrainerCallback):
         if done:
             left += (self._plan.evaluations - done) * self._evaluation_seconds / done
         speed = f"{units.size(self._plan.tokens_per_step * self._density / step_seconds)}/s"
-        parts = [self._loss, self._figure, speed, f"{units.duration(left)} left"]
+        parts = [self._loss, self._figure, speed, f"{units.duration(left)} left" if left else ""]
         return " · ".join(part for part in parts if part)
