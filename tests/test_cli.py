@@ -135,6 +135,13 @@ def test_failed_jobs(workplace, arguments, sentence):
     assert {path.name for path in workplace.iterdir()} == {"data", "model"}
 
 
+def test_packed_recordings_are_to_be_unpacked_first(workplace):
+    Path("logs").mkdir()
+    Path("logs/all.tar.xz").write_bytes(b"\xfd7zXZ\x00")
+    sentence = fails(greylord("data", "copy", "logs", "game", cwd=workplace), 1)
+    assert sentence.endswith("There is no recording in 'logs'. Unpack 'logs/all.tar.xz' first.\n")
+
+
 def test_pruning_on_request(workplace):
     Path("data/game").mkdir(parents=True)
     for name, size in [("a.log", 10), ("b", 10_000), ("c", 20_000)]:

@@ -26,6 +26,8 @@ KEPT = (
 )
 SHOWN = 12
 """Files listed before the rest is only counted."""
+ARCHIVES = (".zip", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
+"""Names of files that recordings may be packed in end so."""
 
 Dataset = Annotated[str, typer.Argument(metavar="NAME", help="A dataset under data/, or a folder.")]
 
@@ -66,10 +68,12 @@ def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
 
     plan = folder.plan_copy(sources, name, masked)
     if plan.others:
-        console.warn(f"{units.count(len(plan.others), 'file')} stayed behind, being no recordings:")
+        console.warn(f"{units.count(len(plan.others), 'file')} stayed behind, not being recordings:")
         _list_files([(path, units.size(path.stat().st_size)) for path in plan.others])
     if not plan.files and not plan.present:
-        raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.")
+        packed = [path for path in plan.others if path.name.endswith(ARCHIVES)]
+        unpack = f" Unpack {str(packed[0])!r} first." if packed else ""
+        raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.{unpack}")
     total = plan.bytes
     with console.progress("Copying", total) as advance:
         found = folder.copy(plan, advance)
