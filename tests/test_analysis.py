@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from greylord import plots, turns, vocabulary
 from greylord.analysis import data, training
-from greylord.analysis.lines import side_of, typed
+from greylord.lines import side_of, typed
 from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import main

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from greylord import plots, turns, units, vocabulary
-from greylord.analysis.lines import side_of, typed
+from greylord.lines import side_of, typed
 from greylord.analysis.tallies import (
     Commands,
     CommandTally,

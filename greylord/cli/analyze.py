@@ -142,7 +142,7 @@ def _show_training(report: TrainingReport) -> None:
 
 
 def _show_data(report: DataReport) -> None:
-    from greylord.analysis.lines import LONG_LINE
+    from greylord.lines import LONG_LINE
     from greylord.cli.data import dialect_table, name_skipped
 
     console.out.print()
