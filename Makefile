@@ -1,13 +1,15 @@
 # make train    everything from nothing to a trained model, on the built-in realm
 # make test     the tests
+# make bench    how fast it is, and how good in a given time, beside the usual ways
 PYTHON ?= python3
 SAMPLE_FLAGS ?=
 TRAIN_FLAGS ?= --time-budget 3m
+DATASET ?= data/sample
 
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: train test test-all lint clean
+.PHONY: train test test-all bench lint clean
 
 train: $(INSTALLED)
 	@test -d data/sample || $(BIN)/greylord data sample sample $(SAMPLE_FLAGS)
@@ -18,6 +20,10 @@ test: $(INSTALLED)
 
 test-all: $(INSTALLED)
 	$(BIN)/pytest -m ""
+
+bench: $(INSTALLED)
+	@test -d $(DATASET) || $(BIN)/greylord data sample sample
+	@$(BIN)/python -m greylord.benchmarks $(DATASET)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

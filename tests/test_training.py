@@ -493,7 +493,9 @@ def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
     monkeypatch.setattr(
         training,
         "measure_pace",
-        lambda *args: replace(pace := measure(*args), step=pace.step / 4, short_step=pace.short_step / 4),
+        lambda *args, **kwargs: replace(
+            pace := measure(*args, **kwargs), step=pace.step / 4, short_step=pace.short_step / 4
+        ),
     )
     outcome = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="15s")))
     planned = read(outcome.run / "training_config.json")["plan"]["max_steps"]

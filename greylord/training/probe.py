@@ -62,6 +62,7 @@ def measure_pace(
     rows: Sequence[np.ndarray],
     scoring: Sequence[dict],
     folder: Path,
+    exact: bool,
 ) -> Pace:
     """Train a copy of the model for a few steps of each length, evaluate and save it. Leaves random state and weights.
 
@@ -72,6 +73,7 @@ def measure_pace(
         rows: of the training split.
         scoring: windows of an evaluation.
         folder: on the disk that checkpoints are written to.
+        exact: take the time for a second try, on which a budget can be planned.
     """
     batch = arguments.per_device_eval_batch_size * plan.processes
     tried = Subset(scoring, range(min(len(scoring), BATCHES * batch)))
@@ -79,7 +81,7 @@ def measure_pace(
     # All processes must take as many steps.
     steps = [min(math.ceil(SECONDS / max(pace.short_step, pace.step)), MAX_STEPS)]
     broadcast_object_list(steps)
-    if steps[0] > FIRST_STEPS:
+    if exact and steps[0] > FIRST_STEPS:
         pace = _try(model, arguments, plan, rows, tried, folder, steps[0])
     paces = [replace(pace, evaluation=pace.evaluation * len(scoring) / len(tried))]
     broadcast_object_list(paces)

@@ -149,7 +149,7 @@ def train(
         checkpoints, pace = run / runs.CHECKPOINTS, None
         if not job.resume:
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
-            pace = measure_pace(model, arguments, plan, training, scoring, run)
+            pace = measure_pace(model, arguments, plan, training, scoring, run, exact=bool(settings.time_budget))
             if settings.time_budget:
                 left = units.parse_duration(settings.time_budget) - (time.perf_counter() - began) - CLOSING_SECONDS
                 plan = plan_within(left, plan, pace)
