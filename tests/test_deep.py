@@ -35,8 +35,11 @@ def ids_of(*records: tuple[Direction, bytes]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def player(trained):
-    """A model that has read a little of the realm, and recordings that it has not read."""
-    return models.load(runs.locate(trained / "models/latest")).eval(), Rows(trained / "corpora/tiny", "validation")
+    """A model that has read a little of the realm and likes to press Enter, and recordings that it has not read."""
+    model = models.load(runs.locate(trained / "models/latest")).eval()
+    enter = model.transformer.wte.weight.detach()[ord("\r")]
+    model.transformer.ln_f.bias.data += 4 * enter / enter.norm() ** 2
+    return model, Rows(trained / "corpora/tiny", "validation")
 
 
 def test_commands_are_what_answers_the_prompt():
@@ -50,8 +53,8 @@ def test_commands_are_what_answers_the_prompt():
     )  # fmt: skip
     found = commands.commands_of(row)
     assert [command.line for command in found] == [b"look", b"ge", b"s", b"n", b""]
-    assert [None if command.at is None else bytes(row[command.at : command.at + 1]) for command in found] == [
-        b"l", b"g", None, None, b"\r",
+    assert [command.at and chr(row[command.at]) for command in found] == [
+        "l", "g", None, None, "\r",
     ]  # fmt: skip
     for command in found:
         if command.at is not None:
@@ -114,9 +117,9 @@ def test_hits_are_counted_by_verb():
 
 def test_next_command_is_the_same_twice_and_knows_its_rivals(player):
     model, rows = player
-    found = commands.next_command(model, rows, [rows[0]], sample=12)
-    assert found == commands.next_command(model, rows, [rows[0]], sample=12)
-    assert found.turns == 12 and list(found.hits) == ["this model", "n-gram", "repeat"]
+    found = commands.next_command(model, rows, [rows[0]], sample=5)
+    assert found == commands.next_command(model, rows, [rows[0]], sample=5)
+    assert found.turns == 5 and list(found.hits) == ["this model", "n-gram", "repeat"]
     assert "n-gram" not in commands.next_command(model, rows, [], sample=2).hits
     assert commands.next_command(model, [ids_of((SERVER, b"no prompt"))], []) is None
 
@@ -190,8 +193,8 @@ def test_positions_and_contexts_against_single_predictions():
 def test_primed_lzma_is_the_difference_of_two_streams(monkeypatch):
     monkeypatch.setattr(baselines, "PRIMING_BYTES", 90)
     rows = make_rows()
-    stream = baselines_stream = b"".join(bytes(token & 255 for token in row.tolist()[1:]) for row in rows)
-    before = baselines_stream[-90:]
+    stream = b"".join(bytes(token & 255 for token in row.tolist()[1:]) for row in rows)
+    before = stream[-90:]
     sizes = [len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)) for data in (before, before + stream)]
     assert baselines.primed(rows, stream, 77) == 8 * (sizes[1] - sizes[0]) / 77
 
@@ -235,7 +238,7 @@ def test_stretches_go_on_from_places_of_recordings(player):
         assert any(other.tobytes() in whole for whole in wholes)
 
 
-def test_surprise_is_that_of_single_predictions(tmp_path, monkeypatch):
+def test_surprise_is_that_of_single_predictions(tmp_path):
     path = tmp_path / "call.log"
     lines = [PROMPT + b"l", b"ook\r\n\x1b[1;36mQuay\r\n", b"A rat noX\brth", WIPE + b"bites.\r\n"]
     logged = b"".join(b"<|server|><|delay#0.1|>%b<|client|><|delay#0.1|>n\r" % line for line in lines)
@@ -256,7 +259,8 @@ def test_surprise_is_that_of_single_predictions(tmp_path, monkeypatch):
     assert rat.shown == "\x1b[0;37m\x1b[1;36mA rat north" and rat.offset == len(b"".join(lines[:2]) + b"n\rn\r")
     assert [line.bits for line in found.lines] == sorted((line.bits for line in found.lines), reverse=True)
     at, means = surprise.smoothed(found, by_client=False)
-    assert means == pytest.approx(server) and at.astype(int).tolist() == np.flatnonzero(~found.by_client).tolist()
+    assert means == pytest.approx(server)
+    assert at == pytest.approx(np.flatnonzero(~found.by_client) + 0.5, abs=1)
 
 
 def test_the_command_line(trained, workplace):
