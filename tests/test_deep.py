@@ -16,7 +16,7 @@ from test_bits_per_byte import CONTEXT, make_model, make_rows, slow_costs
 from greylord import model as models
 from greylord import runs, turns, vocabulary
 from greylord.captures.session import Direction, Record, Session
-from greylord.corpus.windows import Rows, Span, Window, whole_rows
+from greylord.corpus.windows import Rows, Span, Window
 from greylord.evaluation import baselines, contexts, health, intervals, surprise
 from greylord.evaluation import next_command as commands
 from greylord.evaluation.bits_per_byte import Prediction, Score, bits_per_byte, score
@@ -38,7 +38,7 @@ def player(trained):
     """A model that has read a little of the realm and likes to press Enter, and recordings that it has not read."""
     model = models.load(runs.locate(trained / "models/latest")).eval()
     enter = model.transformer.wte.weight.detach()[ord("\r")]
-    model.transformer.ln_f.bias.data += 4 * enter / enter.norm() ** 2
+    model.transformer.ln_f.bias.data += 8 * enter / enter.norm() ** 2
     return model, Rows(trained / "corpora/tiny", "validation")
 
 

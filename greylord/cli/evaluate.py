@@ -223,7 +223,8 @@ def _show_context(report: DeepReport) -> None:
     """What was heard before, and what more of it brings."""
     table = console.table("tokens before", "bits per byte")
     for each in report.positions:
-        table.add_row(f"{each.first:,} to {each.last:,}", f"{each.bits_per_byte:.3f}")
+        heard = f"{each.first:,} to {each.last:,}" if each.last > each.first else str(each.first)
+        table.add_row(heard, f"{each.bits_per_byte:.3f}")
     console.out.print()
     console.out.print(table)
     table = console.table("context", "bits per byte")

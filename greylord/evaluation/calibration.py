@@ -51,41 +51,47 @@ class Calibration:
 
 
 class DelayTally:
-    """Collects what was predicted for each delay token of a stream."""
+    """Counts what was predicted for the delay tokens of a stream, and what came."""
 
     def __init__(self) -> None:
-        self._probabilities, self._outcomes = [], []
+        # The three tokens, and then the likeliest of each turn; turns, probabilities and what came.
+        self._sums = np.zeros((4, 3, BINS))
 
     def add(self, prediction: Prediction) -> None:
         """Take the delay tokens of one more window."""
         places = np.flatnonzero(prediction.ids >= vocabulary.DELAY_SHORT)
-        logits = prediction.logits[places].double().softmax(-1)
-        self._probabilities.append(logits[:, DELAYS].cpu().numpy())
-        self._outcomes.append(prediction.ids[places].astype(np.int64) - vocabulary.DELAY_SHORT)
+        odds = prediction.logits[places].double().softmax(-1)[:, DELAYS].cpu().numpy()
+        came = prediction.ids[places, None] == np.arange(vocabulary.DELAY_SHORT, vocabulary.VOCAB_SIZE)
+        for sums, probabilities, outcomes in zip(self._sums, odds.T, came.T, strict=False):
+            sums += _binned(probabilities, outcomes)
+        likeliest = odds.argmax(1)[:, None]
+        self._sums[-1] += _binned(*(np.take_along_axis(each, likeliest, 1)[:, 0] for each in (odds, came)))
 
     def report(self) -> Calibration | None:
         """None of a stream without turns."""
-        probabilities, outcomes = np.concatenate(self._probabilities), np.concatenate(self._outcomes)
-        if not len(outcomes):
+        turns = int(self._sums[0, 0].sum())
+        if not turns:
             return None
-        likeliest = probabilities.argmax(1)
-        top = _reliability(probabilities.max(1), likeliest == outcomes)
         names = vocabulary.SPECIAL_TOKENS[vocabulary.DELAY_SHORT - vocabulary.PAD :]
         return Calibration(
-            turns=len(outcomes),
-            expected_calibration_error=top.expected_calibration_error,
-            delays={name: _reliability(probabilities[:, index], outcomes == index) for index, name in enumerate(names)},
+            turns=turns,
+            expected_calibration_error=_reliability(self._sums[-1]).expected_calibration_error,
+            delays={name: _reliability(sums) for name, sums in zip(names, self._sums, strict=False)},
         )
 
 
-def _reliability(probabilities: np.ndarray, came: np.ndarray) -> Reliability:
-    """By float64 [n] probabilities of something, and bool [n] whether it came."""
+def _binned(probabilities: np.ndarray, came: np.ndarray) -> np.ndarray:
+    """float64 [3, bins]: by float64 [n] probabilities of something and bool [n] whether it came, how many fell into
+    each bin, their sum, and how often it came."""
     bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
-    turns = np.bincount(bins, minlength=BINS)
-    predicted, observed = (np.bincount(bins, values, minlength=BINS) for values in (probabilities, came))
+    return np.stack([np.bincount(bins, weights, BINS) for weights in (None, probabilities, came)])
+
+
+def _reliability(sums: np.ndarray) -> Reliability:
+    turns, predicted, observed = sums
     return Reliability(
-        predicted=float(probabilities.mean()),
-        observed=float(came.mean()),
-        expected_calibration_error=float(np.abs(predicted - observed).sum() / len(came)),
-        bins=[Bin(int(n), float(p / n), float(o / n)) for n, p, o in zip(turns, predicted, observed, strict=True) if n],
+        predicted=float(predicted.sum() / turns.sum()),
+        observed=float(observed.sum() / turns.sum()),
+        expected_calibration_error=float(np.abs(predicted - observed).sum() / turns.sum()),
+        bins=[Bin(int(n), float(p / n), float(o / n)) for n, p, o in sums.T if n],
     )

@@ -74,6 +74,7 @@ def context(positions: Sequence[Positions], lengths: Mapping[int, float]) -> byt
         bars = by_length.bar(list(map("{:,}".format, lengths)), list(lengths.values()), color=BLUE, width=0.6)
         by_length.bar_label(bars, fmt="{:.3f}", padding=3, color=MUTED)
         by_length.set_xlabel("tokens of context")
+        by_length.margins(y=0.12)
         return png(figure, ANALYSIS)
 
 
@@ -91,6 +92,7 @@ def commands(found: NextCommand) -> bytes:
             shares = [getattr(hits, field) for field in kinds.values()]
             bars = axes.bar(at, shares, width * 0.94, color=colours[name], label=name)
             axes.bar_label(bars, [f"{100 * share:.0f}" for share in shares], padding=2, color=MUTED, size=9)
+        axes.margins(y=0.12)
         axes.set_xticks(range(len(kinds)), kinds)
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=3, borderaxespad=0.2)

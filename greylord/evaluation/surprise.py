@@ -52,7 +52,7 @@ class Surprise:
         overall: bits per byte, framing included.
         bits: float32 [payload bytes], what each costs.
         by_client: bool [payload bytes], whose they are.
-        lines: those that cost most, the most expensive first.
+        lines: those that cost most, the most expensive first; of equal ones the most expensive.
     """
 
     name: str
@@ -75,14 +75,14 @@ def surprise_of(model: PreTrainedModel, path: Path, progress: Progress = silent)
         raise UsageError(f"{str(path)!r} has no payload.")
     ids = turns.encode(turns.turns_of(redaction.masked(session, redaction.find(session))))
     rows, context = [ids], model.config.n_positions
-    tally, nats = ScoreTally(rows), []
+    tally, nats = ScoreTally(rows), np.zeros(len(ids), np.float32)
     for prediction in predictions(model, rows, whole_rows(rows), context, progress):
         tally.add(prediction)
-        nats.append(prediction.nats)
+        nats[prediction.window.scored : prediction.window.end] = prediction.nats
     (score,) = tally.report()
-    is_payload = ids[1:] < vocabulary.PAD
-    bits = np.concatenate(nats)[is_payload] / np.float32(math.log(2))
-    kinds, payload = kinds_of(ids)[1:][is_payload], turns.payload_of(ids)
+    is_payload = ids < vocabulary.PAD
+    bits = nats[is_payload] / np.float32(math.log(2))
+    kinds, payload = kinds_of(ids)[is_payload], turns.payload_of(ids)
     by_server = np.flatnonzero(kinds == SERVER)
     return Surprise(
         name=path.name,
@@ -99,17 +99,21 @@ def _lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> list[Line]:
     spans = [match.span() for match in LINE.finditer(payload) if match[0]]
     before = np.append(0, np.cumsum(bits, dtype=np.float64))
     costs = {span: float(before[span[1]] - before[span[0]]) for span in spans}
-    lines = []
-    for begin, end in sorted(spans, key=lambda span: -costs[span])[:LINES]:
-        text = Display().feed(_colours(payload[:begin]) + edited(payload[begin:end].rstrip(b"\r\n")))
-        lines.append(Line(int(offsets[begin]), costs[begin, end], end - begin, text))
-    return lines
+    lines: dict[str, Line] = {}
+    for begin, end in sorted(spans, key=lambda span: -costs[span]):
+        text = Display().feed(
+            _colours(payload[max(0, begin - 1_000) : begin]) + edited(payload[begin:end].rstrip(b"\r\n"))
+        )
+        lines.setdefault(text, Line(int(offsets[begin]), costs[begin, end], end - begin, text))
+        if len(lines) == LINES:
+            break
+    return list(lines.values())
 
 
 def _colours(payload: bytes) -> bytes:
     """The colours that are on after a payload: control sequences since the last that resets them."""
     on = b""
-    for match in COLOUR.finditer(payload, max(0, len(payload) - 1_000)):
+    for match in COLOUR.finditer(payload):
         resets = any(not parameter.strip(b"0") for parameter in match["parameters"].split(b";"))
         on = match[0] if resets else on + match[0]
     return on
