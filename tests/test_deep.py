@@ -4,19 +4,23 @@ import json
 import lzma
 import math
 from collections import Counter, defaultdict
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from conftest import greylord
+from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 from test_bits_per_byte import CONTEXT, make_model, make_rows, slow_costs
+from typer.testing import CliRunner
 
 from greylord import model as models
 from greylord import runs, turns, vocabulary
 from greylord.captures.session import Direction, Record, Session
+from greylord.cli import app
 from greylord.corpus.windows import Rows, Span, Window
+from greylord.errors import UsageError
 from greylord.evaluation import baselines, contexts, health, intervals, surprise
 from greylord.evaluation import next_command as commands
 from greylord.evaluation.bits_per_byte import Prediction, Score, bits_per_byte, score
@@ -263,38 +267,44 @@ def test_surprise_is_that_of_single_predictions(tmp_path):
     assert at == pytest.approx(np.flatnonzero(~found.by_client) + 0.5, abs=1)
 
 
-def test_the_command_line(trained, workplace):
-    (model,) = (trained / "models").glob("tiny_*")
-    call = ("evaluate", "--model-dir", model, "--deep")
-    deep = greylord(*call, "--json", "--output", workplace / "report", cwd=trained)
-    assert deep.returncode == 0, deep.stderr
-    report = json.loads((workplace / "report/report.json").read_text())
-    assert json.loads(deep.stdout)["bits_per_byte"] == report["bits_per_byte"]
-    assert {path.name for path in (workplace / "report").iterdir()} == {
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+
+
+def test_the_command_line_of_deep(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr(health, "stretches", partial(health.stretches, count=2, tokens=100))
+    shown = run("--deep", "--output", tmp_path / "report")
+    assert shown.exit_code == 0, shown.output
+    assert all(name in shown.stdout for name in ("next command", "<|delay_short|>", "rooms seen again"))
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "report.json", "commands.png", "delays.png", "context.png",
     }  # fmt: skip
-    assert set(report["health"]) == {"this model", "real play"}
-    (workplace / "mine").mkdir()
-    refused = greylord(*call, "--output", workplace / "mine", cwd=trained)
-    assert refused.returncode == 2 and "no report of --deep" in refused.stderr
+    again = json.loads(run("--deep", "--json").stdout)
+    assert again.pop("report") is None and report.pop("kind")
+    assert again == report
+    (tmp_path / "mine").mkdir()
+    refused = run("--deep", "--output", tmp_path / "mine")
+    assert isinstance(refused.exception, UsageError) and "no report of --deep" in str(refused.exception)
 
 
 def test_the_command_line_of_surprise(trained, workplace):
     recording, *_ = sorted((trained / "data/tiny").iterdir())
-    call = ("evaluate", "--model-dir", trained / "models/latest", "--surprise", recording)
-    shown = greylord(*call, cwd=workplace)
-    assert shown.returncode == 0, shown.stderr
+    call = ("--model-dir", trained / "models/latest", "--surprise", recording)
+    shown = run(*call)
+    assert shown.exit_code == 0, shown.output
     assert "\x1b" not in shown.stdout and "bits per byte of" in shown.stdout
     assert [path.name for path in workplace.iterdir()] == [f"surprise_{recording.stem}.png"]
-    found = json.loads(greylord(*call, "--json", cwd=workplace).stdout)
+    found = json.loads(run(*call, "--json").stdout)
     assert found["picture"] is None and len(found["lines"]) == surprise.LINES
     (workplace / "mine.png").write_bytes(b"mine")
     for arguments, sentence in [
-        (("--output", "mine.png"), "no picture of an analysis"),
-        (("--deep",), "--sample, --deep and --surprise exclude each other"),
-        (("--dataset", "tiny"), "--surprise takes one recording"),
+        ((*call, "--output", "mine.png"), "no picture of an analysis"),
+        ((*call, "--deep"), "--sample, --deep and --surprise exclude each other"),
+        ((*call, "--dataset", "tiny"), "--surprise takes one recording"),
+        ((*call[:-1], "mine.png"), "is no recording"),
+        (("--output", "a"), "--output is for --deep or --surprise"),
     ]:
-        refused = greylord(*call, *arguments, cwd=workplace)
-        assert refused.returncode == 2 and sentence in refused.stderr
-    unreadable = greylord(*call[:-1], workplace / "mine.png", cwd=workplace)
-    assert unreadable.returncode == 2 and "is no recording" in unreadable.stderr
+        refused = run(*arguments)
+        assert isinstance(refused.exception, UsageError) and sentence in str(refused.exception)

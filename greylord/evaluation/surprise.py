@@ -26,6 +26,8 @@ LINE = re.compile(rb"(?:\x1b\[79D\x1b\[K)?[^\n]*?(?:\n|(?=\x1b\[79D\x1b\[K)|\Z)"
 """Up to a line feed, or to where the game wipes the line to begin another."""
 COLOUR = re.compile(rb"\x1b\[(?P<parameters>[0-9;]*)m")
 """Select graphic rendition (ECMA-48)."""
+COLOURS_WITHIN = 1_000
+"""Bytes before a line in which its colours are looked for."""
 BINS = 400
 
 
