@@ -57,6 +57,10 @@ def evaluate(
     Of the dataset that the model was trained on, the validation split is scored; of any other, all recordings
     that the model has not read.
 
+    --deep asks further, in a few minutes and on half a megabyte: would the model have typed the next command, are its
+    odds of delays true, what does context buy, how far may the figure be chance, and is what it says whole? --surprise
+    shows where the bits of one recording are.
+
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
     from greylord import runs

@@ -36,7 +36,7 @@ TURNS = 2_000
 TOP = 5
 LINE_TOKENS = 32
 """A line that is longer counts as not said: one in a thousand of real commands is."""
-HEARD_TOKENS = 1_024
+HEARD_TOKENS = 512
 """What a model with a longer context hears of it, to bound the time."""
 ORDER = 2
 """Commands before that the n-gram looks at."""
