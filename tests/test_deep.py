@@ -5,6 +5,7 @@ import lzma
 import math
 from collections import Counter, defaultdict
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from greylord.evaluation import baselines, contexts, health, intervals, surprise
 from greylord.evaluation import next_command as commands
 from greylord.evaluation.bits_per_byte import Prediction, Score, bits_per_byte, score
 from greylord.evaluation.calibration import DelayTally
+from greylord.evaluation.unseen import trained_part, unseen_part
 from greylord.generation import Decoder, Sampling
 from greylord.turns import MAY_FOLLOW
 
@@ -63,6 +65,22 @@ def test_commands_are_what_answers_the_prompt():
     for command in found:
         if command.at is not None:
             assert row[command.at - 2 : command.at].tolist() == [vocabulary.CLIENT, vocabulary.DELAY_SHORT]
+
+
+def test_what_a_model_has_read_is_found_in_the_corpus_or_else_in_the_files(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained)
+    (model,) = Path("models").glob("tiny_*")
+    config = json.loads((model / runs.CONFIG_NAME).read_text())
+    (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({**config, "data_hash": "another"}))
+    for split, part in [
+        ("train", trained_part),
+        ("validation", lambda folder: unseen_part(Path("data/tiny"), folder).rows),
+    ]:
+        expected = [row.tolist() for row in Rows(Path("corpora/tiny"), split)]
+        for folder in (model, tmp_path):
+            assert [row.tolist() for row in part(folder)] == expected
+    (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({**config, "dataset_folder": "data/gone"}))
+    assert trained_part(tmp_path) == []
 
 
 def slow_lines(model, context: list[int], width: int) -> list[bytes]:
