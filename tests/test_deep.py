@@ -258,6 +258,9 @@ def test_stretches_go_on_from_places_of_recordings(player):
     for one, other in zip(said, real, strict=True):
         assert len(one) == len(other) == 60
         assert any(other.tobytes() in whole for whole in wholes)
+    for payload in (b"x", b"yz"):
+        said, real = health.stretches(model, [ids_of((SERVER, payload))], count=2)
+        assert [len(each) for each in (*said, *real)] == [(2 + len(payload)) // 2] * 4
 
 
 def test_surprise_is_that_of_single_predictions(tmp_path):

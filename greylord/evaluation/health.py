@@ -64,16 +64,14 @@ def stretches(
 
     Args:
         model: says them at temperature 1, the odds that it has learned.
-        rows: recordings. Only places half a context or more after a beginning, and with `tokens` after them, are drawn;
-            of recordings that are all too short, from the middle on.
+        rows: recordings. Only places half a context or more after a beginning, and with `tokens` after them, are drawn.
         progress: counts tokens.
         count: stretches.
-        tokens: of each.
+        tokens: of each; half of the longest recording at most.
         seed: of the places and of what is said.
     """
-    heard = model.config.n_positions // 2
-    tokens = min(tokens, max(len(row) for row in rows) // 2)
-    heard = min(heard, tokens)
+    tokens = min(tokens, (max(map(len, rows)) - 1) // 2)
+    heard = min(model.config.n_positions // 2, tokens)
     room = np.cumsum([max(0, len(row) - heard - tokens) for row in rows])
     drawn = random.Random(seed)
     places = []
