@@ -137,6 +137,15 @@ class Forward:
             logits = torch.mm(self._normed(x, *self._norm), self._output)
         return logits.view(n, t, -1).cpu().numpy()
 
+    @torch.inference_mode()
+    def copy(self, source: int, target: int, tokens: int) -> None:
+        """Let row `target` have read what row `source` has, its first `tokens`."""
+        heads = self._heads
+        old, new = (slice(row * heads, (row + 1) * heads) for row in (source, target))
+        with _threads_for(1):
+            for cache in self._caches:
+                cache[:, new, :tokens] = cache[:, old, :tokens]
+
     def _normed(self, x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
         return torch.layer_norm(x, (self._width,), scale, shift, self._epsilon)
 

@@ -13,6 +13,7 @@ A learned position table cannot slide: when a slot's ids fill the context, it go
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -162,10 +163,20 @@ class Decoder:
         """Add ids that the slot did not say itself."""
         self._slots[slot].text += "".join(map(chr, ids))
 
+    def fork(self, source: int, target: int) -> None:
+        """Let slot `target` be a copy of `source`, with the same random numbers ahead."""
+        self._slots[target] = copy.deepcopy(self._slots[source])
+        self._forward.copy(source, target, self._slots[source].read)
+
     def logits(self, slots: Sequence[int]) -> np.ndarray:
         """float32 [len(slots), vocabulary]: of the id that each slot would say next, the grammar not applied."""
-        self._catch_up(slots)
-        return np.concatenate(self._read([self._slots[slot].unread() for slot in slots], slots))
+        # Two ids wait where logits were asked for before: that of then, and the one heard since.
+        self._catch_up(slots, leave=2)
+        blocks = [self._slots[slot].unread() for slot in slots]
+        logits = self._read(blocks, slots)
+        for slot, block in zip(slots, blocks, strict=True):
+            self._slots[slot].read += len(block) - 1
+        return np.stack([each[-1] for each in logits])
 
     def step(self, slots: Sequence[int], stops: Collection[int] = ()) -> list[list[int]]:
         """Let each of `slots` say its next ids: one, or more where a draft was right, but none after one of `stops`."""
@@ -190,13 +201,13 @@ class Decoder:
         room = self.context - len(self._slots[slot])
         return self._slots[slot].draft(min(self._draft_tokens, room))
 
-    def _catch_up(self, slots: Sequence[int]) -> None:
-        """Read all ids of each slot but the last."""
+    def _catch_up(self, slots: Sequence[int], leave: int = 1) -> None:
+        """Read all ids of each slot but the last `leave`."""
         for slot in slots:
             if len(self._slots[slot]) > self.context:
                 self._slots[slot].restart(self.context // 2)
         size = max(1, READ_TOKENS // len(slots))
-        while any(waiting := [self._slots[slot].unread()[:-1][:size] for slot in slots]):
+        while any(waiting := [self._slots[slot].unread()[:-leave][:size] for slot in slots]):
             self._read(waiting, slots)
             for slot, block in zip(slots, waiting, strict=True):
                 self._slots[slot].read += len(block)

@@ -14,7 +14,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-__all__ = ["compared_curves", "is_analysis", "recordings_histograms", "training_analysis", "training_curves"]
+__all__ = ["compared_curves", "is_analysis", "png", "recordings_histograms", "training_analysis", "training_curves"]
 
 INK, MUTED, BLUE, AMBER, RED = "#1f2430", "#7b8190", "#2563eb", "#f59e0b", "#dc2626"
 STYLE = {
@@ -43,7 +43,8 @@ ANALYSIS = "greylord analyze"
 """What the pictures of an analysis give as their software: one may be written over by the next."""
 
 
-def _png(figure: Figure, software: str = "greylord") -> bytes:
+def png(figure: Figure, software: str = "greylord") -> bytes:
+    """A picture as a file's contents."""
     target = io.BytesIO()
     figure.savefig(target, format="png", metadata={"Software": software})
     return target.getvalue()
@@ -89,7 +90,7 @@ def training_curves(
         axes.set_xlim(0, max(steps) * 1.02)
         _log_scale(axes, [*validation, *training, *baselines.values()])
         axes.legend(loc="upper right")
-        return _png(figure)
+        return png(figure)
 
 
 def _log_scale(axes: Axes, figures: Sequence[float]) -> None:
@@ -169,7 +170,7 @@ def training_analysis(
         lowest.xaxis.set_major_locator(MaxNLocator(integer=True))
         lowest.xaxis.set_major_formatter(EngFormatter(sep=""))
         lowest.set_xlim(0, max(at) * 1.03)
-        return _png(figure, ANALYSIS)
+        return png(figure, ANALYSIS)
 
 
 def _stop_lines(axes: Axes, stops: Mapping[int, int | None]) -> None:
@@ -231,7 +232,7 @@ def recordings_histograms(
         words.xaxis.set_visible(False)
         words.spines["bottom"].set_visible(False)
         words.tick_params(axis="y", length=0, labelcolor=INK)
-        return _png(figure, ANALYSIS)
+        return png(figure, ANALYSIS)
 
 
 def _by_power(axes: Axes, sides: Mapping[str, Mapping[int, int]]) -> None:
@@ -280,4 +281,4 @@ def compared_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]],
         axes.set_xlim(left=0)
         _log_scale(axes, [value for _, figures in curves.values() for value in figures])
         axes.legend(loc="upper right")
-        return _png(figure, ANALYSIS)
+        return png(figure, ANALYSIS)

@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 
 from greylord import plots, turns, vocabulary
 from greylord.analysis import data, training
-from greylord.analysis.lines import side_of, typed
 from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import main
 from greylord.corpus import build
 from greylord.corpus.manifest import DialectCounts
 from greylord.corpus.windows import Rows
+from greylord.lines import side_of, typed
 from greylord.realm.recorder import record
 
 C, S = Direction.CLIENT, Direction.SERVER

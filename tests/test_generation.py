@@ -112,6 +112,22 @@ def test_drafts_are_taken(model):
     assert sum(map(len, steps)) > 110
 
 
+def test_a_fork_goes_on_as_its_source_does(model):
+    decoder = Decoder(model, Sampling(1.0), slots=3)
+    decoder.start(2, [*START, *some_ids(20)], seed=3)
+    for _ in range(5):
+        decoder.step([2])
+    decoder.fork(2, 0)
+    np.testing.assert_allclose(decoder.logits([0])[0], decoder.logits([2])[0], rtol=0, atol=2e-5)
+    assert [decoder.step([0]) for _ in range(9)] == [decoder.step([2]) for _ in range(9)]
+    decoder.hear(0, [65])
+    heard = decoder.logits([0])[0]
+    decoder.fork(0, 1)
+    decoder.hear(0, [66])
+    np.testing.assert_allclose(decoder.logits([1])[0], heard, rtol=0, atol=2e-5)
+    assert abs(decoder.logits([0])[0] - heard).max() > 1e-3
+
+
 def test_nothing_is_said_after_a_stop(model):
     decoder = Decoder(model, Sampling(0))
     decoder.start(0, START)

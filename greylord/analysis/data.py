@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 
 from greylord import plots, turns, units, vocabulary
-from greylord.analysis.lines import side_of, typed
 from greylord.analysis.tallies import (
     Commands,
     CommandTally,
@@ -32,6 +31,7 @@ from greylord.corpus import folder, split
 from greylord.corpus.build import corpus_of
 from greylord.corpus.manifest import DialectCounts, Manifest, Settings
 from greylord.errors import GreylordError
+from greylord.lines import side_of, typed
 from greylord.progress import Progress, silent
 
 __all__ = ["DataReport", "Division", "Recording", "analyze", "picture"]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greylord import vocabulary
-from greylord.analysis.lines import PROMPT, Side, Typed, first_word, hash_long_lines
+from greylord.lines import PROMPT, Side, Typed, first_word, hash_long_lines
 
 __all__ = [
     "DELAY_LIMIT_MS",

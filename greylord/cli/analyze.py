@@ -88,11 +88,11 @@ def data(
     console.say("picture", str(picture))
 
 
-def picture_path(output: Path | None, name: str, as_json: bool) -> Path | None:
+def picture_path(output: Path | None, name: str, as_json: bool, kind: str = "analysis") -> Path | None:
     """Where the picture goes, or None. Raises UsageError for a name that is taken by anything but such a picture."""
     if output is None and as_json:
         return None
-    path = output or Path(f"analysis_{name}.png")
+    path = output or Path(f"{kind}_{name}.png")
     if path.suffix.lower() != ".png":
         raise UsageError(f"The picture is a PNG; end {str(path)!r} in .png.")
     from greylord import plots
@@ -142,8 +142,8 @@ def _show_training(report: TrainingReport) -> None:
 
 
 def _show_data(report: DataReport) -> None:
-    from greylord.analysis.lines import LONG_LINE
     from greylord.cli.data import dialect_table, name_skipped
+    from greylord.lines import LONG_LINE
 
     console.out.print()
     console.out.print(dialect_table(report.dialects))

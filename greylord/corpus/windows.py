@@ -11,6 +11,7 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import pyarrow as pa
 
 from greylord.errors import GreylordError
 
-__all__ = ["Rows", "ScoringWindows", "Span", "TrainingWindows", "row_arrays", "sample_spans", "whole_rows"]
+__all__ = ["Rows", "ScoringWindows", "Span", "TrainingWindows", "Window", "row_arrays", "sample_spans", "whole_rows"]
 
 SAMPLE_SPANS, SAMPLE_SPAN_TOKENS = 40, 12_500
 """What evaluations during training score: half a megabyte."""
@@ -40,12 +41,15 @@ def row_arrays(dataset: datasets.Dataset) -> list[np.ndarray]:
 
 
 class Rows(Sequence[np.ndarray]):
-    """The rows of one split of a corpus, uint16 arrays on the memory map. Pickles as its path."""
+    """The rows of one split of a corpus, uint16 arrays on the memory map, and when each was recorded, if it tells.
+    Pickles as its path."""
 
     def __init__(self, corpus: Path, split: str) -> None:
         self.corpus, self.split = corpus, split
         try:
-            self._rows = row_arrays(datasets.load_from_disk(str(corpus))[split])
+            dataset = datasets.load_from_disk(str(corpus))[split]
+            self._rows = row_arrays(dataset)
+            self.starts: list[datetime | None] = dataset.data.column("started_at").to_pylist()
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             raise GreylordError(
                 f"{str(corpus)!r} is no readable corpus ({error}); delete it and build it again."

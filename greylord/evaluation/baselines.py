@@ -14,7 +14,7 @@ from greylord.corpus.windows import Span
 from greylord.evaluation.bits_per_byte import bits_per_byte
 from greylord.progress import Progress, silent
 
-__all__ = ["COMPRESSORS", "compressed", "order_2"]
+__all__ = ["COMPRESSORS", "compressed", "order_2", "primed"]
 
 COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
     "zlib -9": lambda stream: zlib.compress(stream, 9),
@@ -31,6 +31,30 @@ def compressed(stream: bytes, payload_bytes: int, progress: Progress = silent) -
             figures[name] = 8 * len(compress(stream)) / payload_bytes
             advance(1)
     return figures
+
+
+PRIMING_BYTES = 16 * 10**6
+"""Of training, the last. They fit into lzma's window, 64 MiB; more would take minutes."""
+
+
+def primed(training: Sequence[np.ndarray], stream: bytes, payload_bytes: int, progress: Progress = silent) -> float:
+    """Bits per payload byte that lzma -9e adds for a stream behind the end of the training rows.
+
+    A compressor's own way to have learned: it has to find in its window what the stream repeats of it.
+    """
+    name, parts, size = "lzma -9e", [], 0
+    for row in reversed(training):
+        parts.append(row[1:].astype(np.uint8).tobytes())
+        size += len(parts[-1])
+        if size >= PRIMING_BYTES:
+            break
+    before = b"".join(reversed(parts))[-PRIMING_BYTES:]
+    with progress("Compressing behind training", 2) as advance:
+        alone = len(COMPRESSORS[name](before))
+        advance(1)
+        together = len(COMPRESSORS[name](before + stream))
+        advance(1)
+    return 8 * (together - alone) / payload_bytes
 
 
 def order_2(

@@ -10,8 +10,9 @@ one byte a token.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,17 +20,21 @@ from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction, PreTrainedModel
 
 from greylord import vocabulary
-from greylord.corpus.windows import ScoringWindows, Span
+from greylord.corpus.windows import ScoringWindows, Span, Window
 from greylord.progress import Progress, silent
 
 __all__ = [
     "IGNORED",
+    "Prediction",
     "Score",
+    "ScoreTally",
     "SumsOverBatches",
     "batch_size",
     "bits_per_byte",
     "collate",
+    "kinds_of",
     "payload_bytes",
+    "predictions",
     "protocol",
     "row_sums",
     "score",
@@ -126,14 +131,21 @@ class Score:
     client_bytes: int
     framing_tokens: int
 
+    def __add__(self, other: Score) -> Score:
+        return Score(*(mine + theirs for mine, theirs in zip(astuple(self), astuple(other), strict=True)))
+
     @property
     def payload_bytes(self) -> int:
         return self.server_bytes + self.client_bytes
 
     @property
+    def nats(self) -> float:
+        return self.server_nats + self.client_nats + self.framing_nats
+
+    @property
     def overall(self) -> float:
         """Bits per payload byte, all tokens."""
-        return bits_per_byte(self.server_nats + self.client_nats + self.framing_nats, self.payload_bytes)
+        return bits_per_byte(self.nats, self.payload_bytes)
 
     @property
     def server(self) -> float:
@@ -151,17 +163,17 @@ class Score:
         return bits_per_byte(self.framing_nats, self.payload_bytes)
 
 
-_SERVER, _CLIENT, _FRAMING = range(3)
+SERVER, CLIENT, FRAMING = range(3)
 
 
 def kinds_of(ids: np.ndarray) -> np.ndarray:
     """uint8 [n]: whether each of a row's ids is server payload (0), client payload (1) or framing (2)."""
-    kinds = np.full(len(ids), _FRAMING, np.uint8)
+    kinds = np.full(len(ids), FRAMING, np.uint8)
     speakers = np.flatnonzero((ids == vocabulary.CLIENT) | (ids == vocabulary.SERVER))
     spoken = np.diff(np.append(speakers, len(ids)))
     begin = speakers[0] if len(speakers) else len(ids)
-    kinds[begin:] = np.repeat(np.where(ids[speakers] == vocabulary.CLIENT, _CLIENT, _SERVER), spoken)
-    kinds[ids >= vocabulary.PAD] = _FRAMING
+    kinds[begin:] = np.repeat(np.where(ids[speakers] == vocabulary.CLIENT, CLIENT, SERVER), spoken)
+    kinds[ids >= vocabulary.PAD] = FRAMING
     return kinds
 
 
@@ -170,18 +182,28 @@ def batch_size(device: str, context: int) -> int:
     return max(1, BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"]) // context)
 
 
+class Prediction(NamedTuple):
+    """What a model made of the tokens [scored, end) of a window, n of them."""
+
+    window: Window
+    ids: np.ndarray
+    """uint16 [n], the tokens."""
+    nats: np.ndarray
+    """float32 [n], what each costs."""
+    logits: torch.Tensor
+    """[n, vocabulary], what was predicted for each, on the model's device."""
+
+
 @torch.inference_mode()
-def score(
+def predictions(
     model: PreTrainedModel,
     rows: Sequence[np.ndarray],
     spans: Sequence[Span],
     context: int,
     progress: Progress = silent,
-) -> Score:
-    """Score the spans by the protocol, in float32 on the model's device."""
+) -> Iterator[Prediction]:
+    """Predict each token of the spans once, by the protocol, window after window on the model's device."""
     scoring = ScoringWindows(rows, spans, context)
-    nats, counts = np.zeros(3), np.zeros(3, np.int64)
-    kinds_row, kinds = None, None
     model.eval()
     batch = batch_size(model.device.type, context)
     with progress("Scoring", sum(map(len, spans))) as advance:
@@ -190,16 +212,48 @@ def score(
             inputs = collate([scoring[index] for index in chosen])
             labels = inputs["labels"].to(model.device)
             logits = model(input_ids=inputs["input_ids"].to(model.device), use_cache=False).logits
-            costs = token_nats(logits, labels).cpu().numpy()
-            for index, cost in zip(chosen, costs, strict=True):
-                row, begin, scored, end = scoring.windows[index]
-                if row != kinds_row:
-                    kinds_row, kinds = row, kinds_of(rows[row])
-                shown = kinds[scored:end]
-                nats += np.bincount(shown, cost[scored - begin - 1 : end - begin - 1], minlength=3)
-                counts += np.bincount(shown, minlength=3)
+            nats = token_nats(logits, labels).cpu().numpy()
+            for place, index in enumerate(chosen):
+                window = row, begin, scored, end = scoring.windows[index]
+                predicted = slice(scored - begin - 1, end - begin - 1)
+                yield Prediction(window, rows[row][scored:end], nats[place, predicted], logits[place, predicted])
                 advance(end - scored)
-    return Score(*nats.tolist(), *counts.tolist())
+
+
+class ScoreTally:
+    """Adds up what predictions cost, row by row and in float64."""
+
+    def __init__(self, rows: Sequence[np.ndarray]) -> None:
+        self._rows = rows
+        self._nats, self._counts = np.zeros((len(rows), 3)), np.zeros((len(rows), 3), np.int64)
+        self._kinds_row, self._kinds = None, None
+
+    def add(self, prediction: Prediction) -> None:
+        """Take one more."""
+        row, _, scored, end = prediction.window
+        if row != self._kinds_row:
+            self._kinds_row, self._kinds = row, kinds_of(self._rows[row])
+        kinds = self._kinds[scored:end]
+        self._nats[row] += np.bincount(kinds, prediction.nats, minlength=3)
+        self._counts[row] += np.bincount(kinds, minlength=3)
+
+    def report(self) -> list[Score]:
+        """The score of each row."""
+        return [Score(*nats, *counts) for nats, counts in zip(self._nats.tolist(), self._counts.tolist(), strict=True)]
+
+
+def score(
+    model: PreTrainedModel,
+    rows: Sequence[np.ndarray],
+    spans: Sequence[Span],
+    context: int,
+    progress: Progress = silent,
+) -> Score:
+    """Score the spans by the protocol, in float32 on the model's device."""
+    tally = ScoreTally(rows)
+    for prediction in predictions(model, rows, spans, context, progress):
+        tally.add(prediction)
+    return sum(tally.report(), start=Score(0, 0, 0, 0, 0, 0))
 
 
 def protocol(context: int) -> str:

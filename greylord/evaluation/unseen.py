@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError, UsageError
 from greylord.progress import Progress, silent
 
-__all__ = ["Unseen", "own_dataset", "unseen_part"]
+__all__ = ["Unseen", "own_dataset", "trained_part", "unseen_part"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Unseen:
     """Rows of ids, uint16 each, and what they are in words."""
 
     rows: Sequence[np.ndarray]
+    starts: Sequence[datetime | None]
+    """When each was recorded, if it tells."""
     description: str
 
 
@@ -48,25 +52,56 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
         manifest, _ = build.refresh(dataset, progress=progress)
         if manifest.content_hash == config["data_hash"]:
             rows = Rows(corpus, "validation")
-            return Unseen(rows, f"the validation split of {corpus} ({_count(len(rows))})")
-    read, rows, left_out = set(config.get("trained_on", ())), [], 0
+            return Unseen(rows, rows.starts, f"the validation split of {corpus} ({_count(len(rows))})")
+    read = set(config.get("trained_on", ()))
+    found = _read(dataset, progress)
+    kept = [recording for recording in found if recording.sha256 not in read]
+    left_out = len(found) - len(kept)
+    if not kept:
+        why = f"the model has read all {left_out}" if left_out else "there are none"
+        raise GreylordError(f"No recording of {str(dataset)!r} can be scored: {why}.")
+    without = f" but {left_out} that the model has read" if left_out else ""
+    return Unseen(
+        [recording.ids for recording in kept],
+        [recording.start for recording in kept],
+        f"all recordings of {dataset}{without} ({_count(len(kept))})",
+    )
+
+
+def trained_part(model_dir: Path, progress: Progress = silent) -> Sequence[np.ndarray]:
+    """The rows that a model has been trained on, uint16 each, in the order of their starts; none if they are gone."""
+    config = runs.read_json(model_dir / "training_config.json") or {}
+    dataset = Path(config.get("dataset_folder", ""))
+    if not config or not dataset.is_dir():
+        return []
+    manifest, _ = build.refresh(dataset, progress=progress)
+    if manifest.content_hash == config["data_hash"]:
+        return Rows(build.corpus_of(dataset), "train")
+    read = set(config.get("trained_on", ()))
+    found = [recording for recording in _read(dataset, progress) if recording.sha256 in read]
+    found.sort(key=lambda recording: (recording.start is None, recording.start))
+    return [recording.ids for recording in found]
+
+
+class _Recording(NamedTuple):
+    sha256: str
+    start: datetime | None
+    ids: np.ndarray
+
+
+def _read(dataset: Path, progress: Progress) -> list[_Recording]:
+    """The recordings of a folder, their credentials masked."""
+    recordings = []
     files = folder.recordings(dataset)
     with progress("Reading", sum(path.stat().st_size for path in files)) as advance:
         for path in files:
             advance(path.stat().st_size)
             session = proxylog.read_file(path)
-            if not session.dirt.junk.total():
-                continue
-            if file_hash(path) in read:
-                left_out += 1
-                continue
-            session = redaction.masked(session, redaction.find(session))
-            rows.append(turns.encode(turns.turns_of(session)))
-    if not rows:
-        why = f"the model has read all {left_out}" if left_out else "there are none"
-        raise GreylordError(f"No recording of {str(dataset)!r} can be scored: {why}.")
-    without = f" but {left_out} that the model has read" if left_out else ""
-    return Unseen(rows, f"all recordings of {dataset}{without} ({_count(len(rows))})")
+            if session.dirt.junk.total():
+                session = redaction.masked(session, redaction.find(session))
+                ids = turns.encode(turns.turns_of(session))
+                recordings.append(_Recording(file_hash(path), proxylog.started_at(path.name), ids))
+    return recordings
 
 
 def _count(recordings: int) -> str:
