@@ -11,7 +11,7 @@ import numpy as np
 from greylord import runs, turns
 from greylord.captures import proxylog, redaction
 from greylord.corpus import build, folder
-from greylord.corpus.manifest import file_hash
+from greylord.corpus.manifest import file_hash, payload_hash
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError, UsageError
 from greylord.progress import Progress, silent
@@ -39,7 +39,7 @@ def own_dataset(model_dir: Path) -> Path:
 def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> Unseen:
     """The validation split if the model was trained on this dataset, else all recordings but those it has read.
 
-    Recordings are recognised by their contents; their credentials are masked. Raises GreylordError if the model has
+    Recordings are recognised by their payload; their credentials are masked. Raises GreylordError if the model has
     read all of them.
     """
     config = runs.read_json(model_dir / "training_config.json") or {}
@@ -57,10 +57,11 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
             session = proxylog.read_file(path)
             if not session.dirt.junk.total():
                 continue
-            if file_hash(path) in read:
+            session = redaction.masked(session, redaction.find(session))
+            # Older models have noted the hashes of files.
+            if read & {payload_hash(session), file_hash(path)}:
                 left_out += 1
                 continue
-            session = redaction.masked(session, redaction.find(session))
             rows.append(turns.encode(turns.turns_of(session)))
     if not rows:
         why = f"the model has read all {left_out}" if left_out else "there are none"
