@@ -55,6 +55,10 @@ class _Layer(NamedTuple):
         )
 
 
+TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
+"""Names of one function: GPT-2's own and that of the fused one, which greylord trains with."""
+
+
 class Forward:
     """The forward pass of a model, on its device, with a key/value cache of `rows` rows.
 
@@ -64,12 +68,12 @@ class Forward:
     def __init__(self, model: GPT2LMHeadModel, rows: int = 1) -> None:
         config, body = model.config, model.transformer
         if (
-            config.activation_function != "gelu_new"
+            config.activation_function not in TANH_GELU
             or not config.scale_attn_weights
             or config.scale_attn_by_inverse_layer_idx
         ):
             raise UsageError(
-                "This is no plain GPT-2: its activation_function must be gelu_new (it is "
+                f"This is no plain GPT-2: its activation_function must be one of {', '.join(TANH_GELU)} (it is "
                 f"{config.activation_function}), and its attention scaled by the width of a head alone."
             )
         self.context = config.n_positions
