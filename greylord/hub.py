@@ -32,7 +32,7 @@ from greylord import runs, units
 from greylord.errors import GreylordError, UsageError
 from greylord.files import new_folder
 
-__all__ = ["ORIGIN", "PUBLISHED", "Pulled", "Pushed", "published_files", "pull", "push"]
+__all__ = ["PUBLISHED", "Pulled", "Pushed", "published_files", "pull", "push"]
 
 CARD = "README.md"
 PUBLISHED = (
@@ -49,8 +49,6 @@ PUBLISHED = (
     "training_curves.png",
     CARD,
 )
-ORIGIN = "origin.json"
-"""Which repository and commit a fetched model is."""
 UNWANTED = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.py"]
 """Removed from a repository when a model is published there."""
 _NAME = re.compile(r"[^/\s]+/[^/\s]+")
@@ -152,8 +150,8 @@ def _publishable(path: Path, target: Path, repo_id: str) -> None:
 def pull(repo_id: str, revision: str | None = None) -> Pulled:
     """Fetch a model into models/NAME_COMMIT, unless it is there; `revision` is a branch, tag or commit.
 
-    Which repository and commit it is stands in `ORIGIN`. Raises UsageError for a repository that does not exist, and
-    GreylordError if it holds no model of greylord's or the Hub fails.
+    Which repository and commit it is stands in `runs.ORIGIN`. Raises UsageError for a repository that does not exist,
+    and GreylordError if it holds no model of greylord's or the Hub fails.
     """
     _check_name(repo_id)
     with _in_one_sentence(repo_id):
@@ -174,7 +172,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
             if (snapshot / name).is_file():
                 shutil.copyfile(snapshot / name, made / name)
         origin = {"repo_id": repo_id, "revision": info.sha}
-        (made / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+        (made / runs.ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
     return Pulled(folder, info.sha, new=True)
 
 

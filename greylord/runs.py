@@ -22,17 +22,20 @@ __all__ = [
     "JOURNAL",
     "LATEST",
     "MODELS",
+    "ORIGIN",
     "SUMMARY",
     "Run",
     "all_runs",
     "by_what_was_scored",
     "differences",
+    "fetched",
     "locate",
     "mark_latest",
     "new_run",
     "read_journal",
     "read_json",
     "read_run",
+    "repository_of",
     "resume_point",
 ]
 
@@ -44,6 +47,8 @@ JOURNAL = "training_history.jsonl"
 """The history of a run that has not ended."""
 CHECKPOINTS = "checkpoints"
 """The folder of a run's checkpoints while it goes on."""
+ORIGIN = "origin.json"
+"""Which repository of the Hub and which commit a fetched model is."""
 COMPLETE = "complete"
 """The file in a checkpoint that is written last."""
 STAMP = "%Y-%m-%dT%H-%M-%S"
@@ -104,6 +109,20 @@ def locate(path: Path) -> Path:
     known = sorted(folder.name for folder in MODELS.glob("*_*") if folder.is_dir())
     there = f"models/ has {', '.join(known[-5:])}" if known else "models/ has none yet"
     raise UsageError(f"There is no model folder {str(path)!r}; {there}.")
+
+
+def repository_of(path: Path) -> str | None:
+    """The repository of the Hub that stands where a model's folder may: USER/NAME, where USER is no folder. None for
+    anything else."""
+    if path.is_absolute() or len(path.parts) != 2 or path.parent == MODELS or path.parent.exists():
+        return None
+    return None if (MODELS / path).is_dir() or path.parts[0] == ".." else path.as_posix()
+
+
+def fetched(repo_id: str) -> Path | None:
+    """The folder in models/ that holds a repository's model, the one that was fetched last; None if there is none."""
+    origins = [path for path in MODELS.glob(f"*/{ORIGIN}") if (read_json(path) or {}).get("repo_id") == repo_id]
+    return max(origins, key=lambda path: path.stat().st_mtime).parent if origins else None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -143,6 +143,30 @@ def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(greylord, hub, m
     in_an_empty_home.close()
 
 
+def test_a_repository_stands_where_a_folder_may(greylord, hub, model):
+    greylord("push", "models/run", REPOSITORY)
+    first = hub.repositories[REPOSITORY].find("main")[0]
+    generate = ("generate", "--model-dir", REPOSITORY, "--length", "40")
+    said = greylord(*generate, token=None)
+    folder = f"models/majormud_{first[:8]}"
+    assert said.returncode == 0 and folder in said.stderr, said.stderr
+    assert json.loads(Path(folder, runs.ORIGIN).read_text())["revision"] == first
+    there = greylord("generate", "--model-dir", folder, "--length", "40")
+    assert len(said.stdout) and said.stdout == there.stdout
+
+    hub.requests.clear()
+    (model / "README.md").write_text("changed")
+    assert greylord(*generate).stdout == said.stdout and not hub.requests
+    greylord("push", "models/run", REPOSITORY)
+    pulled = greylord("pull", REPOSITORY)
+    assert runs.fetched(REPOSITORY) == runs.locate(Path(pulled.stdout.split()[1])) != Path(folder)
+
+    assert "no repository 'user/nix'" in sentence(greylord("debug", "model", "--model-dir", "user/nix"), 2)
+    assert "models/latest" in sentence(greylord("debug", "model"), 2)
+    Path(REPOSITORY).mkdir(parents=True)
+    assert "is no model folder" in sentence(greylord(*generate), 2)
+
+
 def test_a_branch_and_what_should_not_lie_there(greylord, hub, model):
     greylord("push", "models/run", REPOSITORY)
     hub.commit(REPOSITORY, "main", {**on_main(hub), "training_args.bin": b"\x80\x04"})

@@ -8,11 +8,14 @@ from typing import Annotated
 import typer
 
 from greylord.cli import console
+from greylord.cli.hub import locate
 from greylord.errors import UsageError
 
 
 def evaluate(
-    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder.")] = Path("models/latest"),
+    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")] = Path(
+        "models/latest"
+    ),
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A dataset under data/; the one that the model was trained on.")
     ] = None,
@@ -30,12 +33,11 @@ def evaluate(
 
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
-    from greylord import runs
     from greylord.corpus import folder
 
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
-    model_dir = runs.locate(model_dir)
+    model_dir = locate(model_dir)
     wanted = str(data_dir) if data_dir is not None else dataset
 
     from greylord import model as models

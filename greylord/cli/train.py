@@ -11,6 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.hub import locate
 from greylord.errors import UsageError
 from greylord.training.settings import Settings, read_config
 
@@ -46,7 +47,9 @@ def train(
     patience: Annotated[int | None, _flag("patience")] = None,
     val_split: Annotated[float | None, _flag("val_split", "SHARE")] = None,
     seed: Annotated[int | None, _flag("seed")] = None,
-    model_path: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue from this model.")] = None,
+    model_path: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
     ] = None,
@@ -99,7 +102,7 @@ def train(
             dataset=folder.locate(str(data_dir) if data_dir is not None else dataset),
             settings=settings,
             overrides={**overrides, **parse_overrides(assignments or [])},
-            model_path=None if model_path is None else runs.locate(model_path),
+            model_path=None if model_path is None else locate(model_path),
             cpu=cpu,
         )
     if count := launch.processes_to_launch(num_processes, job.cpu):

@@ -339,7 +339,7 @@ def _frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: 
 
 
 def _trained_on(job: Job, manifest: Manifest) -> list[str]:
-    """What the model has read, or the one that it goes on from, so that an evaluation on other data can leave it out."""
+    """What the model and the one it goes on from have read, so that an evaluation on other data can leave it out."""
     before = runs.read_json(job.model_path / runs.CONFIG_NAME) if job.model_path else None
     hashes = {entry.payload_sha256 for entry in manifest.recordings if entry.split != "validation"}
     return sorted(hashes.union((before or {}).get("trained_on", ())))
