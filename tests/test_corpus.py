@@ -288,7 +288,8 @@ def test_a_cut_recording_loses_only_the_gap(parts, fraction):
         len(whole) - len(cut.train) - len(cut.validation)
     )
     assert cut.gap_tokens >= 0
-    if len(cut.train) and len(cut.validation):
+    # A twentieth of fewer tokens is none.
+    if len(cut.train) and len(cut.validation) and len(everything) + 2 * len(whole) >= 20:
         assert cut.gap_tokens > 0
     assert turns.encode(cut.train).tolist() == turns.encode(whole).tolist()[: 1 + len(head) + 2 * len(cut.train)]
 
