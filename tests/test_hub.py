@@ -101,9 +101,9 @@ def model(workplace) -> Path:
     """A small model's folder, with a checkpoint and a pickle lying about."""
     torch.manual_seed(0)
     folder = Path("models/run")
-    made = fresh(16)
+    made = fresh(320)
     made.save_pretrained(folder)
-    GreylordTokenizer(16).save_pretrained(folder)
+    GreylordTokenizer(320).save_pretrained(folder)
     write_vocabulary(folder)
     config = {"credentials": "masked", "dataset_folder": "/home/somebody/data/game", "continued_from": None}
     (folder / runs.CONFIG_NAME).write_text(json.dumps(config))
@@ -176,6 +176,18 @@ def test_a_repository_stands_where_a_folder_may(greylord, hub, model):
     assert "models/latest" in sentence(greylord("debug", "model"), 2)
     Path(REPOSITORY).mkdir(parents=True)
     assert "is no model folder" in sentence(greylord(*generate), 2)
+
+
+def test_the_stock_classes_load_the_repository_where_greylord_is_not_installed(greylord, hub, model, workplace):
+    def compat(action: str, name: str) -> None:
+        bare = environment(hub, workplace / "bare") | {"PYTHONPATH": "", "HF_TOKEN": TOKEN}
+        command = [sys.executable, "-I", PROJECT / "tests/compat.py", action, name, "said.npz"]
+        result = subprocess.run(command, capture_output=True, text=True, env=bare)
+        assert result.returncode == 0, result.stderr
+
+    greylord("push", "models/run", REPOSITORY)
+    compat("write", REPOSITORY)
+    compat("compare", "models/run")
 
 
 LOAD = """
