@@ -31,7 +31,9 @@ def answers(model_name: str) -> dict[str, np.ndarray]:
             found[f"logits {number}"] = model(**batch).logits[0].numpy()
         found[f"ids {number}"] = batch["input_ids"][0].numpy()
     speak = pipeline("text-generation", model=model, tokenizer=tokenizer)
-    (said,) = speak(TEXTS[0], max_new_tokens=40, do_sample=False, skip_special_tokens=False)
+    # The pipeline of transformers 4 would take the blank before a question mark away.
+    exact = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+    (said,) = speak(TEXTS[0], max_new_tokens=40, do_sample=False, **exact)
     found["said"] = np.frombuffer(said["generated_text"].encode(), np.uint8)
     return found
 
