@@ -60,8 +60,6 @@ UNWANTED = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.py"]
 """Removed from a repository when a model is published there."""
 _NAME = re.compile(r"[^/\s]+/[^/\s]+")
 _REFUSED = "The Hub refuses the token for {repo_id!r} ({status}); set HF_TOKEN to one that may write there."
-LARGEST_OTHER = 20 * 10**6
-"""Bytes of a fetched file that is no weights; greylord's own have a hundredth of it."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +219,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
         if folder.exists():
             return Pulled(folder, info.sha, new=False)
         for file in info.siblings or ():
-            if file.rfilename in PUBLISHED[1:] and (file.size or 0) > LARGEST_OTHER:
+            if file.rfilename in PUBLISHED[1:] and (file.size or 0) > runs.LARGEST_JSON:
                 raise GreylordError(f"{repo_id}: {file.rfilename} has {units.size(file.size)}, which no model needs.")
         snapshot = Path(snapshot_download(repo_id, revision=info.sha, allow_patterns=list(PUBLISHED)))
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,9 @@ ORIGIN = "origin.json"
 """Which repository of the Hub and which commit a fetched model is."""
 COMPLETE = "complete"
 """The file in a checkpoint that is written last."""
+LARGEST_JSON = 20 * 10**6
+"""Bytes of a JSON file; greylord's own have a tenth of it."""
+_CONTROLS = re.compile(r"\\u00(?:[01][0-9a-f]|7f|[89][0-9a-f])|[\x7f-\x9f]", re.IGNORECASE)
 STAMP = "%Y-%m-%dT%H-%M-%S"
 """The time in the name of a run's folder."""
 
@@ -126,9 +130,14 @@ def fetched(repo_id: str) -> Path | None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if the file is missing or is no such thing."""
+    """The object in a JSON file; None if the file is missing, huge or no such thing.
+
+    Others may have written it, and what it says may be printed: control characters in it are replaced.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST_JSON:
+            return None
+        content = json.loads(_CONTROLS.sub(r"\\ufffd", path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None
