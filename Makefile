@@ -1,15 +1,19 @@
 # make train    everything from nothing to a trained model, on the built-in realm
 # make test     the tests
 # make bench    how fast it is, and how good in a given time, beside the usual ways
+# make compat   is the newest model the same to transformers 4.57? (MODEL=DIR for another)
 PYTHON ?= python3
 SAMPLE_FLAGS ?=
 TRAIN_FLAGS ?= --time-budget 3m
 DATASET ?= data/sample
 
+MODEL ?= models/$(shell cat models/latest 2>/dev/null)
+
 BIN := .venv/bin
 INSTALLED := .venv/installed
+COMPAT := .compat
 
-.PHONY: train test test-all bench lint clean
+.PHONY: train test test-all bench compat lint clean
 
 train: $(INSTALLED)
 	@test -d data/sample || $(BIN)/greylord data sample sample $(SAMPLE_FLAGS)
@@ -25,6 +29,10 @@ bench: $(INSTALLED)
 	@test -d $(DATASET) || $(BIN)/greylord data sample sample
 	@$(BIN)/python -m greylord.benchmarks $(DATASET)
 
+compat: $(INSTALLED) $(COMPAT)/installed
+	$(BIN)/python tests/compat.py write $(MODEL) $(COMPAT)/expected.npz
+	$(COMPAT)/bin/python tests/compat.py compare $(MODEL) $(COMPAT)/expected.npz
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,5 +46,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
+$(COMPAT)/installed: constraints.txt
+	@test -x $(COMPAT)/bin/python || $(PYTHON) -m venv $(COMPAT)
+	@$(COMPAT)/bin/python -m pip install --quiet --disable-pip-version-check "transformers==4.57.6" \
+		$(shell grep -E '^(torch|numpy)==' constraints.txt)
+	@touch $@
+
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(COMPAT) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,16 +1,19 @@
-"""Models to the Hugging Face Hub and back: weights as safetensors, JSON, pictures and the card, and nothing else.
+"""Models to the Hugging Face Hub and back, and corpora to it.
 
-A model is published under the names of `PUBLISHED` only, so that neither a pickle nor a checkpoint leaves, and
-fetched by the same names, so that neither comes. What fails half-way is simply repeated: a commit is all or
-nothing, and weights that have arrived are not sent again.
+A model is published under the names of `PUBLISHED` only, weights as safetensors, JSON, picture and card, so that
+neither a pickle nor a checkpoint leaves, and fetched by the same names, so that neither comes. A corpus is published
+as Parquet. What fails half-way is simply repeated: a commit is all or nothing, and large files that have arrived are
+not sent again.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib.resources
 import json
 import re
 import shutil
+import string
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,12 +30,16 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.utils import validate_repo_id
 
+import greylord
 from greylord import model as models
 from greylord import runs, units
+from greylord.corpus import build, segments
+from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, UsageError
 from greylord.files import new_folder
+from greylord.progress import Progress, silent
 
-__all__ = ["ORIGIN", "PUBLISHED", "Pulled", "Pushed", "published_files", "pull", "push"]
+__all__ = ["PUBLISHED", "Pulled", "Pushed", "check", "published_files", "pull", "push", "push_corpus"]
 
 CARD = "README.md"
 PUBLISHED = (
@@ -49,24 +56,20 @@ PUBLISHED = (
     "training_curves.png",
     CARD,
 )
-ORIGIN = "origin.json"
-"""Which repository and commit a fetched model is."""
 UNWANTED = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.py"]
 """Removed from a repository when a model is published there."""
 _NAME = re.compile(r"[^/\s]+/[^/\s]+")
 _REFUSED = "The Hub refuses the token for {repo_id!r} ({status}); set HF_TOKEN to one that may write there."
-LARGEST_OTHER = 20 * 10**6
-"""Bytes of a fetched file that is no weights; greylord's own have a hundredth of it."""
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """A published model."""
+    """A published model or corpus."""
 
     url: str
     """Of the commit; of the last one if nothing had changed."""
-    files: list[Path]
-    """What it consists of."""
+    sizes: dict[str, int]
+    """Its files and their bytes."""
 
 
 @dataclass(frozen=True)
@@ -110,29 +113,43 @@ def push(folder: Path, repo_id: str, private: bool = False, revision: str | None
     `revision` names a branch instead of main. Raises what `published_files` raises, UsageError for a name that can be
     no repository's, and GreylordError if there is no token or the Hub fails.
     """
-    _check_name(repo_id)
     files = published_files(folder)
-    with _in_one_sentence(repo_id), tempfile.TemporaryDirectory() as place:
-        if get_token() is None:
-            raise GreylordError(
-                "There is no token for the Hub; make one that may write at https://huggingface.co/settings/tokens "
-                "and set HF_TOKEN to it, or run `hf auth login`."
-            )
+    check(repo_id)
+    with tempfile.TemporaryDirectory() as place:
         for path in files:
             _publishable(path, Path(place, path.name), repo_id)
+        url = _upload(Path(place), folder.name, repo_id, "model", private, revision, UNWANTED)
+    return Pushed(url, {path.name: path.stat().st_size for path in files})
+
+
+def check(repo_id: str) -> None:
+    """Raise UsageError for a name that can be no repository's, and GreylordError if there is no token."""
+    _check_name(repo_id)
+    if get_token() is None:
+        raise GreylordError(
+            "There is no token for the Hub; make one that may write at https://huggingface.co/settings/tokens "
+            "and set HF_TOKEN to it, or run `hf auth login`."
+        )
+
+
+def _upload(
+    place: Path, name: str, repo_id: str, kind: str, private: bool, revision: str | None, unwanted: list[str]
+) -> str:
+    """Make a folder's files a repository's new commit, whose URL is returned."""
+    with _in_one_sentence(repo_id):
         api = HfApi()
-        api.create_repo(repo_id, private=private, exist_ok=True)
+        api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True)
         if revision is not None:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
+            api.create_branch(repo_id, repo_type=kind, branch=revision, exist_ok=True)
         commit = api.upload_folder(
             repo_id=repo_id,
+            repo_type=kind,
             folder_path=place,
             revision=revision,
-            commit_message=f"Publish {folder.name}",
-            allow_patterns=list(PUBLISHED),
-            delete_patterns=UNWANTED,
+            commit_message=f"Publish {name}",
+            delete_patterns=unwanted,
         )
-    return Pushed(commit.commit_url, files)
+    return commit.commit_url
 
 
 def _publishable(path: Path, target: Path, repo_id: str) -> None:
@@ -149,11 +166,51 @@ def _publishable(path: Path, target: Path, repo_id: str) -> None:
         shutil.copyfile(path, target)
 
 
+def push_corpus(
+    dataset: Path, repo_id: str, private: bool = False, revision: str | None = None, progress: Progress = silent
+) -> Pushed:
+    """Publish the corpus of a dataset's folder, built if need be, as `greylord.corpus.segments` and a card.
+
+    Raises GreylordError if passwords stand in it or the corpus cannot be built, and what `push` raises for the Hub.
+    """
+    check(repo_id)
+    manifest, _ = build.refresh(dataset, progress=progress)
+    if manifest.settings.keep_credentials:
+        raise GreylordError(
+            f"The corpus of {manifest.dataset!r} holds passwords in clear; build it with `greylord data build "
+            f"{manifest.dataset} --mask-credentials` first."
+        )
+    with tempfile.TemporaryDirectory() as place:
+        files = segments.write(build.corpus_of(dataset), Path(place), progress)
+        card = Path(place, CARD)
+        card.write_text(_dataset_card(manifest, repo_id), encoding="utf-8")
+        sizes = {path.relative_to(place).as_posix(): path.stat().st_size for path in (*files, card)}
+        url = _upload(Path(place), manifest.dataset, repo_id, "dataset", private, revision, ["data/*", *UNWANTED])
+    return Pushed(url, sizes)
+
+
+def _dataset_card(manifest: Manifest, repo_id: str) -> str:
+    template = importlib.resources.files(greylord).joinpath("templates", "dataset_card.md").read_text(encoding="utf-8")
+    table = "\n".join(
+        f"| {split} | {counts.recordings:,} | {counts.payload_bytes:,} | {counts.turns:,} | {counts.tokens:,} |"
+        for split, counts in manifest.splits.items()
+    )
+    return string.Template(template).substitute(
+        name=manifest.dataset,
+        repo_id=repo_id,
+        data_hash=manifest.content_hash[:16],
+        table=table,
+        segment=f"{segments.SEGMENT_TOKENS:,}",
+        version=greylord.__version__,
+        **{split: segments.file_name(split) for split in build.SPLITS},
+    )
+
+
 def pull(repo_id: str, revision: str | None = None) -> Pulled:
     """Fetch a model into models/NAME_COMMIT, unless it is there; `revision` is a branch, tag or commit.
 
-    Which repository and commit it is stands in `ORIGIN`. Raises UsageError for a repository that does not exist, and
-    GreylordError if it holds no model of greylord's or the Hub fails.
+    Which repository and commit it is stands in `runs.ORIGIN`. Raises UsageError for a repository that does not exist,
+    and GreylordError if it holds no model of greylord's or the Hub fails.
     """
     _check_name(repo_id)
     with _in_one_sentence(repo_id):
@@ -162,7 +219,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
         if folder.exists():
             return Pulled(folder, info.sha, new=False)
         for file in info.siblings or ():
-            if file.rfilename in PUBLISHED[1:] and (file.size or 0) > LARGEST_OTHER:
+            if file.rfilename in PUBLISHED[1:] and (file.size or 0) > runs.LARGEST_JSON:
                 raise GreylordError(f"{repo_id}: {file.rfilename} has {units.size(file.size)}, which no model needs.")
         snapshot = Path(snapshot_download(repo_id, revision=info.sha, allow_patterns=list(PUBLISHED)))
     try:
@@ -174,7 +231,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
             if (snapshot / name).is_file():
                 shutil.copyfile(snapshot / name, made / name)
         origin = {"repo_id": repo_id, "revision": info.sha}
-        (made / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
+        (made / runs.ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
     return Pulled(folder, info.sha, new=True)
 
 

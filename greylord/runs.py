@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,17 +23,20 @@ __all__ = [
     "JOURNAL",
     "LATEST",
     "MODELS",
+    "ORIGIN",
     "SUMMARY",
     "Run",
     "all_runs",
     "by_what_was_scored",
     "differences",
+    "fetched",
     "locate",
     "mark_latest",
     "new_run",
     "read_journal",
     "read_json",
     "read_run",
+    "repository_of",
     "resume_point",
 ]
 
@@ -44,8 +48,13 @@ JOURNAL = "training_history.jsonl"
 """The history of a run that has not ended."""
 CHECKPOINTS = "checkpoints"
 """The folder of a run's checkpoints while it goes on."""
+ORIGIN = "origin.json"
+"""Which repository of the Hub and which commit a fetched model is."""
 COMPLETE = "complete"
 """The file in a checkpoint that is written last."""
+LARGEST_JSON = 20 * 10**6
+"""Bytes of a JSON file; greylord's own have a tenth of it."""
+_CONTROLS = re.compile(r"\\u00(?:[01][0-9a-f]|7f|[89][0-9a-f])|[\x7f-\x9f]", re.IGNORECASE)
 STAMP = "%Y-%m-%dT%H-%M-%S"
 """The time in the name of a run's folder."""
 
@@ -106,10 +115,29 @@ def locate(path: Path) -> Path:
     raise UsageError(f"There is no model folder {str(path)!r}; {there}.")
 
 
+def repository_of(path: Path) -> str | None:
+    """The repository of the Hub that stands where a model's folder may: USER/NAME, where USER is no folder. None for
+    anything else."""
+    if path.is_absolute() or len(path.parts) != 2 or path.parent == MODELS or path.parent.exists():
+        return None
+    return None if (MODELS / path).is_dir() or path.parts[0] == ".." else path.as_posix()
+
+
+def fetched(repo_id: str) -> Path | None:
+    """The folder in models/ that holds a repository's model, the one that was fetched last; None if there is none."""
+    origins = [path for path in MODELS.glob(f"*/{ORIGIN}") if (read_json(path) or {}).get("repo_id") == repo_id]
+    return max(origins, key=lambda path: path.stat().st_mtime).parent if origins else None
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if the file is missing or is no such thing."""
+    """The object in a JSON file; None if the file is missing, huge or no such thing.
+
+    Others may have written it, and what it says may be printed: control characters in it are replaced.
+    """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        if path.stat().st_size > LARGEST_JSON:
+            return None
+        content = json.loads(_CONTROLS.sub(r"\\ufffd", path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -119,13 +119,12 @@ class Handler(BaseHTTPRequestHandler):
             case ["store", sha256]:
                 self.server.stored[sha256] = body
                 self.answer(b"", ETag=f'"{sha256}"')
-            case ["api", "models", user, name, *rest]:
+            case ["api", "models" | "datasets", user, name, *rest]:
                 self.api(f"{user}/{name}", rest, body)
-            case [user, name, "info", "lfs", "objects", "batch"]:
-                del user, name
+            case [*_, "info", "lfs", "objects", "batch"]:
                 self.batch(json.loads(body))
-            case [user, name, "resolve", revision, file]:
-                self.resolve(f"{user}/{name}", revision, file)
+            case ["datasets", user, name, "resolve", revision, *file] | [user, name, "resolve", revision, *file]:
+                self.resolve(f"{user}/{name}", revision, "/".join(file))
             case _:
                 self.fail(404)
 

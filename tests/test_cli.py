@@ -115,6 +115,7 @@ def test_wrong_calls(workplace, arguments, sentence):
     ("arguments", "sentence"),
     [
         ("train --dataset empty", "'data/empty' is empty"),
+        ("generate --model-dir user/game", "no model folder 'user/game'. The Hub cannot be reached"),
         ("train --dataset text", "None of the 1 files of 'text' is a recording"),
         ("train --dataset tiny", "too little to divide"),
         ("data build text", "None of the 1 files"),

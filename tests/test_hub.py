@@ -2,11 +2,13 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 from conftest import PROJECT
@@ -14,6 +16,7 @@ from hub_server import CUT, TOKEN, Hub, Repository
 from safetensors.torch import load_file, save_file
 
 from greylord import runs
+from greylord.corpus import build, segments
 from greylord.model import fresh
 from greylord.tokenizer import GreylordTokenizer, write_vocabulary
 
@@ -41,17 +44,25 @@ for line in sys.stdin:
 """A process that runs one command after the other, since the client reads most of its environment once."""
 
 
+def environment(hub: Hub, home: Path) -> dict[str, str]:
+    """Of a process that reaches nothing but `hub`."""
+    others = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+    return others | {
+        "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(PROJECT), "COLUMNS": "100",
+    }  # fmt: skip
+
+
 class Client:
     """greylord in a process and a home of its own, which reaches nothing but `hub`."""
 
     def __init__(self, hub: Hub, home: Path) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
-        environment |= {
-            "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONPATH": str(PROJECT), "COLUMNS": "100",
-        }  # fmt: skip
         self.process = subprocess.Popen(
-            [sys.executable, "-c", COMMANDS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", COMMANDS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(hub, home),
         )
 
     def __call__(self, *arguments: str, token: str | None = TOKEN) -> subprocess.CompletedProcess:
@@ -90,9 +101,9 @@ def model(workplace) -> Path:
     """A small model's folder, with a checkpoint and a pickle lying about."""
     torch.manual_seed(0)
     folder = Path("models/run")
-    made = fresh(16)
+    made = fresh(320)
     made.save_pretrained(folder)
-    GreylordTokenizer(16).save_pretrained(folder)
+    GreylordTokenizer(320).save_pretrained(folder)
     write_vocabulary(folder)
     config = {"credentials": "masked", "dataset_folder": "/home/somebody/data/game", "continued_from": None}
     (folder / runs.CONFIG_NAME).write_text(json.dumps(config))
@@ -141,6 +152,98 @@ def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(greylord, hub, m
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
     assert "is there already" in in_an_empty_home("pull", REPOSITORY).stdout
     in_an_empty_home.close()
+
+
+def test_a_repository_stands_where_a_folder_may(greylord, hub, model):
+    greylord("push", "models/run", REPOSITORY)
+    first = hub.repositories[REPOSITORY].find("main")[0]
+    generate = ("generate", "--model-dir", REPOSITORY, "--length", "40")
+    said = greylord(*generate, token=None)
+    folder = f"models/majormud_{first[:8]}"
+    assert said.returncode == 0 and folder in said.stderr, said.stderr
+    assert json.loads(Path(folder, runs.ORIGIN).read_text())["revision"] == first
+    there = greylord("generate", "--model-dir", folder, "--length", "40")
+    assert len(said.stdout) and said.stdout == there.stdout
+
+    hub.requests.clear()
+    (model / "README.md").write_text("changed")
+    assert greylord(*generate).stdout == said.stdout and not hub.requests
+    greylord("push", "models/run", REPOSITORY)
+    pulled = greylord("pull", REPOSITORY)
+    assert runs.fetched(REPOSITORY) == runs.locate(Path(pulled.stdout.split()[1])) != Path(folder)
+
+    assert "no repository 'user/nix'" in sentence(greylord("debug", "model", "--model-dir", "user/nix"), 2)
+    assert "models/latest" in sentence(greylord("debug", "model"), 2)
+    Path(REPOSITORY).mkdir(parents=True)
+    assert "is no model folder" in sentence(greylord(*generate), 2)
+
+
+def test_the_stock_classes_load_the_repository_where_greylord_is_not_installed(greylord, hub, model, workplace):
+    def compat(action: str, name: str) -> None:
+        bare = environment(hub, workplace / "bare") | {"PYTHONPATH": "", "HF_TOKEN": TOKEN}
+        command = [sys.executable, "-I", PROJECT / "tests/compat.py", action, name, "said.npz"]
+        result = subprocess.run(command, capture_output=True, text=True, env=bare)
+        assert result.returncode == 0, result.stderr
+
+    greylord("push", "models/run", REPOSITORY)
+    compat("write", REPOSITORY)
+    compat("compare", "models/run")
+
+
+LOAD = """
+import json, sys
+from datasets import load_dataset
+corpus = load_dataset(sys.argv[1], token=sys.argv[2])
+print(json.dumps({split: rows.to_list() for split, rows in corpus.items()}))
+"""
+
+
+def test_the_stock_load_dataset_gives_the_corpus(greylord, hub, workplace):
+    assert greylord("data", "sample", "tiny", "--recordings", "4", "--minutes", "0.5").returncode == 0
+    pushed = greylord("data", "push", "tiny", REPOSITORY, "--private")
+    assert pushed.returncode == 0 and "3 files" in pushed.stdout, pushed.stderr
+    assert set(on_main(hub)) == {"README.md", *map(segments.file_name, build.SPLITS)}
+    assert greylord("data", "push", "tiny", REPOSITORY).returncode == 0
+    assert len(hub.repositories[REPOSITORY].branches["main"]) == 2
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", LOAD, REPOSITORY, TOKEN], capture_output=True, text=True, env=environment(hub, workplace)
+    )
+    assert loaded.returncode == 0, loaded.stderr
+    for split, found in json.loads(loaded.stdout).items():
+        expected = datasets.load_from_disk(f"corpora/tiny/{split}")
+        assert [(row["name"], row["input_ids"]) for row in found] == list(
+            zip(expected["name"], expected["input_ids"], strict=True)
+        )
+
+
+def test_a_corpus_with_passwords_does_not_leave(greylord, hub, workplace):
+    greylord("data", "sample", "tiny", "--recordings", "4", "--minutes", "0.5")
+    greylord("data", "build", "tiny", "--keep-credentials")
+    told = sentence(greylord("data", "push", "tiny", REPOSITORY), 1)
+    assert "holds passwords in clear" in told and "greylord data build tiny --mask-credentials" in told
+    assert not hub.requests
+
+
+def test_a_trained_model_is_pushed_and_a_failed_push_loses_nothing(greylord, hub, workplace):
+    greylord("data", "sample", "tiny", "--recordings", "4", "--minutes", "0.5")
+    train = ("train", "--context-window", "32", "--batch-size", "4", "--max-steps", "4", "--cpu", "--push-to-hub")
+    assert "write it as user/name" in sentence(greylord(*train, "nix"), 2)
+    assert "no token" in sentence(greylord(*train, REPOSITORY, token=None), 1)
+    assert not Path("models").exists()
+
+    trained = greylord(*train, REPOSITORY)
+    assert trained.returncode == 0, trained.stderr
+    run = runs.locate(Path("models/latest"))
+    assert on_main(hub)["model.safetensors"] == (run / "model.safetensors").read_bytes()
+
+    hub.failures += [("POST", "/commit/", 409)] * 20
+    told = sentence(greylord(*train, "user/other"), 1)
+    hub.failures.clear()
+    assert runs.locate(Path("models/latest")) != run
+    line = re.search(r"`greylord (push models/\S+ user/other)`", told)[1]
+    assert greylord(*line.split()).returncode == 0
+    assert "model.safetensors" in hub.repositories["user/other"].find("main")[1]
 
 
 def test_a_branch_and_what_should_not_lie_there(greylord, hub, model):

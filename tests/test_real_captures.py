@@ -1,5 +1,6 @@
 """The real recordings: every count of their README, every password masked, and every other byte back."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -93,4 +94,5 @@ def test_decoding_the_corpus_gives_back_every_payload_byte_but_passwords(built):
         expected = b"".join(payload for _, payload in masked)
         assert turns.decode(rows[entry.name]).payload.tobytes() == expected, entry.name
         assert len(expected) == entry.payload_bytes
+        assert hashlib.sha256(expected).hexdigest() == entry.payload_sha256
     assert logins == 127

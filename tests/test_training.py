@@ -22,6 +22,7 @@ from greylord import runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
+from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
 from greylord.training import train as training
 from greylord.training.settings import Settings
@@ -349,6 +350,18 @@ def test_other_data_is_scored_without_what_the_model_has_read(realm, run, tmp_pa
     described = json.loads(result.stdout)["data"]
     assert f"but {len(read_before)} that the model has read ({6 - len(read_before)} recording" in described
     shutil.rmtree(others)
+
+
+def test_a_redacted_copy_of_what_the_model_has_read_is_left_out_too(realm, run, workplace):
+    assert greylord("data", "redact", realm / "data" / "tiny", "shared", cwd=workplace).returncode == 0
+    copies, originals = (
+        {path.name: path.read_bytes() for path in folder.rglob("*.log")}
+        for folder in (Path("data/shared"), realm / "data" / "tiny")
+    )
+    assert all(copies[name] != log for name, log in originals.items())
+    read_before = set(read(run / "training_config.json")["trained_on"])
+    unseen = unseen_part(Path("data/shared"), run)
+    assert len(unseen.rows) == len(originals) - len(read_before) and read_before
 
 
 def test_scoring_leaves_the_model_as_it_is(run, realm):

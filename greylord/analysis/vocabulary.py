@@ -241,6 +241,9 @@ def inspect(folder: Path | None) -> Report:
     for name in FILES:
         if not (folder / name).is_file():
             continue
+        if (size := (folder / name).stat().st_size) > runs.LARGEST_JSON:
+            problems.append(f"{name} has {units.size(size)}, which no vocabulary needs.")
+            continue
         try:
             codec = readers[name](folder / name)
         except ValueError as error:

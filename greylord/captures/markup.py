@@ -13,11 +13,15 @@ TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa[^\xff]*(?:\xff\xff[^\xff]*)*\xff
 LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
 """What the Enter key sends: CR LF, CR NUL, or either alone."""
 
-_RUBBED_OUT = re.compile(rb"[^\b\x7f][\b\x7f]")
+_BACKSPACES = b"\b\x7f"
 
 
 def edited(line: bytes) -> bytes:
     """What is left of a typed line after its backspaces."""
-    while (shorter := _RUBBED_OUT.sub(b"", line)) != line:
-        line = shorter
-    return line.lstrip(b"\b\x7f")
+    left = bytearray()
+    for key in line:
+        if key not in _BACKSPACES:
+            left.append(key)
+        elif left:
+            left.pop()
+    return bytes(left)

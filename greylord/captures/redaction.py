@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,7 @@ MOST_UNECHOED = 4
 TYPED_AHEAD = 8
 """Lines that may be typed before the prompts that they answer."""
 SHORTEST_SOUGHT = 4
-"""Characters of a password from which on it is looked for elsewhere."""
+"""Characters of a password from which on it is looked for elsewhere; as many bytes are compared as one number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,36 +107,41 @@ def find(session: Session) -> Credentials:
     secret |= {line + 1 for line in secret if _is_asked_again(call, line)}
     spans = [(call.begins[line], call.ends[line]) for line in secret]
     spans += [match.span(1) for match in _SPOKEN.finditer(call.text)]
-    server_spans, lowered = [], call.text.lower()
-    for word in {edited(call.text[begin:end]).lower() for begin, end in spans}:
-        if len(word) < SHORTEST_SOUGHT or not word.strip(b"*"):
-            continue
-        if word.isalpha() or word.isdigit():
-            spans += _whole_answers(call, word)
-        else:
-            spans += _everywhere(word, lowered)
-            server_spans += _everywhere(word, call.lowered)
+    sought = {edited(call.text[begin:end]).lower() for begin, end in spans}
+    sought = {word for word in sought if len(word) >= SHORTEST_SOUGHT and word.strip(b"*")}
+    ordinary = {word for word in sought if word.isalpha() or word.isdigit()}
+    spans += _whole_answers(call, ordinary)
+    spans += _everywhere(sought - ordinary, call.text.lower())
+    server_spans = _everywhere(sought - ordinary, call.lowered)
     mask = _covered(spans, len(call.text))
     lines = np.unique(np.searchsorted(call.begins, np.flatnonzero(mask), "right") - 1).tolist()
     at_server = [np.zeros(0, np.int64), *(np.arange(*span) for span in server_spans)]
-    at_server += [call.echo(line, mask) for line in lines]
+    at_server += [call.echo(line, mask[call.begins[line] : call.ends[line]]) for line in lines]
     positions = np.sort(np.concatenate([call.at[mask], call.server_at(np.unique(np.concatenate(at_server)))]))
     values = session.payload[positions]
     printable = (values >= ord(" ")) & (values != DELETE)
     return Credentials(positions[printable], len(secret))
 
 
-def _everywhere(word: bytes, text: bytes) -> list[tuple[int, int]]:
-    return [match.span() for match in re.finditer(re.escape(word), text)]
+def _everywhere(words: set[bytes], text: bytes) -> Iterator[tuple[int, int]]:
+    """Where words of at least `SHORTEST_SOUGHT` bytes stand in a text. However many they are, the text is searched
+    once, for their heads."""
+    lengths = defaultdict(set)
+    for word in words:
+        lengths[word[:SHORTEST_SOUGHT]].add(len(word))
+    heads = np.ndarray(max(0, len(text) - SHORTEST_SOUGHT + 1), "<u4", text, strides=(1,))
+    for at in np.flatnonzero(np.isin(heads, np.frombuffer(b"".join(lengths), "<u4"))).tolist():
+        for length in lengths[text[at : at + SHORTEST_SOUGHT]]:
+            if text[at : at + length] in words:
+                yield at, at + length
 
 
-def _whole_answers(call: _Call, word: bytes) -> Iterator[tuple[int, int]]:
-    """Where in the client's text a word is all that answers a prompt, but for the game's."""
-    whole = re.compile(rb"(?<![^\r\n\0])" + re.escape(word) + rb"(?=[\r\n]|\Z)", re.IGNORECASE)
-    for match in whole.finditer(call.text):
-        line = int(np.searchsorted(call.begins, match.start(), "right")) - 1
-        if _OTHER_PROMPT.fullmatch(call.prompt(line)):
-            yield match.span()
+def _whole_answers(call: _Call, words: set[bytes]) -> Iterator[tuple[int, int]]:
+    """Where in the client's text one of the words is all that answers a prompt, but for the game's."""
+    for line in range(len(call)) if words else ():
+        answer = call.line(line).rpartition(b"\0")[2]
+        if answer.lower() in words and _OTHER_PROMPT.fullmatch(call.prompt(line)):
+            yield int(call.ends[line]) - len(answer), int(call.ends[line])
 
 
 def _covered(spans: Iterable[tuple[int, int]], size: int) -> np.ndarray:
@@ -199,8 +205,9 @@ class _Call:
         return positions + np.searchsorted(self._heard_by_client, positions, "right")
 
     def echo(self, index: int, mask: np.ndarray) -> np.ndarray:
-        """int64 [n]: positions in `server` where what `mask` covers of a line was echoed in clear, if it was."""
-        line, begin = self.line(index), self.begins[index]
+        """int64 [n]: where in `server` the bytes of a line that `mask`, bool [line], covers were echoed in clear, if
+        they were."""
+        line = self.line(index)
         if len(line) > NEARBY or not line.strip(b"*"):
             return np.zeros(0, np.int64)
         # Backspaces are echoed as backspace, blank, backspace.
@@ -210,11 +217,11 @@ class _Call:
         match = pattern.search(self.server, begun, min(int(self.ended[index]), begun + NEARBY) + NEARBY)
         if not match or not _BEFORE_ECHO.fullmatch(self.said(begun, match.start())):
             return np.zeros(0, np.int64)
-        return np.array([match.start(1 + key) for key in np.flatnonzero(mask[begin : begin + len(line)])], np.int64)
+        return np.array([match.start(1 + key) for key in np.flatnonzero(mask)], np.int64)
 
     def is_echoed(self, index: int) -> bool:
         """Whether a line was echoed in clear."""
-        return len(self.echo(index, np.ones(len(self.text), bool))) > 0
+        return len(self.echo(index, np.ones(len(self.line(index)), bool))) > 0
 
 
 def _answers(call: _Call) -> Iterator[int]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 import greylord
-from greylord.cli import analyze, console, data, debug, evaluate, generate, hub, models, optimize, train
+from greylord.cli import analyze, audit, console, data, debug, evaluate, generate, hub, models, optimize, train
 from greylord.errors import GreylordError
 
 __all__ = ["app", "main"]
@@ -47,6 +47,7 @@ app.add_typer(analyze.app, name="analyze")
 app.add_typer(debug.app, name="debug")
 app.command("optimize")(optimize.optimize)
 app.add_typer(models.app, name="models")
+app.command("audit")(audit.audit)
 app.command("push")(hub.push)
 app.command("pull")(hub.pull)
 

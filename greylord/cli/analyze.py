@@ -9,6 +9,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.hub import locate
 from greylord.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def training(
     model_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="The folder of a run, ended or not, or a training_history.json.")
+        Path,
+        typer.Option(
+            metavar="DIR", help="The folder of a run, ended or not, USER/NAME on the Hub, or a training_history.json."
+        ),
     ] = Path("models/latest"),
     output: Output = None,
     as_json: AsJson = False,
@@ -41,9 +45,10 @@ def training(
 
     [dim]Example: greylord analyze training --model-dir models/latest[/]
     """
+    from greylord import runs
     from greylord.analysis import training as analysis
 
-    report = analysis.analyze(model_dir)
+    report = analysis.analyze(locate(model_dir) if runs.repository_of(model_dir) else model_dir)
     picture = picture_path(output, report.course.name, as_json)
     if picture:
         _write_picture(picture, analysis.picture(report))

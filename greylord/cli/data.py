@@ -11,6 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.hub import Branch, Private, Repository, say_pushed
 from greylord.errors import GreylordError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from greylord.corpus.manifest import DialectCounts, Manifest
 
-app = typer.Typer(help="Recordings: copy, sample, prune, show, and build into a corpus.", no_args_is_help=True)
+app = typer.Typer(help="Recordings: copy, sample, prune, show, build into a corpus, and share.", no_args_is_help=True)
 
 KEPT = (
     "PASSWORDS STAND IN THIS CORPUS AS THEY WERE TYPED. Share neither it nor a model trained on it; "
@@ -228,6 +229,26 @@ def name_skipped(skipped: Sequence[str]) -> None:
     if skipped:
         files = ", ".join(skipped[:SHOWN]) + ", ..." * (len(skipped) > SHOWN)
         console.warn(f"{units.count(len(skipped), 'file')} of no recording left out: {files}")
+
+
+@app.command()
+def push(
+    name: Dataset,
+    repo_id: Repository,
+    private: Private = False,
+    revision: Branch = None,
+) -> None:
+    """Publish a dataset's corpus on the Hugging Face Hub, in segments of recordings as Parquet.
+
+    It is built first if need be. A corpus in which passwords stand is refused. Repeat the command if it fails.
+
+    [dim]Example: greylord data push majormud user/majormud-corpus --private[/]
+    """
+    from greylord import hub
+    from greylord.corpus import folder
+
+    console.quieten()
+    say_pushed(hub.push_corpus(folder.locate(name), repo_id, private, revision, console.progress), repo_id)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.hub import locate
 
 if TYPE_CHECKING:
     from greylord.analysis import model, vocabulary
@@ -88,7 +89,9 @@ def _glyph(byte: int) -> str:
 
 @app.command("model")
 def debug_model(
-    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder.")] = Path("models/latest"),
+    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")] = Path(
+        "models/latest"
+    ),
     as_json: AsJson = False,
 ) -> None:
     """Check a model's files, ids and weights, and train it for one step in memory.
@@ -97,9 +100,7 @@ def debug_model(
 
     [dim]Example: greylord debug model --model-dir models/latest[/]
     """
-    from greylord import runs
-
-    folder = runs.locate(model_dir)
+    folder = locate(model_dir)
 
     from greylord.analysis import model
 

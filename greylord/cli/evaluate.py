@@ -12,6 +12,7 @@ import typer
 from greylord import units
 from greylord.cli import console
 from greylord.cli.analyze import picture_path
+from greylord.cli.hub import locate
 from greylord.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder.")] = Path("models/latest"),
+    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")] = Path(
+        "models/latest"
+    ),
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A dataset under data/; the one that the model was trained on.")
     ] = None,
@@ -63,7 +66,6 @@ def evaluate(
 
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
-    from greylord import runs
     from greylord.corpus import folder
 
     if dataset is not None and data_dir is not None:
@@ -74,7 +76,7 @@ def evaluate(
         raise UsageError("--surprise takes one recording; leave --dataset and --data-dir out.")
     if output is not None and not deep and surprise is None:
         raise UsageError("--output is for --deep or --surprise.")
-    model_dir = runs.locate(model_dir)
+    model_dir = locate(model_dir)
     wanted = str(data_dir) if data_dir is not None else dataset
 
     from greylord import model as models

@@ -2,23 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.errors import GreylordError
+
+if TYPE_CHECKING:
+    from greylord.hub import Pushed
 
 Repository = Annotated[str, typer.Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")]
+Private = Annotated[bool, typer.Option("--private", help="A repository that is made is for you alone.")]
+Branch = Annotated[str | None, typer.Option("--revision", metavar="BRANCH", help="A branch instead of main.")]
+
+
+def locate(model_dir: Path) -> Path:
+    """The folder of a model: a path, or a repository of the Hub, which is fetched unless it has been.
+
+    Raises UsageError or GreylordError if there is no such model, or the Hub cannot be asked for it.
+    """
+    from greylord import runs
+
+    repo_id = runs.repository_of(model_dir)
+    if repo_id is None:
+        return runs.locate(model_dir)
+    if (folder := runs.fetched(repo_id)) is not None:
+        return folder
+
+    from greylord import hub
+
+    console.quieten()
+    try:
+        pulled = hub.pull(repo_id)
+    except GreylordError as error:
+        raise type(error)(f"There is no model folder {str(model_dir)!r}. {error}") from error
+    # Standard output may be the result of the command.
+    console.warn(f"{repo_id} has been pulled to {pulled.folder}.")
+    return pulled.folder
 
 
 def push(
     model_dir: Annotated[Path, typer.Argument(metavar="MODEL", help="The model's folder, as models/latest.")],
     repo_id: Repository,
-    private: Annotated[bool, typer.Option("--private", help="A repository that is made is for you alone.")] = False,
-    revision: Annotated[str | None, typer.Option(metavar="BRANCH", help="A branch instead of main.")] = None,
+    private: Private = False,
+    revision: Branch = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the model and list what would go.")] = False,
 ) -> None:
     """Publish a model on the Hugging Face Hub: weights, JSON, picture and card, and no pickle.
@@ -32,18 +63,22 @@ def push(
     console.quieten()
     folder = runs.locate(model_dir)
     if dry_run:
-        files = hub.published_files(folder)
-        for path in files:
-            console.out.print(f"{units.size(path.stat().st_size):>8}  {path.name}", markup=False)
-        console.say("would go", f"{_size(files)}, to {repo_id}")
+        sizes = {path.name: path.stat().st_size for path in hub.published_files(folder)}
+        for name, size in sizes.items():
+            console.out.print(f"{units.size(size):>8}  {name}", markup=False)
+        console.say("would go", f"{_together(sizes)}, to {repo_id}")
         return
-    pushed = hub.push(folder, repo_id, private, revision)
-    console.say("pushed", f"{_size(pushed.files)}, to {repo_id}")
+    say_pushed(hub.push(folder, repo_id, private, revision), repo_id)
+
+
+def say_pushed(pushed: Pushed, repo_id: str) -> None:
+    """Tell what has been published."""
+    console.say("pushed", f"{_together(pushed.sizes)}, to {repo_id}")
     console.say("commit", pushed.url)
 
 
-def _size(files: Sequence[Path]) -> str:
-    return f"{units.count(len(files), 'file')}, {units.size(sum(path.stat().st_size for path in files))}"
+def _together(sizes: Mapping[str, int]) -> str:
+    return f"{units.count(len(sizes), 'file')}, {units.size(sum(sizes.values()))}"
 
 
 def pull(

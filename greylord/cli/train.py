@@ -11,7 +11,8 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.errors import UsageError
+from greylord.cli.hub import locate, say_pushed
+from greylord.errors import GreylordError, UsageError
 from greylord.training.settings import Settings, read_config
 
 if TYPE_CHECKING:
@@ -46,9 +47,14 @@ def train(
     patience: Annotated[int | None, _flag("patience")] = None,
     val_split: Annotated[float | None, _flag("val_split", "SHARE")] = None,
     seed: Annotated[int | None, _flag("seed")] = None,
-    model_path: Annotated[Path | None, typer.Option(metavar="DIR", help="Continue from this model.")] = None,
+    model_path: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(metavar="USER/NAME", help="Publish the model on the Hub when it is trained.")
     ] = None,
     cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
     num_processes: Annotated[
@@ -72,7 +78,7 @@ def train(
     given = locals()
     flags = {name: value for name, value in given.items() if name in _DEFAULTS}
     if resume is not None:
-        kept = ("context", "resume", "num_processes")
+        kept = ("context", "resume", "num_processes", "push_to_hub")
         _refuse_with_resume({name: value for name, value in given.items() if name not in kept})
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
@@ -92,6 +98,11 @@ def train(
     from greylord.training.arguments import parse_overrides
 
     console.quieten()
+    if push_to_hub is not None:
+        from greylord import hub
+
+        # Rather now than after hours of training.
+        hub.check(push_to_hub)
     if resume is not None:
         job = training.resumed(runs.locate(resume))
     else:
@@ -99,7 +110,7 @@ def train(
             dataset=folder.locate(str(data_dir) if data_dir is not None else dataset),
             settings=settings,
             overrides={**overrides, **parse_overrides(assignments or [])},
-            model_path=None if model_path is None else runs.locate(model_path),
+            model_path=None if model_path is None else locate(model_path),
             cpu=cpu,
         )
     if count := launch.processes_to_launch(num_processes, job.cpu):
@@ -108,6 +119,19 @@ def train(
     outcome = training.train(job, console.say, console.progress, Live)
     if outcome is not None:
         _report(outcome)
+        if push_to_hub is not None:
+            _push(outcome.run, push_to_hub)
+
+
+def _push(run: Path, repo_id: str) -> None:
+    from greylord import hub
+
+    try:
+        say_pushed(hub.push(run, repo_id), repo_id)
+    except GreylordError as error:
+        raise GreylordError(
+            f"{run} is complete but not published, which `greylord push {run} {repo_id}` does. {error}"
+        ) from error
 
 
 def _refuse_with_resume(given: dict[str, Any]) -> None:

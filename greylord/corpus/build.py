@@ -30,6 +30,7 @@ from greylord.corpus.manifest import (
     SplitCounts,
     content_hash,
     file_hash,
+    payload_hash,
 )
 from greylord.errors import GreylordError
 from greylord.files import new_folder
@@ -83,6 +84,7 @@ class _Row:
     """A recording that has been read. Its ids wait on disk until the split is known."""
 
     file: _File
+    payload_sha256: str
     dialect: str
     records: int
     turns: int
@@ -161,15 +163,17 @@ def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Pro
             if MCCP in session.payload.tobytes():
                 manifest.compressed.append(file.name)
             credentials = redaction.find(session)
+            masked = redaction.masked(session, credentials)
+            payload_sha256 = payload_hash(masked)
             if not manifest.settings.keep_credentials:
-                session = redaction.masked(session, credentials)
+                session = masked
             stream = turns.turns_of(session, manifest.settings.keep_records)
             counts = manifest.dialects.setdefault(session.dialect, DialectCounts())
             server, client = counts.add(session, len(stream), credentials)
             ids = spool / str(index)
             turns.encode(stream).tofile(ids)
             delays.append(turns.delays_of(session, manifest.settings.keep_records)[1:])
-            rows.append(_Row(file, session.dialect, len(session), len(stream), server, client, ids))
+            rows.append(_Row(file, payload_sha256, session.dialect, len(session), len(stream), server, client, ids))
     if not rows:
         raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
     manifest.pauses = pauses.quantiles_of(np.concatenate(delays))
@@ -198,7 +202,7 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
         manifest.recordings.append(
             RecordingEntry(
                 name=row.file.name,
-                sha256=row.file.sha256,
+                payload_sha256=row.payload_sha256,
                 dialect=row.dialect,
                 started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
                 group=group,

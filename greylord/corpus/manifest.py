@@ -22,10 +22,11 @@ __all__ = [
     "SplitCounts",
     "content_hash",
     "file_hash",
+    "payload_hash",
 ]
 
-FORMAT = 2
-"""Raised whenever the same recordings would give another corpus."""
+FORMAT = 3
+"""Raised whenever the same recordings would give another corpus or manifest."""
 NAME = "manifest.json"
 
 
@@ -116,7 +117,8 @@ class RecordingEntry:
 
     name: str
     """Its path within the dataset, with forward slashes."""
-    sha256: str
+    payload_sha256: str
+    """See `payload_hash`."""
     dialect: str
     started_at: str | None
     group: int
@@ -190,6 +192,12 @@ def file_hash(path: Path) -> str:
     """The SHA-256 of a file's contents, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def payload_hash(masked: Session) -> str:
+    """The SHA-256 of a session's payload, in hex. With credentials masked it is one for a recording, a copy of it by
+    `data redact`, and the same in another dialect."""
+    return hashlib.sha256(masked.payload).hexdigest()
 
 
 def content_hash(hashes: Iterable[tuple[str, str]], settings: Settings) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from greylord import runs, turns
 from greylord.captures import proxylog, redaction
 from greylord.corpus import build, folder
-from greylord.corpus.manifest import file_hash
+from greylord.corpus.manifest import payload_hash
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError, UsageError
 from greylord.progress import Progress, silent
@@ -43,7 +43,7 @@ def own_dataset(model_dir: Path) -> Path:
 def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> Unseen:
     """The validation split if the model was trained on this dataset, else all recordings but those it has read.
 
-    Recordings are recognised by their contents; their credentials are masked. Raises GreylordError if the model has
+    Recordings are recognised by their payload; their credentials are masked. Raises GreylordError if the model has
     read all of them.
     """
     config = runs.read_json(model_dir / "training_config.json") or {}
@@ -55,7 +55,7 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
             return Unseen(rows, rows.starts, f"the validation split of {corpus} ({_count(len(rows))})")
     read = set(config.get("trained_on", ()))
     found = _read(dataset, progress)
-    kept = [recording for recording in found if recording.sha256 not in read]
+    kept = [recording for recording in found if recording.payload_sha256 not in read]
     left_out = len(found) - len(kept)
     if not kept:
         why = f"the model has read all {left_out}" if left_out else "there are none"
@@ -78,13 +78,13 @@ def trained_part(model_dir: Path, progress: Progress = silent) -> Sequence[np.nd
     if manifest.content_hash == config["data_hash"]:
         return Rows(build.corpus_of(dataset), "train")
     read = set(config.get("trained_on", ()))
-    found = [recording for recording in _read(dataset, progress) if recording.sha256 in read]
+    found = [recording for recording in _read(dataset, progress) if recording.payload_sha256 in read]
     found.sort(key=lambda recording: (recording.start is None, recording.start))
     return [recording.ids for recording in found]
 
 
 class _Recording(NamedTuple):
-    sha256: str
+    payload_sha256: str
     start: datetime | None
     ids: np.ndarray
 
@@ -100,7 +100,7 @@ def _read(dataset: Path, progress: Progress) -> list[_Recording]:
             if session.dirt.junk.total():
                 session = redaction.masked(session, redaction.find(session))
                 ids = turns.encode(turns.turns_of(session))
-                recordings.append(_Recording(file_hash(path), proxylog.started_at(path.name), ids))
+                recordings.append(_Recording(payload_hash(session), proxylog.started_at(path.name), ids))
     return recordings
 
 

@@ -334,9 +334,15 @@ def _frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: 
         "versions": report.versions(),
         "credentials": _credentials(job, manifest),
         "pauses": manifest.pauses,
-        # What the model has read, so that an evaluation on other data can leave it out.
-        "trained_on": sorted(entry.sha256 for entry in manifest.recordings if entry.split != "validation"),
+        "trained_on": _trained_on(job, manifest),
     }
+
+
+def _trained_on(job: Job, manifest: Manifest) -> list[str]:
+    """What the model and the one it goes on from have read, so that an evaluation on other data can leave it out."""
+    before = runs.read_json(job.model_path / runs.CONFIG_NAME) if job.model_path else None
+    hashes = {entry.payload_sha256 for entry in manifest.recordings if entry.split != "validation"}
+    return sorted(hashes.union((before or {}).get("trained_on", ())))
 
 
 def _credentials(job: Job, manifest: Manifest) -> str:

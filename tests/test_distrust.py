@@ -1,0 +1,177 @@
+"""What others send is not trusted: recordings cost time and memory by their size, models run nothing."""
+
+import io
+import json
+import pickle
+import re
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import GPT2LMHeadModel
+
+from greylord import hub, model, runs, turns
+from greylord.analysis import vocabulary
+from greylord.analysis.model import inspect
+from greylord.captures import proxylog, redaction
+from greylord.errors import GreylordError, UsageError
+from greylord.terminal.display import Display
+from greylord.terminal.telnet import SUBNEGOTIATION_BYTES, Telnet
+from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+
+S, C = b"<|server|><|delay#0.1|>", b"<|client|><|delay#0.1|>"
+
+
+def logins(size: int, secret: bytes) -> bytes:
+    each = b"".join((S, b"Password: ", C, secret, b"\r", S, b"*" * len(secret % 0), b"\r\n"))
+    return b"".join(each % number for number in range(size // len(each)))
+
+
+CAPTURES = {
+    "openings": lambda size: b"<|" * (size // 2),
+    "an endless token": lambda size: S + b"<|ansi#" + b"1B" * (size // 2),
+    "endless delays": lambda size: b"<|server|><|delay#" + b"9" * size,
+    "markers": lambda size: b"<|server|>" * (size // 10),
+    "empty records": lambda size: (S + C) * (size // 46),
+    "NUL": lambda size: S + bytes(size),
+    "MCCP": lambda size: S + b"\xff\xfa\x56\xff\xf0" + bytes(range(256)) * (size // 256),
+    "subnegotiations": lambda size: S + b"\xff\xfa" * (size // 2),
+    "control sequences": lambda size: S + b"\x1b[" * (size // 2),
+    "prompts": lambda size: S + b"Password: " * (size // 10) + C + b"x\r",
+    "logins, each another word": lambda size: logins(size, b"%06d"),
+    "logins, each another secret": lambda size: logins(size, b"x%06d"),
+    "asterisks": lambda size: C + b"x\r" + S + b"*\r" * (size // 2),
+    "ECHO": lambda size: S + b"\xff\xfb\x01\xff\xfc\x01" * (size // 6) + C + b"x\r",
+    "backspaces": lambda size: S + b"Password: " + C + b"x" * (size // 2) + b"\b" * (size // 2) + b"\r" + S + b"\r\n",
+    "Enter": lambda size: S + b"Password: " + C + b"\r" * size,
+}
+SIZE = 30_000
+
+
+def read(log: bytes) -> None:
+    """All that a build does with a recording."""
+    session = proxylog.read(io.BytesIO(log))
+    masked = redaction.masked(session, redaction.find(session))
+    assert len(turns.encode(turns.turns_of(masked))) > len(session.payload)
+
+
+def cost(log: bytes) -> tuple[float, int]:
+    """Seconds of the processor, the less of two, and the most bytes of memory."""
+    tracemalloc.start()
+    read(log)
+    _, memory = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    seconds = []
+    for _ in range(2):
+        began = time.process_time()
+        read(log)
+        seconds.append(time.process_time() - began)
+    return min(seconds), memory
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_a_hostile_recording_takes_time_and_memory_by_its_size(name):
+    small, large = (cost(CAPTURES[name](size)) for size in (SIZE, 8 * SIZE))
+    # Quadratic time would be 64 times as much.
+    assert large[0] < 24 * max(small[0], 0.002)
+    assert large[1] < 12 * max(small[1], 10**6)
+
+
+ATTACKS = (
+    b"\x1b]52;c;cm0gLXJmIH4=\x07", b"\x1b]0;title\x1b\\", b"\x1b[21t", b"\x1b[6n", b"\x1b[c", b"\x1bP$q\x1b\\",
+    b"\x1bc", b"\x9b21t", b"\x05", b"\x07", b"\x1b[?1049h", b"\x1b[5i",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_aims_at_the_viewer_does_not_reach_the_terminal(attack):
+    for cut in range(len(attack) + 1):
+        display = Display()
+        shown = "".join(display.feed(part) for part in (b"\x1b[1;31mHail", attack[:cut], attack[cut:], b"\x1b[0m!"))
+        assert re.sub(r"\x1b\[[0-9;]*[A-HJKfmsu]", "", shown).isprintable(), shown
+
+
+def test_an_endless_subnegotiation_is_given_up():
+    assert Telnet().feed(b"\xff\xfa" + b"x" * (SUBNEGOTIATION_BYTES + 10)).endswith(b"x" * 10)
+
+
+class Mine:
+    """A pickle that leaves a file behind where it is loaded."""
+
+    def __reduce__(self):
+        return Path.touch, (Path("taken"),)
+
+
+@pytest.fixture
+def folder(workplace) -> Path:
+    """A sound model's folder, to be made hostile."""
+    torch.manual_seed(0)
+    made = Path("models/evil")
+    model.fresh(16).save_pretrained(made)
+    GreylordTokenizer(16).save_pretrained(made)
+    write_vocabulary(made)
+    return made
+
+
+def change(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_pickled_weights_are_not_opened(folder):
+    (folder / "model.safetensors").unlink()
+    for name in ("pytorch_model.bin", "training_args.bin", "model.pt"):
+        (folder / name).write_bytes(pickle.dumps(Mine()))
+    for use in (model.load, inspect, hub.published_files):
+        with pytest.raises(UsageError, match=r"no model\.safetensors"):
+            use(folder)
+    assert not Path("taken").exists()
+
+
+def test_code_of_a_model_is_not_run(folder):
+    (folder / "modeling.py").write_text("from pathlib import Path\nPath('taken').touch()\n")
+    change(folder / "config.json", auto_map={"AutoConfig": "modeling.Config", "AutoModelForCausalLM": "modeling.Model"})
+    change(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["modeling.Tokenizer", None]})
+    assert type(model.load(folder)) is GPT2LMHeadModel
+    inspect(folder)
+    vocabulary.inspect(folder)
+    assert not Path("taken").exists()
+
+
+def test_weights_lie_in_the_folder_and_nowhere_else(folder, workplace):
+    (folder / "model.safetensors").rename("elsewhere.safetensors")
+    index = {"metadata": {}, "weight_map": {"transformer.wte.weight": "../../elsewhere.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(GreylordError, match=r"no model\.safetensors"):
+        model.load(folder)
+    for name in ("user/..", "../user", "user/.git", "user/a/../b", "user/a\\b", "user/a\0b", "/user/a"):
+        with pytest.raises(GreylordError, match="can be no repository's name"):
+            hub.pull(name)
+    for name in ("../user", "/user/a", "user/a/b", "models/a"):
+        assert runs.repository_of(Path(name)) is None
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "vocab_to_int.json", "config.json", runs.CONFIG_NAME])
+def test_a_file_of_a_gigabyte_is_not_read(folder, name):
+    with (folder / name).open("ab") as file:
+        file.truncate(10**9)
+    tracemalloc.start()
+    if name == "config.json":
+        with pytest.raises(UsageError, match=r"no config\.json"):
+            model.load(folder)
+    else:
+        model.load(folder)
+        runs.read_json(folder / runs.CONFIG_NAME)
+    if name in vocabulary.FILES:
+        assert f"{name} has 1.0 GB, which no vocabulary needs." in vocabulary.inspect(folder).problems
+    _, memory = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert memory < 10**8
+
+
+def test_what_a_model_says_of_itself_holds_no_control_characters(folder):
+    dataset = "\x1b]52;c;eA==\x07 \x9b21t \x7f \\u001b é"
+    for ascii_only in (True, False):
+        (folder / runs.CONFIG_NAME).write_text(json.dumps({"dataset": dataset}, ensure_ascii=ascii_only))
+        assert runs.read_json(folder / runs.CONFIG_NAME)["dataset"].isprintable()
