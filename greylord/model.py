@@ -46,6 +46,8 @@ PRESETS = {DEFAULT: Shape(4, 128, 4), "medium": Shape(8, 256, 8), "large": Shape
 
 POSITION_SCALE = 0.1
 """Of the sinusoids that the position table begins with; token embeddings begin with a deviation of 0.02."""
+LOOK_SCALE = 2.0
+"""Of the queries and keys that look back: a token is preferred to its neighbour by about three nats."""
 
 
 def preset(name: str | None) -> Shape:
@@ -76,19 +78,49 @@ def fresh(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
         )
     )
     with torch.no_grad():
-        model.transformer.wpe.weight.copy_(_sinusoids(context, shape.width))
+        model.transformer.wpe.weight.copy_(POSITION_SCALE * _sinusoids(torch.arange(context), shape.width))
+        _look_back(model.transformer.h[0].attn.c_attn.weight, shape)
     return _prepared(model)
 
 
-def _sinusoids(positions: int, width: int) -> torch.Tensor:
-    """Where the position table begins, float32 [positions, width] (Vaswani et al. 2017, section 3.5).
+def _sinusoids(positions: torch.Tensor, width: int) -> torch.Tensor:
+    """Sines and cosines in turn of positions, int64 [n], to float32 [n, width] (Vaswani et al. 2017, section 3.5).
 
-    "So many tokens back" is one linear map for all positions then. From random rows each position has to find out by
-    itself where its neighbours are, which takes most of a short training.
+    The position table begins with them: "so many tokens back" is then one linear map for all positions. From random
+    rows each position has to find out by itself where its neighbours are, which takes most of a short training.
     """
-    frequencies = torch.exp(-math.log(10_000) * torch.arange(0, width, 2) / width)
-    angles = torch.arange(positions)[:, None] * frequencies
-    return POSITION_SCALE * torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+    angles = positions[:, None] * _frequencies(width)
+    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+
+
+def _frequencies(width: int) -> torch.Tensor:
+    """Radians a position, float32 [width / 2]."""
+    return torch.exp(-math.log(10_000) * torch.arange(0, width, 2) / width)
+
+
+def _look_back(weight: torch.Tensor, shape: Shape) -> None:
+    """Let the heads of a block begin by looking one, two, three, ... tokens back, as each has to learn anyway.
+
+    A head's queries are sinusoids as they stand in the position table, its keys those of so many positions later:
+    rotated in each pair of sine and cosine. Their product is the largest where the two agree.
+
+    Args:
+        weight: of queries, keys and values, [width, 3 width], in place.
+        shape: of the model.
+    """
+    size = shape.width // shape.heads
+    frequencies = _frequencies(shape.width)[: size // 2]
+    for head in range(shape.heads):
+        query = head * size
+        key = shape.width + query
+        weight[:, query : query + size] = weight[:, key : key + size] = 0
+        for pair, frequency in enumerate(frequencies.tolist()):
+            sine, cosine = 2 * pair, 2 * pair + 1
+            angle = frequency * (head + 1)
+            weight[sine, query + sine] = weight[cosine, query + cosine] = LOOK_SCALE
+            weight[sine, key + sine] = weight[cosine, key + cosine] = LOOK_SCALE * math.cos(angle)
+            weight[cosine, key + sine] = LOOK_SCALE * math.sin(angle)
+            weight[sine, key + cosine] = -LOOK_SCALE * math.sin(angle)
 
 
 def read_config(folder: Path) -> GPT2Config:

@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import LAUNCHER, PROJECT, greylord
@@ -196,6 +197,38 @@ def test_the_position_table_begins_with_sinusoids():
         angle = position / 10_000 ** (column // 2 * 2 / width)
         expected = 0.1 * (math.cos(angle) if column % 2 else math.sin(angle))
         assert float(table[position, column]) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", models.PRESETS)
+def test_the_first_block_begins_by_looking_back(name):
+    shape = models.PRESETS[name]
+    torch.manual_seed(0)
+    model = models.fresh(64, shape).eval()
+    model.set_attn_implementation("eager")
+    ids = torch.randint(0, 256, (1, 64))
+    with torch.no_grad():
+        attention = model(ids, output_attentions=True).attentions[0][0]
+    size = shape.width // shape.heads
+    table = model.transformer.h[0].ln_1(model.transformer.wte(ids) + model.transformer.wpe.weight)[0].detach().numpy()
+    for head in range(shape.heads):
+        # What is looked at is near the token that the head is for, and mostly that token.
+        far = [int(attention[head, position].argmax()) - (position - head - 1) for position in range(head + 2, 64)]
+        assert np.abs(far).max() <= 1
+        scores = []
+        for other in range(60):
+            dot = 0.0
+            for pair in range(size // 2):
+                frequency = 10_000 ** (-2 * pair / shape.width)
+                sine, cosine = 4 * table[other, 2 * pair : 2 * pair + 2]
+                angle = frequency * (head + 1)
+                key = (
+                    sine * math.cos(angle) + cosine * math.sin(angle),
+                    cosine * math.cos(angle) - sine * math.sin(angle),
+                )
+                dot += table[59, 2 * pair] * key[0] + table[59, 2 * pair + 1] * key[1]
+            scores.append(dot / math.sqrt(size))
+        expected = np.exp(np.array(scores) - max(scores))
+        assert np.allclose(attention[head, 59, :60], expected / expected.sum(), atol=1e-4)
 
 
 def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
