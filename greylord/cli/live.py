@@ -84,7 +84,7 @@ class Live(TrainerCallback):
         step_seconds = (seconds - self._evaluation_seconds) / max(1, steps)
         left = (self._plan.max_steps - state.global_step) * step_seconds
         done = state.global_step // self._plan.eval_steps
-        if done:
+        if done and left:
             left += (self._plan.evaluations - done) * self._evaluation_seconds / done
         speed = f"{units.size(self._plan.tokens_per_step * self._density / step_seconds)}/s"
         parts = [self._loss, self._figure, speed, f"{units.duration(left)} left" if left else ""]

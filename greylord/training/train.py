@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import accelerate
 import transformers
-from accelerate.utils import broadcast_object_list
-from accelerate.utils.memory import should_reduce_batch_size
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
 from greylord import model as models
@@ -31,53 +26,22 @@ from greylord.training import report
 from greylord.training.arguments import training_arguments
 from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
 from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
+from greylord.training.failures import run_folder
+from greylord.training.job import Job, credentials, frozen, resumed
 from greylord.training.order import Order
 from greylord.training.probe import measure_pace
-from greylord.training.recipe import Pace, Plan, context_within, largest_divisor, make_plan, plan_within
+from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
 from greylord.training.report import Summary
-from greylord.training.settings import MIN_CONTEXT, Settings, command_line
+from greylord.training.settings import Settings
 from greylord.training.trainer import make_trainer
+from greylord.training.wording import describe_corpus, describe_model, describe_steps, describe_time, why_it_ended
 
 __all__ = ["Job", "Outcome", "resumed", "train"]
 
-LONG_SECONDS = 3_600
 CLOSING_SECONDS = 2
 """Of a time budget: the model's folder is written in them."""
 LATENESS = 1.1
 """A run that takes this much of its time budget is stopped."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What `train` is asked to do."""
-
-    dataset: Path
-    """The folder of the recordings; its corpus is built first if need be."""
-    settings: Settings
-    overrides: Mapping[str, Any]
-    """Further fields of `TrainingArguments`."""
-    model_path: Path | None
-    """The folder of the model to continue from."""
-    cpu: bool
-    """Use no GPU."""
-    resume: Path | None = None
-    """The folder of a run that broke off, to be continued as if it had not."""
-
-
-def resumed(run: Path) -> Job:
-    """The job of a run that broke off. Raises UsageError if there is none to go on with."""
-    found = runs.read_run(run)
-    if found.summary:
-        raise UsageError(f"{str(run)!r} has ended; continue from its model with --model-path {run}.")
-    config = found.config
-    return Job(
-        dataset=Path(config["dataset_folder"]),
-        settings=Settings(**config["settings"]),
-        overrides=config["training_arguments"],
-        model_path=Path(config["continued_from"]) if config["continued_from"] else None,
-        cpu=config["cpu"],
-        resume=run,
-    )
 
 
 @dataclass(frozen=True)
@@ -119,8 +83,8 @@ def train(
         manifest, built = build.refresh(job.dataset, val_split=settings.val_split, progress=progress)
     began = time.perf_counter()
     corpus = build.corpus_of(job.dataset)
-    say("corpus", _describe_corpus(corpus, manifest, built))
-    say("model", _describe_model(model, origin))
+    say("corpus", describe_corpus(corpus, manifest, built))
+    say("model", describe_model(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     spans = sample_spans(validation)
@@ -145,7 +109,7 @@ def train(
             eval_steps=job.overrides.get("eval_steps"),
         )
 
-    with _run_folder(job, plan, state) as run:
+    with run_folder(job, plan, state) as run:
         checkpoints, pace = run / runs.CHECKPOINTS, None
         if not job.resume:
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
@@ -154,10 +118,10 @@ def train(
                 left = units.parse_duration(settings.time_budget) - (time.perf_counter() - began) - CLOSING_SECONDS
                 plan = plan_within(left, plan, pace)
             if state.is_main_process:
-                report.freeze(run, _frozen(job, settings, plan, device, manifest))
-        say("steps", _describe_steps(plan, settings))
+                report.freeze(run, frozen(job, settings, plan, device, manifest))
+        say("steps", describe_steps(plan, settings))
         if pace:
-            say("time", _describe_time(plan, pace))
+            say("time", describe_time(plan, pace))
         arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
         history = History(run / runs.JOURNAL, plan)
         guard, interruption = Guard(), Interruption(_deadline(settings, began, pace))
@@ -182,7 +146,7 @@ def train(
             protocol=protocol(context),
             scored_bytes=scored,
             baselines=figures,
-            ended=_why_it_ended(plan, steps, guard, interruption, settings),
+            ended=why_it_ended(plan, steps, guard, interruption, settings),
             steps=steps,
             epochs=round(steps / plan.steps_per_epoch, 3),
             tokens=steps * plan.tokens_per_step,
@@ -195,7 +159,7 @@ def train(
             device=device.reason,
             continued_from=str(job.model_path) if job.model_path else None,
             versions=report.versions(),
-            credentials=_credentials(job, manifest),
+            credentials=credentials(job, manifest),
         )
         report.publish(run, trainer.model, history.evaluations, summary)
     return Outcome(run, summary, history.evaluations)
@@ -282,127 +246,6 @@ def _check_preset(preset: str | None, path: Path, shape: models.Shape) -> None:
         )
 
 
-def _describe_model(model: GPT2LMHeadModel, origin: str) -> str:
-    weights, positions = models.parameter_counts(model)
-    shape = f"GPT-2, {models.shape_of(model.config)}"
-    return f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}"
-
-
-def _describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
-    sides = ", ".join(
-        f"{name} {units.size(counts.payload_bytes)} of {units.count(counts.recordings, 'recording')}"
-        for name, counts in manifest.splits.items()
-    )
-    cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.cut else ""
-    kept = "; PASSWORDS STAND IN IT: share neither it nor the model" if manifest.settings.keep_credentials else ""
-    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}{kept}"
-
-
-def _describe_steps(plan: Plan, settings: Settings) -> str:
-    short = ""
-    if plan.short_steps:
-        short = f"the first {plan.short_steps:,} in windows of {plan.short_length} at random positions, "
-    return (
-        f"{plan.max_steps:,} of {plan.windows_per_step} x {plan.context:,} tokens "
-        f"({plan.max_steps / plan.steps_per_epoch:.3g} epochs), {short}"
-        f"rate up to {settings.learning_rate:g} in {plan.warmup_steps:,} and down to 0, "
-        f"{units.count(plan.evaluations, 'evaluation')}"
-    )
-
-
-def _describe_time(plan: Plan, pace: Pace) -> str:
-    seconds = plan.seconds(pace)
-    text = (
-        f"about {units.duration(seconds)}: {pace.step:.2g} s a step and {units.duration(pace.evaluation)} an evaluation"
-    )
-    if seconds > LONG_SECONDS:
-        text += ". Shorten it with --time-budget 10m, or stop it with Ctrl-C, which keeps the best so far"
-    return text
-
-
-def _frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: Manifest) -> dict[str, Any]:
-    return {
-        "dataset": manifest.dataset,
-        "dataset_folder": str(job.dataset),
-        "data_hash": manifest.content_hash,
-        "settings": asdict(settings),
-        "plan": asdict(plan),
-        "training_arguments": dict(job.overrides),
-        "device": asdict(device),
-        "cpu": job.cpu,
-        "continued_from": str(job.model_path) if job.model_path else None,
-        "versions": report.versions(),
-        "credentials": _credentials(job, manifest),
-        "pauses": manifest.pauses,
-        "trained_on": _trained_on(job, manifest),
-    }
-
-
-def _trained_on(job: Job, manifest: Manifest) -> list[str]:
-    """What the model and the one it goes on from have read, so that an evaluation on other data can leave it out."""
-    before = runs.read_json(job.model_path / runs.CONFIG_NAME) if job.model_path else None
-    hashes = {entry.payload_sha256 for entry in manifest.recordings if entry.split != "validation"}
-    return sorted(hashes.union((before or {}).get("trained_on", ())))
-
-
-def _credentials(job: Job, manifest: Manifest) -> str:
-    """Whether the model has read credentials: "masked" if none, "kept", or "unknown" if it goes on from a model that
-    does not tell."""
-    if manifest.settings.keep_credentials:
-        return "kept"
-    if job.model_path is None:
-        return "masked"
-    return (runs.read_json(job.model_path / runs.CONFIG_NAME) or {}).get("credentials", "unknown")
-
-
-@contextmanager
-def _run_folder(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[Path]:
-    """The folder of the run, the same in all processes. If the block fails, it stays only if it has a checkpoint."""
-    names = [str(job.resume or runs.new_run(job.dataset.name)) if state.is_main_process else ""]
-    broadcast_object_list(names)
-    run = Path(names[0])
-    try:
-        yield run
-    except BaseException as error:
-        checkpoint, _ = runs.resume_point(run)
-        if checkpoint is None and job.resume is None and state.is_main_process:
-            shutil.rmtree(run, ignore_errors=True)
-        kept = f" Its last checkpoint is kept; go on with --resume {run}." if checkpoint else ""
-        if isinstance(error, Exception) and should_reduce_batch_size(error):
-            passes = f"{units.count(plan.micro_batch, 'window')} of {plan.context:,} tokens"
-            raise GreylordError(f"Out of memory with {passes} in a pass; try `{_smaller(job, plan)}`.{kept}") from error
-        if _disk_is_full(error, run.parent):
-            raise GreylordError(f"The disk of {str(run.parent)!r} is full.{kept}") from error
-        raise
-
-
-def _smaller(job: Job, plan: Plan) -> str:
-    """The line of the same run with half the windows a pass or, if that is one, windows of half the context."""
-    settings = job.settings
-    context, batch, micro_batch = plan.context, plan.windows_per_step, 1
-    if plan.micro_batch > 1:
-        micro_batch = largest_divisor(plan.micro_batch * plan.accumulation, plan.micro_batch // 2)
-    else:
-        context, batch = max(MIN_CONTEXT, context // 2), 2 * batch
-    given = {name: value for name, value in asdict(settings).items() if value != getattr(Settings(), name)}
-    changed = {"context_window": context, "batch_size": batch, "micro_batch": micro_batch}
-    overrides = [f"--set={name}={value}" for name, value in job.overrides.items()]
-    return command_line(
-        {"data_dir": job.dataset, "model_path": job.model_path, **given, **changed},
-        *overrides,
-        *["--cpu"] * job.cpu,
-    )
-
-
-def _disk_is_full(error: BaseException, folder: Path) -> bool:
-    # torch and safetensors raise errors of their own when a file cannot be written.
-    return isinstance(error, Exception) and (
-        getattr(error, "errno", None) == errno.ENOSPC
-        or "No space left" in str(error)
-        or ("write" in str(error) and shutil.disk_usage(folder).free < 1 << 20)
-    )
-
-
 def _run(trainer: Trainer, interruption: Interruption, checkpoint: str | None) -> None:
     with interruption.handled():
         try:
@@ -420,15 +263,3 @@ def _check_best(trainer: Trainer, guard: Guard, settings: Settings) -> None:
             f"The loss was no number any more at step {guard.diverged_at}, before the first evaluation; nothing was "
             f"saved. Try a lower --learning-rate than {settings.learning_rate:g}."
         )
-
-
-def _why_it_ended(plan: Plan, steps: int, guard: Guard, interruption: Interruption, settings: Settings) -> str:
-    if guard.diverged_at is not None:
-        return f"the loss was no number any more at step {guard.diverged_at:,}"
-    if interruption.late:
-        return f"the time budget was over at step {steps:,} of {plan.max_steps:,}: the decay of the rate was cut short"
-    if interruption.stopped_at is not None:
-        return f"stopped by hand at step {interruption.stopped_at:,}"
-    if steps < plan.max_steps:
-        return f"no better figure in {units.count(settings.patience, 'evaluation')}"
-    return "all steps done"
