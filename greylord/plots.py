@@ -59,7 +59,7 @@ def is_analysis(path: Path) -> bool:
 def training_curves(
     steps: Sequence[int],
     validation: Sequence[float],
-    training: Sequence[float],
+    training: Sequence[tuple[int, float]],
     best_step: int,
     baselines: Mapping[str, float],
     title: str,
@@ -69,7 +69,7 @@ def training_curves(
     Args:
         steps: optimizer steps of the evaluations.
         validation: bits per byte at each.
-        training: bits per token since the evaluation before.
+        training: optimizer steps, and the mean bits per token since the one before.
         best_step: the one whose weights were kept.
         baselines: bits per byte of others on the same bytes, drawn as lines.
         title: above the picture.
@@ -78,7 +78,7 @@ def training_curves(
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.subplots()
         axes.set_title(title)
-        axes.plot(steps, training, color=AMBER, marker=".", label="training, bits per token")
+        axes.plot(*zip(*training, strict=True), color=AMBER, label="training, bits per token")
         axes.plot(steps, validation, color=BLUE, marker="o", linewidth=2, label="validation, bits per byte")
         best = validation[list(steps).index(best_step)]
         axes.annotate(
@@ -88,7 +88,7 @@ def training_curves(
         axes.set_xlabel("optimizer steps")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlim(0, max(steps) * 1.02)
-        _log_scale(axes, [*validation, *training, *baselines.values()])
+        _log_scale(axes, [*validation, *(bits for _, bits in training), *baselines.values()])
         axes.legend(loc="upper right")
         return png(figure)
 

@@ -214,7 +214,7 @@ def test_pictures_replace_only_their_like(workplace, capsys):
     ours(workplace / "run", [3, 2, 1], [3, 2, 1])
     call = ("analyze", "training", "--model-dir", "run", "--output")
     curves = workplace / "curves.png"
-    curves.write_bytes(plots.training_curves([1, 2], [2.0, 1.0], [2.0, 1.0], 2, {}, "a run"))
+    curves.write_bytes(plots.training_curves([1, 2], [2.0, 1.0], [(1, 2.0), (2, 1.0)], 2, {}, "a run"))
     before = curves.read_bytes()
     assert "'curves.png' is there already" in fails(run(capsys, *call, "curves.png"), 2)
     assert "end 'curves.jpg' in .png" in fails(run(capsys, *call, "curves.jpg"), 2)

@@ -79,8 +79,22 @@ class Summary:
     """The key of `CREDENTIALS` that tells how the recordings' passwords were dealt with."""
 
 
-def publish(run: Path, model: GPT2LMHeadModel, evaluations: Sequence[Evaluation], summary: Summary) -> None:
-    """Replace the folder of a run that has ended by the finished one, and let models/latest name it."""
+def publish(
+    run: Path,
+    model: GPT2LMHeadModel,
+    evaluations: Sequence[Evaluation],
+    losses: Sequence[tuple[int, float]],
+    summary: Summary,
+) -> None:
+    """Replace the folder of a run that has ended by the finished one, and let models/latest name it.
+
+    Args:
+        run: the folder.
+        model: with its best weights.
+        evaluations: the history.
+        losses: optimizer steps, and the mean bits per token of training since the one before.
+        summary: of the run.
+    """
     config = (run / CONFIG_NAME).read_text(encoding="utf-8")
     with new_folder(run) as folder:
         model.config.use_cache = True
@@ -94,16 +108,18 @@ def publish(run: Path, model: GPT2LMHeadModel, evaluations: Sequence[Evaluation]
         (folder / HISTORY).write_text(history + "\n", encoding="utf-8")
         text = json.dumps(asdict(summary), indent=1, ensure_ascii=False)
         (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        (folder / "training_curves.png").write_bytes(_curves(run.name, evaluations, summary))
+        (folder / "training_curves.png").write_bytes(_curves(run.name, evaluations, losses, summary))
         (folder / "README.md").write_text(_card(run.name, model, summary), encoding="utf-8")
     runs.mark_latest(run)
 
 
-def _curves(name: str, evaluations: Sequence[Evaluation], summary: Summary) -> bytes:
+def _curves(
+    name: str, evaluations: Sequence[Evaluation], losses: Sequence[tuple[int, float]], summary: Summary
+) -> bytes:
     return plots.training_curves(
         steps=[evaluation.step for evaluation in evaluations],
         validation=[evaluation.bits_per_byte for evaluation in evaluations],
-        training=[evaluation.train_bits_per_token for evaluation in evaluations],
+        training=losses,
         best_step=summary.best_step,
         baselines=summary.baselines,
         title=f"{name}: {summary.best_bits_per_byte:.3f} bits per byte after {units.duration(summary.seconds)}",

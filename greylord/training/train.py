@@ -161,7 +161,7 @@ def train(
             versions=report.versions(),
             credentials=credentials(job, manifest),
         )
-        report.publish(run, trainer.model, history.evaluations, summary)
+        report.publish(run, trainer.model, history.evaluations, _losses(trainer), summary)
     return Outcome(run, summary, history.evaluations)
 
 
@@ -255,6 +255,12 @@ def _run(trainer: Trainer, interruption: Interruption, checkpoint: str | None) -
             if trainer.state.best_model_checkpoint is None:
                 raise GreylordError("Interrupted before the first evaluation; nothing was kept.") from None
             trainer.model.load_state_dict(models.load(Path(trainer.state.best_model_checkpoint)).state_dict())
+
+
+def _losses(trainer: Trainer) -> list[tuple[int, float]]:
+    """Steps at which the training loss was logged, and its mean since the one before, in bits per token."""
+    logged = [(entry["step"], entry["loss"] / math.log(2)) for entry in trainer.state.log_history if "loss" in entry]
+    return [(step, bits) for step, bits in logged if math.isfinite(bits)]
 
 
 def _check_best(trainer: Trainer, guard: Guard, settings: Settings) -> None:
