@@ -74,8 +74,8 @@ def cost(log: bytes) -> tuple[float, int]:
 @pytest.mark.parametrize("name", CAPTURES)
 def test_a_hostile_recording_takes_time_and_memory_by_its_size(name):
     small, large = (cost(CAPTURES[name](size)) for size in (SIZE, 8 * SIZE))
-    # Quadratic time would be 64 times as much.
-    assert large[0] < 24 * max(small[0], 0.002)
+    # Quadratic time would be 64 times as much; what takes no time at all cannot be told from noise.
+    assert large[0] < 24 * max(small[0], 0.02)
     assert large[1] < 12 * max(small[1], 10**6)
 
 

@@ -404,8 +404,8 @@ def test_scoring_leaves_the_model_as_it_is(run, realm):
     assert bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64) == first
 
 
-LONG = Settings(context_window=256, batch_size=1, max_steps=60, seed=5)
-"""Short windows up to step 42, a checkpoint every six steps."""
+LONG = Settings(context_window=256, batch_size=1, max_steps=30, seed=5)
+"""Short windows up to step 21, a checkpoint every six steps."""
 KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -455,7 +455,7 @@ def killed(realm: Path, *moments: str) -> Path:
 @pytest.fixture(scope="module")
 def whole(realm) -> Path:
     """The folder of a run that nothing happened to."""
-    arguments = ("--context-window", 256, "--batch-size", 1, "--max-steps", 60, "--seed", 5, "--set", "eval_steps=6")
+    arguments = ("--context-window", 256, "--batch-size", 1, "--max-steps", 30, "--seed", 5, "--set", "eval_steps=6")
     result = greylord("train", *arguments, "--cpu", cwd=realm)
     assert result.returncode == 0, result.stderr
     return realm / result.stdout.splitlines()[-1]
@@ -463,10 +463,10 @@ def whole(realm) -> Path:
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(realm, whole, kills):
-    assert read(whole / "training_config.json")["plan"]["short_steps"] == 42
+    assert read(whole / "training_config.json")["plan"]["short_steps"] == 21
     rng = random.Random(kills)
     # Just before and after the length changes, and anywhere.
-    steps = sorted({41, 42, 43} | {rng.randrange(1, 60) for _ in range(kills - 3)})
+    steps = sorted({20, 21, 22} | {rng.randrange(1, 30) for _ in range(kills - 3)})
     events = ("on_step_begin", "on_step_end", "on_substep_end", "on_log", "on_evaluate", "on_save")
     moments = [f"{'on_step_end' if step % 6 else rng.choice(events[3:])}:{step}" for step in steps]
     run = killed(realm, *moments)
@@ -478,7 +478,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(re
         [[evaluation[key] for key in keys] for evaluation in read(folder / "training_history.json")]
         for folder in (run, whole)
     ]
-    assert len(histories[0]) == 10 and histories[0] == histories[1]
+    assert len(histories[0]) == 5 and histories[0] == histories[1]
     assert {path.name for path in run.iterdir()} == FILES
     shutil.rmtree(run)
 

@@ -52,4 +52,4 @@ def _row(table: object, what: str, own: float, other: str, figure: float, style:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 180)
+    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else 120)
