@@ -157,14 +157,14 @@ def _report(outcome: Outcome) -> None:
         f"{summary.protocol}; the compressors know these bytes only, order 2 was counted on the training recordings"
     )
     console.out.print(_verdict(figures), markup=False)
-    if len(evaluations) > 1 and summary.best_step == evaluations[-1].step:
-        before, last = evaluations[-2:]
-        console.out.print(
-            f"From step {before.step:,} to {last.step:,} it fell from {before.bits_per_byte:.3f} to "
-            f"{last.bits_per_byte:.3f}: longer training buys more, as with --time-budget "
-            f"{math.ceil(4 * summary.seconds / 60)}m.",
-            markup=False,
-        )
+    if summary.best_step == evaluations[-1].step:
+        fell = ""
+        if len(evaluations) > 1:
+            before, last = evaluations[-2:]
+            figures = f"{before.bits_per_byte:.3f} to {last.bits_per_byte:.3f}"
+            fell = f"From step {before.step:,} to {last.step:,} it fell from {figures}. "
+        longer = math.ceil(4 * summary.seconds / 60)
+        console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.", markup=False)
     console.out.print(f"\n{outcome.run}", markup=False)
 
 
