@@ -251,9 +251,12 @@ def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
     shutil.rmtree(folder)
 
 
+TWO = ("--context-window", "64", "--batch-size", "4", "--cpu", "--time-budget", "10m", "--num-processes", "2")
+
+
 def test_two_processes_started_by_greylord_agree_where_to_stop(realm):
     process = subprocess.Popen(
-        [sys.executable, "-m", "greylord", "train", *map(str, SMALL), "--max-steps", "100000", "--num-processes", "2"],
+        [sys.executable, "-m", "greylord", "train", *TWO],
         cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
@@ -531,6 +534,11 @@ def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm):
     assert outcome.summary.steps == plan["max_steps"] > 2
     assert outcome.summary.ended == "all steps done"
     assert outcome.evaluations[-1].learning_rate < 6e-3 / plan["max_steps"] * 2
+
+
+def test_a_time_budget_decides_on_evaluations_alone():
+    with pytest.raises(UsageError, match="--time-budget and --set eval_steps exclude each other"):
+        job(Settings(time_budget="20s"), eval_steps=5)
 
 
 def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):

@@ -109,6 +109,9 @@ class MarkComplete(TrainerCallback):
     """Marks a checkpoint when all of it is written: one without the mark was torn."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if args.world_size > 1:
+            # Each process writes a file of its own.
+            torch.distributed.barrier()
         if state.is_world_process_zero:
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / runs.COMPLETE).touch()
 

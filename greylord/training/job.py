@@ -34,6 +34,13 @@ class Job:
     resume: Path | None = None
     """The folder of a run that broke off, to be continued as if it had not."""
 
+    def __post_init__(self) -> None:
+        """Raise UsageError for what cannot be had together."""
+        if self.settings.time_budget is not None and "eval_steps" in self.overrides:
+            raise UsageError(
+                "--time-budget and --set eval_steps exclude each other: the budget decides that."
+            )
+
 
 def resumed(run: Path) -> Job:
     """The job of a run that broke off. Raises UsageError if there is none to go on with."""

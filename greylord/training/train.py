@@ -11,6 +11,7 @@ from pathlib import Path
 
 import accelerate
 import transformers
+from accelerate.utils import broadcast_object_list
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
 from greylord import model as models
@@ -115,8 +116,10 @@ def train(
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
             pace = measure_pace(model, arguments, plan, training, scoring, run, exact=bool(settings.time_budget))
             if settings.time_budget:
-                left = units.parse_duration(settings.time_budget) - (time.perf_counter() - began) - CLOSING_SECONDS
-                plan = plan_within(left, plan, pace)
+                spent = [time.perf_counter() - began + CLOSING_SECONDS]
+                # Each process has a clock of its own, and all must plan as many steps.
+                broadcast_object_list(spent)
+                plan = plan_within(units.parse_duration(settings.time_budget) - spent[0], plan, pace)
             if state.is_main_process:
                 report.freeze(run, frozen(job, settings, plan, device, manifest))
         say("steps", describe_steps(plan, settings))
