@@ -12,6 +12,7 @@ A password that is a word has a low rank with any model that knows words.
 
 from __future__ import annotations
 
+import copy
 import math
 import string
 from collections.abc import Iterable, Iterator, Sequence
@@ -139,13 +140,13 @@ def _nats(model: GPT2LMHeadModel, secret: Secret, texts: np.ndarray) -> np.ndarr
     room = model.config.n_positions - len(secret.tail)
     prefix = torch.from_numpy(secret.prefix[-max(2, room) :].astype(np.int64)).to(model.device)
     places = torch.from_numpy(secret.places).to(model.device)
-    costs = []
+    read, costs = DynamicCache(), []
+    model(prefix[None, :-1], past_key_values=read, use_cache=True)
     for first in range(0, len(texts), BATCH):
         batch = torch.from_numpy(texts[first : first + BATCH].astype(np.int64)).to(model.device)
         tails = torch.from_numpy(secret.tail.astype(np.int64)).to(model.device).repeat(len(batch), 1)
         tails[:, places] = batch
-        cache = DynamicCache()
-        model(prefix[None, :-1], past_key_values=cache, use_cache=True)
+        cache = copy.deepcopy(read)
         cache.batch_repeat_interleave(len(batch))
         inputs = torch.cat([prefix[-1:].repeat(len(batch), 1), tails[:, :-1]], dim=1)
         chances = model(inputs, past_key_values=cache, use_cache=True).logits.float().log_softmax(-1)

@@ -41,21 +41,7 @@ from greylord.progress import Progress, silent
 
 __all__ = ["PUBLISHED", "Pulled", "Pushed", "check", "published_files", "pull", "push", "push_corpus"]
 
-CARD = "README.md"
-PUBLISHED = (
-    "model.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab_to_int.json",
-    "int_to_vocab.json",
-    runs.CONFIG_NAME,
-    runs.HISTORY,
-    runs.SUMMARY,
-    "training_curves.png",
-    CARD,
-)
+PUBLISHED = (*runs.USE_FILES, *runs.RECORD_FILES)
 UNWANTED = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.py"]
 """Removed from a repository when a model is published there."""
 _NAME = re.compile(r"[^/\s]+/[^/\s]+")
@@ -159,7 +145,7 @@ def _publishable(path: Path, target: Path, repo_id: str) -> None:
         for key in ("dataset_folder", "continued_from"):
             config[key] = config.get(key) and PurePath(config[key]).name
         target.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    elif path.name == CARD:
+    elif path.name == runs.CARD:
         card = path.read_text(encoding="utf-8").replace('from_pretrained(".")', f'from_pretrained("{repo_id}")')
         target.write_text(card, encoding="utf-8")
     else:
@@ -182,7 +168,7 @@ def push_corpus(
         )
     with tempfile.TemporaryDirectory() as place:
         files = segments.write(build.corpus_of(dataset), Path(place), progress)
-        card = Path(place, CARD)
+        card = Path(place, runs.CARD)
         card.write_text(_dataset_card(manifest, repo_id), encoding="utf-8")
         sizes = {path.relative_to(place).as_posix(): path.stat().st_size for path in (*files, card)}
         url = _upload(Path(place), manifest.dataset, repo_id, "dataset", private, revision, ["data/*", *UNWANTED])
@@ -219,7 +205,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
         if folder.exists():
             return Pulled(folder, info.sha, new=False)
         for file in info.siblings or ():
-            if file.rfilename in PUBLISHED[1:] and (file.size or 0) > runs.LARGEST_JSON:
+            if file.rfilename in PUBLISHED and file.rfilename != runs.WEIGHTS and (file.size or 0) > runs.LARGEST_JSON:
                 raise GreylordError(f"{repo_id}: {file.rfilename} has {units.size(file.size)}, which no model needs.")
         snapshot = Path(snapshot_download(repo_id, revision=info.sha, allow_patterns=list(PUBLISHED)))
     try:

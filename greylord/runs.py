@@ -16,6 +16,7 @@ from greylord.errors import GreylordError, UsageError
 from greylord.files import write_file
 
 __all__ = [
+    "CARD",
     "CHECKPOINTS",
     "COMPLETE",
     "CONFIG_NAME",
@@ -24,7 +25,10 @@ __all__ = [
     "LATEST",
     "MODELS",
     "ORIGIN",
+    "RECORD_FILES",
     "SUMMARY",
+    "USE_FILES",
+    "WEIGHTS",
     "Run",
     "all_runs",
     "by_what_was_scored",
@@ -46,6 +50,20 @@ LATEST = "latest"
 CONFIG_NAME, HISTORY, SUMMARY = "training_config.json", "training_history.json", "training_summary.json"
 JOURNAL = "training_history.jsonl"
 """The history of a run that has not ended."""
+WEIGHTS = "model.safetensors"
+USE_FILES = (
+    WEIGHTS,
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab_to_int.json",
+    "int_to_vocab.json",
+)
+"""What a model cannot be used without."""
+CARD = "README.md"
+RECORD_FILES = (CONFIG_NAME, HISTORY, SUMMARY, "training_curves.png", CARD)
+"""What a run leaves besides: a model is sound without them."""
 CHECKPOINTS = "checkpoints"
 """The folder of a run's checkpoints while it goes on."""
 ORIGIN = "origin.json"

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from greylord import fit, vocabulary
+from greylord import fit, runs, vocabulary
 from greylord import model as models
 from greylord.analysis import model as model_analysis
 from greylord.analysis import vocabulary as vocabulary_analysis
@@ -200,7 +200,7 @@ def test_a_trained_model_is_sound_and_stays_as_it_is(call, in_trained):
 
 def test_the_files_of_a_model_are_those_that_a_run_leaves(in_trained):
     files = {path.name for path in in_trained.iterdir()}
-    assert files == {*model_analysis.USE_FILES, *model_analysis.RECORD_FILES}
+    assert files == {*runs.USE_FILES, *runs.RECORD_FILES}
 
 
 def test_the_weights_are_counted_as_by_hand(in_trained):
@@ -317,7 +317,7 @@ def test_damaged_settings(call, copied, file, key, value, expected):
     assert any(expected in reason for reason in reasons(output))
 
 
-@pytest.mark.parametrize("file", model_analysis.USE_FILES[2:])
+@pytest.mark.parametrize("file", runs.USE_FILES[2:])
 def test_missing_files(call, copied, file):
     (copied / file).unlink()
     code, output, _ = call("debug", "model", "--model-dir", copied)

@@ -24,12 +24,13 @@ from greylord.errors import GreylordError, UsageError
 from greylord.progress import silent
 from greylord.training import train as training
 from greylord.training.device import Device
+from greylord.training.job import Job
 from greylord.training.recipe import largest_divisor, make_plan
 from greylord.training.settings import Settings, read_config
 
 
 def quiet_train(settings: Settings, model_path: Path | None = None) -> training.Outcome:
-    job = training.Job(Path("data/tiny"), settings, {"adam_beta2": 0.95}, model_path, cpu=True)
+    job = Job(Path("data/tiny"), settings, {"adam_beta2": 0.95}, model_path, cpu=True)
     return training.train(job, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
 
 

@@ -80,7 +80,7 @@ def test_any_plan_is_consistent(max_steps, windows, context, grown, processes):
     assert plan.max_steps == max_steps and plan.context % plan.short_length == 0
     assert 0 <= plan.warmup_steps < max_steps and 0 <= plan.short_steps < max_steps
     assert 1 <= plan.eval_steps <= max_steps and plan.evaluations <= recipe.MAX_EVALUATIONS
-    assert bool(plan.short_steps) == (context in (1_024,) and not grown and max_steps > 1)
+    assert bool(plan.short_steps) == (context == 1_024 and not grown and max_steps > 1)
     assert plan.steps_per_epoch == windows / plan.windows_per_step
     assert Plan(**asdict(plan)) == plan
 

@@ -26,6 +26,7 @@ from greylord.evaluation import bits_per_byte
 from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
 from greylord.training import train as training
+from greylord.training.job import Job, resumed
 from greylord.training.settings import Settings
 from greylord.training.trainer import make_trainer
 
@@ -165,7 +166,7 @@ def test_two_processes_train_the_model_of_one(realm, run):
     one, two = (read(folder / "training_history.json") for folder in (run, both))
     assert [e["step"] for e in one] == [e["step"] for e in two]
     for key in ("bits_per_byte", "train_bits_per_token"):
-        assert [e[key] for e in two] == pytest.approx([e[key] for e in one], rel=1e-4)
+        assert [e[key] for e in two] == pytest.approx([e[key] for e in one], rel=1e-5)
     shutil.rmtree(both)
 
 
@@ -231,53 +232,44 @@ def test_the_first_block_begins_by_looking_back(name):
         assert np.allclose(attention[head, 59, :60], expected / expected.sum(), atol=1e-4)
 
 
-def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
+def stopped(realm: Path, number: signal.Signals, seconds: float, *arguments: object) -> Path:
+    """The folder of a run that gets a signal some seconds after its plan was told."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "greylord", "train", *map(str, SMALL), "--max-steps", "100000"],
-        cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT)}, text=True,
+        [sys.executable, "-m", "greylord", "train", *map(str, arguments)],
+        cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    lines = iter(process.stdout.readline, "")
-    assert any(line.strip().startswith("time") for line in lines)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
+    assert any(line.strip().startswith("time") for line in iter(process.stdout.readline, ""))
+    time.sleep(seconds)
+    process.send_signal(number)
     output, errors = process.communicate(timeout=120)
     assert (process.returncode, errors) == (0, "")
     folder = realm / output.splitlines()[-1]
     assert {path.name for path in folder.iterdir()} == FILES
     summary = read(folder / "training_summary.json")
-    assert summary["ended"] == f"stopped by hand at step {summary['steps']:,}" and summary["steps"] < 100_000
+    assert summary["ended"] == f"stopped by hand at step {summary['steps']:,}"
+    assert summary["steps"] < read(folder / "training_config.json")["plan"]["max_steps"]
+    return folder
+
+
+def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
+    folder = stopped(realm, signal.SIGINT, 2, *SMALL, "--max-steps", 100_000)
     assert models.load(folder).config.n_positions == 64
     shutil.rmtree(folder)
 
 
-TWO = ("--context-window", "64", "--batch-size", "4", "--cpu", "--time-budget", "10m", "--num-processes", "2")
-
-
 def test_two_processes_started_by_greylord_agree_where_to_stop(realm):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "greylord", "train", *TWO],
-        cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    lines = iter(process.stdout.readline, "")
-    assert any(line.strip().startswith("time") for line in lines)
-    time.sleep(1)
-    process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    folder = realm / output.splitlines()[-1]
-    assert {path.name for path in folder.iterdir()} == FILES
+    two = ("--context-window", 64, "--batch-size", 4, "--cpu", "--time-budget", "10m", "--num-processes", 2)
+    folder = stopped(realm, signal.SIGTERM, 1, *two)
     assert read(folder / "training_config.json")["plan"]["processes"] == 2
-    assert read(folder / "training_summary.json")["ended"].startswith("stopped by hand at step ")
     shutil.rmtree(folder)
 
 
-def job(settings: Settings, **overrides) -> training.Job:
-    return training.Job(Path("data/tiny"), settings, overrides, None, cpu=True)
+def job(settings: Settings, **overrides) -> Job:
+    return Job(Path("data/tiny"), settings, overrides, None, cpu=True)
 
 
-def quiet_train(what: training.Job) -> training.Outcome:
+def quiet_train(what: Job) -> training.Outcome:
     from transformers import TrainerCallback
 
     return training.train(what, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
@@ -416,6 +408,7 @@ from transformers import TrainerCallback
 from test_training import LONG
 from greylord.progress import silent
 from greylord.training import train as training
+from greylord.training.job import Job, resumed
 
 class Kill(TrainerCallback):
     def __init__(self, step, event):
@@ -433,13 +426,13 @@ def train(job, step, event):
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-job = training.Job(Path("data/tiny"), LONG, {"eval_steps": 6}, None, cpu=True)
+job = Job(Path("data/tiny"), LONG, {"eval_steps": 6}, None, cpu=True)
 before = set(Path("models").iterdir())
 for moment in sys.argv[1:]:
     event, step = moment.split(":")
     assert train(job, int(step), event) == -signal.SIGKILL, moment
     (run,) = set(Path("models").iterdir()) - before
-    job = training.resumed(run)
+    job = resumed(run)
 print(run)
 """
 
@@ -508,17 +501,17 @@ def test_a_torn_checkpoint_is_skipped_with_a_message(realm, whole):
 def test_a_run_is_not_resumed_on_other_recordings_or_twice(in_realm, monkeypatch):
     outcome = quiet_train(job(TINY))
     with pytest.raises(UsageError, match="has ended; continue from its model with --model-path"):
-        training.resumed(outcome.run)
+        resumed(outcome.run)
     (outcome.run / "training_summary.json").unlink()
     config = read(outcome.run / "training_config.json")
     (outcome.run / "training_config.json").write_text(json.dumps({**config, "data_hash": "another"}))
     with pytest.raises(GreylordError, match=r"The recordings of 'tiny' have changed since .* Start a new run"):
-        quiet_train(training.resumed(outcome.run))
+        quiet_train(resumed(outcome.run))
     (outcome.run / "training_config.json").write_text(
         json.dumps({**config, "plan": {**config["plan"], "processes": 3}})
     )
     with pytest.raises(GreylordError, match="began with 3 processes, not 1; resume it with as many"):
-        quiet_train(training.resumed(outcome.run))
+        quiet_train(resumed(outcome.run))
     assert outcome.run.exists()
 
 

@@ -25,26 +25,8 @@ from greylord.fit import Step, step
 from greylord.realm.recorder import record
 from greylord.training.device import choose_device
 
-__all__ = ["RECORD_FILES", "UNIFORM_NATS", "USE_FILES", "WEIGHT_BOUND", "Report", "Weights", "inspect"]
+__all__ = ["UNIFORM_NATS", "WEIGHT_BOUND", "Report", "Weights", "inspect"]
 
-USE_FILES = (
-    "model.safetensors",
-    "config.json",
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "vocab_to_int.json",
-    "int_to_vocab.json",
-)
-"""What a model cannot be used without."""
-RECORD_FILES = (
-    "training_config.json",
-    "training_history.json",
-    "training_summary.json",
-    "training_curves.png",
-    "README.md",
-)
-"""What a run leaves besides: a model is sound without them."""
 WEIGHT_BOUND = 100.0
 """A weight beyond it is damage: ours stay below 3 when trained."""
 UNIFORM_NATS = math.log(vocabulary.VOCAB_SIZE)
@@ -93,7 +75,7 @@ class Report:
     ids: dict[str, dict[str, int | list[int]]]
     """Special ids, by file and key ("pad_token_id")."""
     missing: list[str]
-    """Of `USE_FILES` and `RECORD_FILES`."""
+    """Of `runs.USE_FILES` and `runs.RECORD_FILES`."""
     weights: Weights | None
     """None where they cannot be loaded."""
     data: str | None
@@ -109,8 +91,8 @@ def inspect(folder: Path) -> Report:
     """
     config = models.read_config(folder)
     context = config.n_positions
-    missing = [name for name in (*USE_FILES, *RECORD_FILES) if not (folder / name).is_file()]
-    problems = [f"There is no {name}." for name in missing if name in USE_FILES]
+    missing = [name for name in (*runs.USE_FILES, *runs.RECORD_FILES) if not (folder / name).is_file()]
+    problems = [f"There is no {name}." for name in missing if name in runs.USE_FILES]
 
     ids = _special_ids(folder)
     for file, given in ids.items():

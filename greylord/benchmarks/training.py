@@ -15,7 +15,6 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
 
 from greylord import model as models
-from greylord import vocabulary
 from greylord.corpus.windows import Rows, TrainingWindows, sample_spans
 from greylord.evaluation import bits_per_byte
 from greylord.training.arguments import ADAM_BETA2, MAX_GRAD_NORM, training_arguments
@@ -35,21 +34,14 @@ PLAIN_RATE = 1e-3
 
 
 def naive_model(context: int) -> GPT2LMHeadModel:
-    """GPT-2 of the default size as GPT2Config has it: eager attention, dropout, GELU in eight operations."""
-    shape = models.PRESETS[models.DEFAULT]
-    return GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=vocabulary.VOCAB_SIZE,
-            n_positions=context,
-            n_embd=shape.width,
-            n_layer=shape.layers,
-            n_head=shape.heads,
-            bos_token_id=vocabulary.PAD,
-            eos_token_id=vocabulary.PAD,
-            pad_token_id=vocabulary.PAD,
-            attn_implementation="eager",
-        )
-    )
+    """The default model as GPT2Config has it: eager attention, dropout, GELU in eight operations."""
+    stock = GPT2Config()
+    names = ("activation_function", "resid_pdrop", "embd_pdrop", "attn_pdrop")
+    config = models.fresh(context).config
+    config.update({name: getattr(stock, name) for name in names})
+    model = GPT2LMHeadModel(config)
+    model.set_attn_implementation("eager")
+    return model
 
 
 def bare_loop(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +11,14 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.hub import locate
-from greylord.errors import UsageError
+from greylord.cli.places import DataDir, model_folder, named_data, picture_path
 
 if TYPE_CHECKING:
     from greylord.analysis.data import DataReport
     from greylord.analysis.tallies import Commands, Delays
     from greylord.analysis.training import TrainingReport
+
+    Report = DataReport | TrainingReport
 
 app = typer.Typer(help="Analyze a run (did it overfit?) or recordings (what is in them?).", no_args_is_help=True)
 
@@ -48,15 +51,9 @@ def training(
     from greylord import runs
     from greylord.analysis import training as analysis
 
-    report = analysis.analyze(locate(model_dir) if runs.repository_of(model_dir) else model_dir)
+    report = analysis.analyze(model_folder(model_dir) if runs.repository_of(model_dir) else model_dir)
     picture = picture_path(output, report.course.name, as_json)
-    if picture:
-        _write_picture(picture, analysis.picture(report))
-    if as_json:
-        _print_json(report, picture)
-        return
-    _show_training(report)
-    console.say("picture", str(picture))
+    _tell(report, picture, analysis.picture, _show_training, as_json)
 
 
 @app.command()
@@ -64,7 +61,7 @@ def data(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A dataset under data/; the only one there is.")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")] = None,
+    data_dir: DataDir = None,
     output: Output = None,
     as_json: AsJson = False,
 ) -> None:
@@ -76,47 +73,28 @@ def data(
     """
     from greylord.corpus import folder
 
-    if dataset is not None and data_dir is not None:
-        raise UsageError("--dataset and --data-dir exclude each other.")
-    source = folder.locate(str(data_dir) if data_dir is not None else dataset)
+    source = folder.locate(named_data(dataset, data_dir))
 
     from greylord.analysis import data as analysis
 
     picture = picture_path(output, source.resolve().name, as_json)
     report = analysis.analyze(source, console.progress)
-    if picture:
-        _write_picture(picture, analysis.picture(report))
-    if as_json:
-        _print_json(report, picture)
-        return
-    _show_data(report)
-    console.say("picture", str(picture))
+    _tell(report, picture, analysis.picture, _show_data, as_json)
 
 
-def picture_path(output: Path | None, name: str, as_json: bool, kind: str = "analysis") -> Path | None:
-    """Where the picture goes, or None. Raises UsageError for a name that is taken by anything but such a picture."""
-    if output is None and as_json:
-        return None
-    path = output or Path(f"{kind}_{name}.png")
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"The picture is a PNG; end {str(path)!r} in .png.")
-    from greylord import plots
-
-    if path.exists() and not plots.is_analysis(path):
-        raise UsageError(f"{str(path)!r} is there already and no picture of an analysis; name another with --output.")
-    return path
-
-
-def _write_picture(path: Path, png: bytes) -> None:
+def _tell(
+    report: Report, picture: Path | None, draw: Callable[[Report], bytes], show: Callable[[Report], None], as_json: bool
+) -> None:
+    """Draw a report if it is to be drawn, and print it."""
     from greylord.files import write_file
 
-    write_file(path, png)
-
-
-def _print_json(report: DataReport | TrainingReport, picture: Path | None) -> None:
-    from dataclasses import asdict
-
-    console.print_json({**asdict(report), "picture": picture and str(picture)})
+    if picture:
+        write_file(picture, draw(report))
+    if as_json:
+        console.print_json({**asdict(report), "picture": picture and str(picture)})
+        return
+    show(report)
+    console.say("picture", str(picture))
 
 
 def _show_training(report: TrainingReport) -> None:

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.hub import locate
+from greylord.cli.places import ModelDir, model_folder
+
+if TYPE_CHECKING:
+    from greylord.captures.session import Session
 
 TELLING_RANK = 10
 """One unknown string in a thousand ranks so high among 10,000."""
 
 
 def audit(
-    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")] = Path(
-        "models/latest"
-    ),
+    model_dir: ModelDir = Path("models/latest"),
     data_dir: Annotated[
         str | None,
         typer.Option(
@@ -46,18 +48,20 @@ def audit(
     from greylord.training.device import choose_device
 
     console.quieten()
-    model_dir = locate(model_dir)
+    model_dir = model_folder(model_dir)
     model = models.load(model_dir).eval().to(choose_device(cpu).type)
     dataset = own_dataset(model_dir) if data_dir is None else folder.locate(data_dir)
     manifest, _ = build.refresh(dataset, progress=console.progress)
     corpus = build.corpus_of(dataset)
     read = [dataset / entry.name for entry in manifest.recordings if entry.split != "validation"]
     with console.progress("Finding passwords", len(read)) as advance:
-        sessions = []
-        for path in read:
-            sessions.append(proxylog.read_file(path))
-            advance(1)
-        secrets = auditing.secrets_of(sessions)
+
+        def sessions() -> Iterator[Session]:
+            for path in read:
+                yield proxylog.read_file(path)
+                advance(1)
+
+        secrets = auditing.secrets_of(sessions())
     found = []
     with console.progress("Ranking", len(secrets)) as advance:
         for exposure in auditing.exposures(model, secrets, seed=seed):

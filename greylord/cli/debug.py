@@ -12,7 +12,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.hub import locate
+from greylord.cli.places import ModelDir, model_folder
 
 if TYPE_CHECKING:
     from greylord.analysis import model, vocabulary
@@ -89,9 +89,7 @@ def _glyph(byte: int) -> str:
 
 @app.command("model")
 def debug_model(
-    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")] = Path(
-        "models/latest"
-    ),
+    model_dir: ModelDir = Path("models/latest"),
     as_json: AsJson = False,
 ) -> None:
     """Check a model's files, ids and weights, and train it for one step in memory.
@@ -100,7 +98,7 @@ def debug_model(
 
     [dim]Example: greylord debug model --model-dir models/latest[/]
     """
-    folder = locate(model_dir)
+    folder = model_folder(model_dir)
 
     from greylord.analysis import model
 
@@ -114,7 +112,8 @@ def debug_model(
 
 
 def _show_model(folder: Path, report: model.Report) -> None:
-    from greylord.analysis.model import RECORD_FILES, UNIFORM_NATS, USE_FILES, WEIGHT_BOUND
+    from greylord.analysis.model import UNIFORM_NATS, WEIGHT_BOUND
+    from greylord.runs import RECORD_FILES, USE_FILES
 
     console.say("model", str(folder))
     shape = f"GPT-2, {report.layers} layers of {report.width}, {report.heads} heads"

@@ -11,8 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.analyze import picture_path
-from greylord.cli.hub import locate
+from greylord.cli.places import DataDir, ModelDir, model_folder, named_data, picture_path
 from greylord.errors import UsageError
 
 if TYPE_CHECKING:
@@ -26,13 +25,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")] = Path(
-        "models/latest"
-    ),
+    model_dir: ModelDir = Path("models/latest"),
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A dataset under data/; the one that the model was trained on.")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")] = None,
+    data_dir: DataDir = None,
     sample: Annotated[
         bool, typer.Option("--sample", help="Score half a megabyte only, as training does; all takes minutes on a CPU.")
     ] = False,
@@ -68,16 +65,14 @@ def evaluate(
     """
     from greylord.corpus import folder
 
-    if dataset is not None and data_dir is not None:
-        raise UsageError("--dataset and --data-dir exclude each other.")
+    wanted = named_data(dataset, data_dir)
     if sample + deep + (surprise is not None) > 1:
         raise UsageError("--sample, --deep and --surprise exclude each other.")
-    if surprise is not None and (dataset is not None or data_dir is not None):
+    if surprise is not None and wanted is not None:
         raise UsageError("--surprise takes one recording; leave --dataset and --data-dir out.")
     if output is not None and not deep and surprise is None:
         raise UsageError("--output is for --deep or --surprise.")
-    model_dir = locate(model_dir)
-    wanted = str(data_dir) if data_dir is not None else dataset
+    model_dir = model_folder(model_dir)
 
     from greylord import model as models
     from greylord.evaluation.unseen import own_dataset, unseen_part

@@ -12,7 +12,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.hub import locate
+from greylord.cli.places import ModelDir, model_folder
 from greylord.errors import UsageError
 
 PLAIN = "\x1b[0m"
@@ -26,9 +26,7 @@ class Side(enum.StrEnum):
 
 
 def generate(
-    model_dir: Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")] = Path(
-        "models/latest"
-    ),
+    model_dir: ModelDir = Path("models/latest"),
     from_capture: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A recording to go on from.", show_default=False)
     ] = None,
@@ -80,7 +78,7 @@ def generate(
         ids = playback.prompt_ids(prompt, direction or vocabulary.SERVER)
     else:
         ids = playback.capture_ids(from_capture, at, direction)
-    model_dir = locate(model_dir)
+    model_dir = model_folder(model_dir)
     quantiles = (runs.read_json(model_dir / runs.CONFIG_NAME) or {}).get("pauses")
     if quantiles is None and (pace or output):
         console.warn(f"{str(model_dir)!r} does not tell its corpus's pauses; usual ones are taken instead.")

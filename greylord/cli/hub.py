@@ -10,7 +10,6 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.errors import GreylordError
 
 if TYPE_CHECKING:
     from greylord.hub import Pushed
@@ -18,31 +17,6 @@ if TYPE_CHECKING:
 Repository = Annotated[str, typer.Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")]
 Private = Annotated[bool, typer.Option("--private", help="A repository that is made is for you alone.")]
 Branch = Annotated[str | None, typer.Option("--revision", metavar="BRANCH", help="A branch instead of main.")]
-
-
-def locate(model_dir: Path) -> Path:
-    """The folder of a model: a path, or a repository of the Hub, which is fetched unless it has been.
-
-    Raises UsageError or GreylordError if there is no such model, or the Hub cannot be asked for it.
-    """
-    from greylord import runs
-
-    repo_id = runs.repository_of(model_dir)
-    if repo_id is None:
-        return runs.locate(model_dir)
-    if (folder := runs.fetched(repo_id)) is not None:
-        return folder
-
-    from greylord import hub
-
-    console.quieten()
-    try:
-        pulled = hub.pull(repo_id)
-    except GreylordError as error:
-        raise type(error)(f"There is no model folder {str(model_dir)!r}. {error}") from error
-    # Standard output may be the result of the command.
-    console.warn(f"{repo_id} has been pulled to {pulled.folder}.")
-    return pulled.folder
 
 
 def push(

@@ -10,6 +10,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.places import picture_path
 from greylord.errors import GreylordError, UsageError
 
 if TYPE_CHECKING:
@@ -118,7 +119,6 @@ def compare(
     [dim]Example: greylord models compare models/sample_2026-11-24T10-11-23 models/latest --output curves.png[/]
     """
     from greylord import runs
-    from greylord.cli.analyze import picture_path
 
     pair = [runs.read_run(runs.locate(path)) for path in (one, other)]
     if pair[0].folder.resolve() == pair[1].folder.resolve():

@@ -11,7 +11,8 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.hub import locate, say_pushed
+from greylord.cli.hub import say_pushed
+from greylord.cli.places import DataDir, model_folder, named_data
 from greylord.errors import GreylordError, UsageError
 from greylord.training.settings import Settings, read_config
 
@@ -34,7 +35,7 @@ def train(
     dataset: Annotated[
         str | None, typer.Option(metavar="NAME", help="A dataset under data/; the only one there is.")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")] = None,
+    data_dir: DataDir = None,
     preset: Annotated[str | None, _flag("preset", "NAME")] = None,
     epochs: Annotated[int | None, _flag("epochs")] = None,
     max_steps: Annotated[int | None, _flag("max_steps")] = None,
@@ -80,8 +81,7 @@ def train(
     if resume is not None:
         kept = ("context", "resume", "num_processes", "push_to_hub")
         _refuse_with_resume({name: value for name, value in given.items() if name not in kept})
-    if dataset is not None and data_dir is not None:
-        raise UsageError("--dataset and --data-dir exclude each other.")
+    wanted = named_data(dataset, data_dir)
     configured, overrides = read_config(config)
     if model_path is not None:
         # That of config.json is for fresh models.
@@ -96,6 +96,7 @@ def train(
     from greylord.corpus import folder
     from greylord.training import train as training
     from greylord.training.arguments import parse_overrides
+    from greylord.training.job import Job, resumed
 
     console.quieten()
     if push_to_hub is not None:
@@ -104,13 +105,13 @@ def train(
         # Rather now than after hours of training.
         hub.check(push_to_hub)
     if resume is not None:
-        job = training.resumed(runs.locate(resume))
+        job = resumed(runs.locate(resume))
     else:
-        job = training.Job(
-            dataset=folder.locate(str(data_dir) if data_dir is not None else dataset),
+        job = Job(
+            dataset=folder.locate(wanted),
             settings=settings,
             overrides={**overrides, **parse_overrides(assignments or [])},
-            model_path=None if model_path is None else locate(model_path),
+            model_path=None if model_path is None else model_folder(model_path),
             cpu=cpu,
         )
     if count := launch.processes_to_launch(num_processes, job.cpu):

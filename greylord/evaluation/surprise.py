@@ -104,7 +104,7 @@ def _lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> list[Line]:
     lines: dict[str, Line] = {}
     for begin, end in sorted(spans, key=lambda span: -costs[span]):
         text = Display().feed(
-            _colours(payload[max(0, begin - 1_000) : begin]) + edited(payload[begin:end].rstrip(b"\r\n"))
+            _colours(payload[max(0, begin - COLOURS_WITHIN) : begin]) + edited(payload[begin:end].rstrip(b"\r\n"))
         )
         lines.setdefault(text, Line(int(offsets[begin]), costs[begin, end], end - begin, text))
         if len(lines) == LINES:

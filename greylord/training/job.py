@@ -37,9 +37,7 @@ class Job:
     def __post_init__(self) -> None:
         """Raise UsageError for what cannot be had together."""
         if self.settings.time_budget is not None and "eval_steps" in self.overrides:
-            raise UsageError(
-                "--time-budget and --set eval_steps exclude each other: the budget decides that."
-            )
+            raise UsageError("--time-budget and --set eval_steps exclude each other: the budget decides that.")
 
 
 def resumed(run: Path) -> Job:

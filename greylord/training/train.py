@@ -28,7 +28,7 @@ from greylord.training.arguments import training_arguments
 from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
 from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
 from greylord.training.failures import run_folder
-from greylord.training.job import Job, credentials, frozen, resumed
+from greylord.training.job import Job, credentials, frozen
 from greylord.training.order import Order
 from greylord.training.probe import measure_pace
 from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
@@ -37,7 +37,7 @@ from greylord.training.settings import Settings
 from greylord.training.trainer import make_trainer
 from greylord.training.wording import describe_corpus, describe_model, describe_steps, describe_time, why_it_ended
 
-__all__ = ["Job", "Outcome", "resumed", "train"]
+__all__ = ["Outcome", "train"]
 
 CLOSING_SECONDS = 2
 """Of a time budget: the model's folder is written in them."""

@@ -1,0 +1,62 @@
+"""Where commands read and write: the folder of a model, of recordings, and the file of a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greylord.cli import console
+from greylord.errors import GreylordError, UsageError
+
+__all__ = ["DataDir", "ModelDir", "model_folder", "named_data", "picture_path"]
+
+ModelDir = Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")]
+DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")]
+
+
+def model_folder(model_dir: Path) -> Path:
+    """The folder of a model: a path, or a repository of the Hub, which is fetched unless it has been.
+
+    Raises UsageError or GreylordError if there is no such model, or the Hub cannot be asked for it.
+    """
+    from greylord import runs
+
+    repo_id = runs.repository_of(model_dir)
+    if repo_id is None:
+        return runs.locate(model_dir)
+    if (folder := runs.fetched(repo_id)) is not None:
+        return folder
+
+    from greylord import hub
+
+    console.quieten()
+    try:
+        pulled = hub.pull(repo_id)
+    except GreylordError as error:
+        raise type(error)(f"There is no model folder {str(model_dir)!r}. {error}") from error
+    # Standard output may be the result of the command.
+    console.warn(f"{repo_id} has been pulled to {pulled.folder}.")
+    return pulled.folder
+
+
+def named_data(dataset: str | None, data_dir: Path | None) -> str | None:
+    """What names the recordings, if anything does. Raises UsageError where two flags do."""
+    if dataset is not None and data_dir is not None:
+        raise UsageError("--dataset and --data-dir exclude each other.")
+    return dataset if data_dir is None else str(data_dir)
+
+
+def picture_path(output: Path | None, name: str, as_json: bool, kind: str = "analysis") -> Path | None:
+    """Where the picture goes, or None. Raises UsageError for a name that is taken by anything but such a picture."""
+    if output is None and as_json:
+        return None
+    path = output or Path(f"{kind}_{name}.png")
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"The picture is a PNG; end {str(path)!r} in .png.")
+    from greylord import plots
+
+    if path.exists() and not plots.is_analysis(path):
+        raise UsageError(f"{str(path)!r} is there already and no picture of an analysis; name another with --output.")
+    return path
