@@ -162,8 +162,10 @@ def _report(outcome: Outcome) -> None:
         fell = ""
         if len(evaluations) > 1:
             before, last = evaluations[-2:]
-            figures = f"{before.bits_per_byte:.3f} to {last.bits_per_byte:.3f}"
-            fell = f"From step {before.step:,} to {last.step:,} it fell from {figures}. "
+            fell = (
+                f"From step {before.step:,} to {last.step:,} it fell from {before.bits_per_byte:.3f} to "
+                f"{last.bits_per_byte:.3f}. "
+            )
         longer = math.ceil(4 * summary.seconds / 60)
         console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.", markup=False)
     console.out.print(f"\n{outcome.run}", markup=False)
