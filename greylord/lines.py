@@ -11,12 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from greylord.captures.markup import LINE_END, TELNET, edited
+from greylord.captures.markup import CSI, LINE_END, TELNET, covered, edited
 from greylord.turns import Turns
 
 __all__ = ["LONG_LINE", "PROMPT", "Side", "Typed", "first_word", "hash_long_lines", "side_of", "typed"]
 
-ESCAPE, LINE_FEED = 0x1B, 0x0A
+LINE_FEED = 0x0A
 WIPE = re.compile(rb"\x1b\[79D\x1b\[K")
 """Cursor back to the margin and the line erased: MajorMUD begins each line so, and what follows stands by itself."""
 PROMPT = re.compile(WIPE.pattern + rb"(?:\x1b\[[0-9;]*m)*\[HP=[^\]\r\n]*\]:")
@@ -61,9 +61,11 @@ def side_of(turns: Turns, direction: int) -> Side:
     sizes = np.diff(turns.ends, prepend=0)
     data = turns.payload[np.repeat(speaks, sizes)]
     payload = data.tobytes()
-    in_csi = _covered(len(data), *_control_sequences(data))
-    commands = np.array([match.span() for match in TELNET.finditer(payload)], np.int64).reshape(-1, 2)
-    in_telnet = _covered(len(data), *commands.T)
+    commands = [match.span() for match in TELNET.finditer(payload)]
+    in_csi, in_telnet = (
+        covered((match.span() for match in CSI.finditer(payload)), len(data)),
+        covered(commands, len(data)),
+    )
     wipes = [match.start() for match in WIPE.finditer(payload)]
 
     kept = ~(in_csi | in_telnet)
@@ -80,25 +82,6 @@ def side_of(turns: Turns, direction: int) -> Side:
         high_bytes=int(((data >= 0x80) & ~in_telnet).sum()),
         kept=kept,
     )
-
-
-def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the CSI sequences of uint8 [n] begin and end: ESC [, bytes up to `?`, and a final byte from `@` to `~`."""
-    starts = np.flatnonzero((data[:-1] == ESCAPE) & (data[1:] == ord("[")))
-    stops = np.flatnonzero((data < ord(" ")) | (data > ord("?")))
-    # What breaks off at the end of the data stops at a byte that ends nothing.
-    finals = np.append(stops, len(data))[np.searchsorted(stops, starts + 2)]
-    last = np.append(data, 0)[finals]
-    complete = (last >= ord("@")) & (last <= ord("~"))
-    return starts[complete], finals[complete] + 1
-
-
-def _covered(size: int, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """bool [size]: which positions lie in one of the spans, which do not overlap."""
-    edges = np.zeros(size + 1, np.int8)
-    edges[starts] += 1
-    edges[ends] -= 1
-    return np.cumsum(edges[:-1], dtype=np.int8).view(bool)
 
 
 def hash_long_lines(text: bytes) -> np.ndarray:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["CSI", "LINE_END", "TELNET", "edited"]
+import numpy as np
+
+__all__ = ["CSI", "LINE_END", "TELNET", "covered", "edited"]
 
 CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
 """A complete control sequence (ECMA-48)."""
@@ -14,6 +17,15 @@ LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
 """What the Enter key sends: CR LF, CR NUL, or either alone."""
 
 _BACKSPACES = b"\b\x7f"
+
+
+def covered(spans: Iterable[tuple[int, int]], size: int) -> np.ndarray:
+    """bool [size]: which positions lie in one of the spans, begin and end each."""
+    begins, ends = np.array(list(spans), np.int64).reshape(-1, 2).T
+    edges = np.zeros(size + 1, np.int32)
+    np.add.at(edges, begins, 1)
+    np.add.at(edges, ends, -1)
+    return np.cumsum(edges[:-1]) > 0
 
 
 def edited(line: bytes) -> bytes:

@@ -21,14 +21,14 @@ from __future__ import annotations
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from greylord.captures import proxylog
-from greylord.captures.markup import CSI, LINE_END, TELNET, edited
+from greylord.captures.markup import CSI, LINE_END, TELNET, covered, edited
 from greylord.captures.session import Direction, Session
 
 __all__ = ["MASK", "Credentials", "copy_file", "find", "masked"]
@@ -113,7 +113,7 @@ def find(session: Session) -> Credentials:
     spans += _whole_answers(call, ordinary)
     spans += _everywhere(sought - ordinary, call.text.lower())
     server_spans = _everywhere(sought - ordinary, call.lowered)
-    mask = _covered(spans, len(call.text))
+    mask = covered(spans, len(call.text))
     lines = np.unique(np.searchsorted(call.begins, np.flatnonzero(mask), "right") - 1).tolist()
     at_server = [np.zeros(0, np.int64), *(np.arange(*span) for span in server_spans)]
     at_server += [call.echo(line, mask[call.begins[line] : call.ends[line]]) for line in lines]
@@ -144,14 +144,6 @@ def _whole_answers(call: _Call, words: set[bytes]) -> Iterator[tuple[int, int]]:
             yield int(call.ends[line]) - len(answer), int(call.ends[line])
 
 
-def _covered(spans: Iterable[tuple[int, int]], size: int) -> np.ndarray:
-    """bool [size]: which positions lie in one of the spans."""
-    covered = np.zeros(size, bool)
-    for begin, end in spans:
-        covered[begin:end] = True
-    return covered
-
-
 class _Call:
     """What the two sides of a session sent, and the lines that the client typed.
 
@@ -171,7 +163,7 @@ class _Call:
         self.server = session.payload[~from_client].tobytes()
         self.lowered = self.server.lower()
         self._heard_by_client = client_at - np.arange(len(client_at))
-        typed = ~_covered((match.span() for match in _MARKUP.finditer(client.tobytes())), len(client))
+        typed = ~covered((match.span() for match in _MARKUP.finditer(client.tobytes())), len(client))
         self.text = client[typed].tobytes()
         self.at = client_at[typed]
         breaks = np.array([match.span() for match in LINE_END.finditer(self.text)], np.int64).reshape(-1, 2)
