@@ -19,19 +19,23 @@ USUAL: Quantiles = {"<|delay_short|>": [0, 0.1, 1], "<|delay_medium|>": [1, 2, 5
 """For models that were trained without a note of their corpus's pauses."""
 
 
-def quantiles_of(delays_ms: np.ndarray) -> Quantiles:
-    """Quantiles of int64 [n] milliseconds, by delay token; without those tokens that none falls under.
+def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
+    """Quantiles of pauses by delay token, without those tokens that none falls under.
 
-    Negative delays are disorder of the recorder's clock, and count as none.
+    Args:
+        counts: how often a pause of so many milliseconds occurs. Negative ones are disorder of the recorder's clock,
+            and count as none.
     """
+    delays_ms = np.array(sorted(counts), np.int64)
+    times = np.array([counts[delay] for delay in delays_ms.tolist()])
     tokens = vocabulary.delay_ids(delays_ms)
-    seconds = np.maximum(delays_ms, 0) / 1_000
-    return {
-        vocabulary.SPECIAL_TOKENS[token - vocabulary.PAD]: np.quantile(
-            seconds[tokens == token], _levels(QUANTILES)
-        ).tolist()
-        for token in np.unique(tokens).tolist()
-    }
+    quantiles = {}
+    for token in np.unique(tokens).tolist():
+        ours = tokens == token
+        reached = np.cumsum(times[ours])
+        values = np.maximum(delays_ms[ours], 0)[np.searchsorted(reached, _levels(QUANTILES) * reached[-1])]
+        quantiles[vocabulary.SPECIAL_TOKENS[token - vocabulary.PAD]] = (values / 1_000).tolist()
+    return quantiles
 
 
 def draw(quantiles: Quantiles, token: int, uniform: float) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -152,7 +153,8 @@ def _files(dataset: Path) -> list[_File]:
 
 def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Progress) -> list[_Row]:
     """Read the recordings among the files and count what they hold, in the order of their starts."""
-    rows, delays = [], []
+    rows: list[_Row] = []
+    delays: Counter[int] = Counter()
     with progress("Reading recordings", sum(file.path.stat().st_size for file in files)) as advance:
         for index, file in enumerate(files):
             session = proxylog.read_file(file.path)
@@ -172,11 +174,11 @@ def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Pro
             server, client = counts.add(session, len(stream), credentials)
             ids = spool / str(index)
             turns.encode(stream).tofile(ids)
-            delays.append(turns.delays_of(session, manifest.settings.keep_records)[1:])
+            delays.update(turns.delays_of(session, manifest.settings.keep_records)[1:].tolist())
             rows.append(_Row(file, payload_sha256, session.dialect, len(session), len(stream), server, client, ids))
     if not rows:
         raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
-    manifest.pauses = pauses.quantiles_of(np.concatenate(delays))
+    manifest.pauses = pauses.quantiles_of(delays)
     return sorted(rows, key=lambda row: (row.file.started_at is None, row.file.started_at, row.file.name))
 
 
