@@ -79,19 +79,20 @@ def fresh(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
         )
     )
     with torch.no_grad():
-        model.transformer.wpe.weight.copy_(POSITION_SCALE * _sinusoids(torch.arange(context), shape.width))
+        model.transformer.wpe.weight.copy_(_first_positions(context, shape.width))
         _look_back(model.transformer.h[0].attn.c_attn.weight, shape)
     return _prepared(model)
 
 
-def _sinusoids(positions: torch.Tensor, width: int) -> torch.Tensor:
-    """Sines and cosines in turn of positions, int64 [n], to float32 [n, width] (Vaswani et al. 2017, section 3.5).
+def _first_positions(context: int, width: int) -> torch.Tensor:
+    """Sines and cosines in turn of each position, a tenth in height, float32 [context, width] (Vaswani et al. 2017,
+    section 3.5).
 
     The position table begins with them: "so many tokens back" is then one linear map for all positions. From random
     rows each position has to find out by itself where its neighbours are, which takes most of a short training.
     """
-    angles = positions[:, None] * _frequencies(width)
-    return torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+    angles = torch.arange(context)[:, None] * _frequencies(width)
+    return POSITION_SCALE * torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def _frequencies(width: int) -> torch.Tensor:
@@ -169,13 +170,13 @@ def _prepared(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
 
 
 def with_context(model: GPT2LMHeadModel, context: int) -> GPT2LMHeadModel:
-    """Lengthen a model's position table to `context`; the new positions are drawn as a new model's are."""
+    """Lengthen a model's position table to `context`; the new positions begin as a new model's do."""
     table = model.transformer.wpe
     if context <= table.num_embeddings:
         return model
     longer = torch.nn.Embedding(context, table.embedding_dim, dtype=table.weight.dtype)
-    torch.nn.init.normal_(longer.weight, std=model.config.initializer_range)
     with torch.no_grad():
+        longer.weight.copy_(_first_positions(context, table.embedding_dim))
         longer.weight[: table.num_embeddings] = table.weight
     model.transformer.wpe = longer
     model.config.n_positions = context

@@ -187,6 +187,7 @@ def test_a_longer_position_table_keeps_the_old_positions():
     old = short.transformer.wpe.weight.clone()
     longer = models.with_context(short, 40)
     assert longer.config.n_positions == 40 and torch.equal(longer.transformer.wpe.weight[:16], old)
+    assert torch.equal(longer.transformer.wpe.weight[16:], models.fresh(40).transformer.wpe.weight[16:])
     assert models.with_context(longer, 20) is longer and longer.config.n_positions == 40
     longer(input_ids=torch.zeros(1, 40, dtype=torch.long))
 
