@@ -24,6 +24,7 @@ from transformers import DynamicCache, GPT2LMHeadModel
 
 from greylord import turns, vocabulary
 from greylord.captures import redaction
+from greylord.captures.markup import covered
 from greylord.captures.session import Direction, Session
 from greylord.generation import Decoder, Sampling
 
@@ -184,15 +185,13 @@ def copied_share(payload: np.ndarray, training: Sequence[np.ndarray], length: in
         length: of the shortest copy, in bytes.
     """
     hashes = _hashes(payload, length)
-    known, copied = np.zeros(len(hashes), bool), np.zeros(len(payload) + 1, np.int64)
+    known = np.zeros(len(hashes), bool)
     for row in training:
         text = turns.payload_of(row)
         for begin in range(0, len(text), HASHED_BYTES):
             known |= np.isin(hashes, _hashes(text[begin : begin + HASHED_BYTES + length - 1], length))
-    begins = np.flatnonzero(known)
-    np.add.at(copied, begins, 1)
-    np.add.at(copied, begins + length, -1)
-    return float((np.cumsum(copied[:-1]) > 0).mean())
+    copies = ((begin, begin + length) for begin in np.flatnonzero(known).tolist())
+    return float(covered(copies, len(payload)).mean())
 
 
 def _hashes(text: np.ndarray, length: int) -> np.ndarray:
