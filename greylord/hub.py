@@ -39,7 +39,7 @@ from greylord.errors import GreylordError, UsageError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
 
-__all__ = ["PUBLISHED", "Pulled", "Pushed", "check", "published_files", "pull", "push", "push_corpus"]
+__all__ = ["PUBLISHED", "Pulled", "Pushed", "check", "corpus_files", "published_files", "pull", "push", "push_corpus"]
 
 PUBLISHED = (*runs.USE_FILES, *runs.RECORD_FILES)
 UNWANTED = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.py"]
@@ -152,26 +152,31 @@ def _publishable(path: Path, target: Path, repo_id: str) -> None:
         shutil.copyfile(path, target)
 
 
-def push_corpus(
-    dataset: Path, repo_id: str, private: bool = False, revision: str | None = None, progress: Progress = silent
-) -> Pushed:
-    """Publish the corpus of a dataset's folder, built if need be, as `greylord.corpus.segments` and a card.
+def corpus_files(dataset: Path, place: Path, repo_id: str, progress: Progress = silent) -> dict[str, int]:
+    """Write the corpus of a dataset's folder, built if need be, as `greylord.corpus.segments` and a card to `place`.
 
-    Raises GreylordError if passwords stand in it or the corpus cannot be built, and what `push` raises for the Hub.
+    Returns the names and bytes of the files. Raises GreylordError if passwords stand in it or it cannot be built.
     """
-    check(repo_id)
     manifest, _ = build.refresh(dataset, progress=progress)
     if manifest.settings.keep_credentials:
         raise GreylordError(
             f"The corpus of {manifest.dataset!r} holds passwords in clear; build it with `greylord data build "
             f"{manifest.dataset} --mask-credentials` first."
         )
+    files = segments.write(build.corpus_of(dataset), place, progress)
+    card = place / runs.CARD
+    card.write_text(_dataset_card(manifest, repo_id), encoding="utf-8")
+    return {path.relative_to(place).as_posix(): path.stat().st_size for path in (*files, card)}
+
+
+def push_corpus(
+    dataset: Path, repo_id: str, private: bool = False, revision: str | None = None, progress: Progress = silent
+) -> Pushed:
+    """Publish the corpus of a dataset's folder. Raises what `corpus_files` raises, and what `push` does for the Hub."""
+    check(repo_id)
     with tempfile.TemporaryDirectory() as place:
-        files = segments.write(build.corpus_of(dataset), Path(place), progress)
-        card = Path(place, runs.CARD)
-        card.write_text(_dataset_card(manifest, repo_id), encoding="utf-8")
-        sizes = {path.relative_to(place).as_posix(): path.stat().st_size for path in (*files, card)}
-        url = _upload(Path(place), manifest.dataset, repo_id, "dataset", private, revision, ["data/*", *UNWANTED])
+        sizes = corpus_files(dataset, Path(place), repo_id, progress)
+        url = _upload(Path(place), dataset.name, repo_id, "dataset", private, revision, ["data/*", *UNWANTED])
     return Pushed(url, sizes)
 
 

@@ -200,6 +200,9 @@ print(json.dumps({split: rows.to_list() for split, rows in corpus.items()}))
 
 def test_the_stock_load_dataset_gives_the_corpus(greylord, hub, workplace):
     assert greylord("data", "sample", "tiny", "--recordings", "4", "--minutes", "0.5").returncode == 0
+    listed = greylord("data", "push", "tiny", REPOSITORY, "--dry-run", token=None)
+    assert listed.returncode == 0 and segments.file_name("train") in listed.stdout and "3 files" in listed.stdout
+    assert not hub.requests
     pushed = greylord("data", "push", "tiny", REPOSITORY, "--private")
     assert pushed.returncode == 0 and "3 files" in pushed.stdout, pushed.stderr
     assert set(on_main(hub)) == {"README.md", *map(segments.file_name, build.SPLITS)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +12,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.hub import Branch, Private, Repository, say_pushed
+from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_would_go
 from greylord.errors import GreylordError, UsageError
 
 if TYPE_CHECKING:
@@ -237,6 +238,7 @@ def push(
     repo_id: Repository,
     private: Private = False,
     revision: Branch = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Publish a dataset's corpus on the Hugging Face Hub, in segments of recordings as Parquet.
 
@@ -248,7 +250,12 @@ def push(
     from greylord.corpus import folder
 
     console.quieten()
-    say_pushed(hub.push_corpus(folder.locate(name), repo_id, private, revision, console.progress), repo_id)
+    dataset = folder.locate(name)
+    if dry_run:
+        with tempfile.TemporaryDirectory() as place:
+            say_what_would_go(hub.corpus_files(dataset, Path(place), repo_id, console.progress), repo_id)
+        return
+    say_pushed(hub.push_corpus(dataset, repo_id, private, revision, console.progress), repo_id)
 
 
 @app.command()

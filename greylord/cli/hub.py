@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from greylord import units
 from greylord.cli import console
-
-if TYPE_CHECKING:
-    from greylord.hub import Pushed
-
-Repository = Annotated[str, typer.Argument(metavar="USER/NAME", help="A repository of the Hugging Face Hub.")]
-Private = Annotated[bool, typer.Option("--private", help="A repository that is made is for you alone.")]
-Branch = Annotated[str | None, typer.Option("--revision", metavar="BRANCH", help="A branch instead of main.")]
+from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_would_go
 
 
 def push(
@@ -24,7 +16,7 @@ def push(
     repo_id: Repository,
     private: Private = False,
     revision: Branch = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check the model and list what would go.")] = False,
+    dry_run: DryRun = False,
 ) -> None:
     """Publish a model on the Hugging Face Hub: weights, JSON, picture and card, and no pickle.
 
@@ -37,22 +29,9 @@ def push(
     console.quieten()
     folder = runs.locate(model_dir)
     if dry_run:
-        sizes = {path.name: path.stat().st_size for path in hub.published_files(folder)}
-        for name, size in sizes.items():
-            console.out.print(f"{units.size(size):>8}  {name}", markup=False)
-        console.say("would go", f"{_together(sizes)}, to {repo_id}")
+        say_what_would_go({path.name: path.stat().st_size for path in hub.published_files(folder)}, repo_id)
         return
     say_pushed(hub.push(folder, repo_id, private, revision), repo_id)
-
-
-def say_pushed(pushed: Pushed, repo_id: str) -> None:
-    """Tell what has been published."""
-    console.say("pushed", f"{_together(pushed.sizes)}, to {repo_id}")
-    console.say("commit", pushed.url)
-
-
-def _together(sizes: Mapping[str, int]) -> str:
-    return f"{units.count(len(sizes), 'file')}, {units.size(sum(sizes.values()))}"
 
 
 def pull(

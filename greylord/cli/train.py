@@ -11,8 +11,8 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.hub import say_pushed
 from greylord.cli.places import DataDir, model_folder, named_data
+from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
 from greylord.training.settings import Settings, read_config
 
