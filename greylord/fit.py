@@ -103,13 +103,13 @@ def kept(shape: models.Shape, device: Device) -> Kept:
     """What autograd keeps of a token.
 
     Norms compute in float32, matrices in the compute type. A norm keeps its input, its output (as the matrix's
-    input), mean and reciprocal deviation. GELU keeps its input and the MLP's second matrix GELU's output,
-    each four times as wide as the model.
+    input), mean and reciprocal deviation. ReLU keeps its output, four times as wide as the model, which is the input
+    of the MLP's second matrix too.
     """
     compute, width = _compute_bytes(device), shape.width
     norm = FLOAT32 * (width + 2) + compute * width
     return Kept(
-        block=2 * norm + 2 * compute * 4 * width,
+        block=2 * norm + compute * 4 * width,
         attention=4 * compute * width + FLOAT32 * shape.heads,
         ends=norm + 2 * INT64,
         logits=FLOAT32 * vocabulary.VOCAB_SIZE,
@@ -126,7 +126,7 @@ def estimate(shape: models.Shape, context: int, windows: int, device: Device, de
     parameters = matrices + (13 * shape.layers + 2 + context) * shape.width
     tokens, token = windows * context, kept(shape, device)
     logits = 3 * token.logits
-    # Of GELU's output and input the gradients are alive at once, and the output itself is gone.
+    # ReLU's backward pass needs one tensor more: its output is alive, and the gradients of output and input.
     hidden = _compute_bytes(device) * 4 * shape.width
     activations = shape.layers * token.block + token.ends + max(0, hidden - logits)
     attention = shape.layers * token.attention

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,9 +19,9 @@ from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from greylord.errors import UsageError
 
-__all__ = ["Forward"]
+__all__ = ["ACTIVATIONS", "Forward"]
 
-ONE_THREAD_TOKENS = 512
+ONE_THREAD_TOKENS = 64
 """Up to so many tokens a second CPU thread brings little, and on a busy machine each call then waits for it."""
 
 
@@ -55,8 +56,9 @@ class _Layer(NamedTuple):
         )
 
 
-TANH_GELU = ("gelu_new", "gelu_pytorch_tanh")
-"""Names of one function: GPT-2's own and that of the fused one, which greylord trains with."""
+_tanh_gelu = partial(gelu, approximate="tanh")
+ACTIVATIONS = {"relu": torch.relu, "gelu_new": _tanh_gelu, "gelu_pytorch_tanh": _tanh_gelu}
+"""Those of greylord's models, now and before, and GPT-2's own."""
 
 
 class Forward:
@@ -68,18 +70,19 @@ class Forward:
     def __init__(self, model: GPT2LMHeadModel, rows: int = 1) -> None:
         config, body = model.config, model.transformer
         if (
-            config.activation_function not in TANH_GELU
+            config.activation_function not in ACTIVATIONS
             or not config.scale_attn_weights
             or config.scale_attn_by_inverse_layer_idx
         ):
             raise UsageError(
-                f"This is no plain GPT-2: its activation_function must be one of {', '.join(TANH_GELU)} (it is "
+                f"This is no plain GPT-2: its activation_function must be one of {', '.join(ACTIVATIONS)} (it is "
                 f"{config.activation_function}), and its attention scaled by the width of a head alone."
             )
         self.context = config.n_positions
         self.device = model.device
         self._width, self._heads, self._size = config.n_embd, config.n_head, config.n_embd // config.n_head
         self._scale, self._epsilon = self._size**-0.5, config.layer_norm_epsilon
+        self._activation = ACTIVATIONS[config.activation_function]
         self._no_mask = torch.zeros((), device=self.device)
         self._tokens, self._output = body.wte.weight, model.lm_head.weight.detach().t()
         # Padding goes to one position more than there are.
@@ -133,7 +136,7 @@ class Forward:
                 mixed = mixed.view(n, heads, t, size).transpose(1, 2).reshape(n * t, -1)
                 x += torch.addmm(layer.mix_bias, mixed, layer.mix)
                 hidden = torch.addmm(layer.widen_bias, self._normed(x, *layer.norm_2), layer.widen)
-                x += torch.addmm(layer.narrow_bias, gelu(hidden, approximate="tanh"), layer.narrow)
+                x += torch.addmm(layer.narrow_bias, self._activation(hidden), layer.narrow)
             logits = torch.mm(self._normed(x, *self._norm), self._output)
         return logits.view(n, t, -1).cpu().numpy()
 

@@ -35,8 +35,8 @@ UNIFORMS = 1_024
 """Random numbers drawn ahead, for one call costs as much as many."""
 MEMORY_TOKENS = 16_384
 """Ids that a slot remembers at least, to look drafts up in; the context is part of them."""
-DRAFT_TOKENS, DRAFT_MATCHES = 16, (12, 6, 3)
-"""The longest draft, and the lengths of context, the best first, that it is looked up by."""
+DRAFT_TOKENS, DRAFT_MATCHES = 24, (12, 6, 3)
+"""The longest draft, and the lengths of context, the best first, that it is looked up by. A draft is twice as long."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class _Slot:
         for match in DRAFT_MATCHES:
             at = self.text.rfind(self.text[-match:], 0, -1)
             if at >= 0:
+                length = min(length, 2 * match)
                 followed = self.text[at + match :][:length]
                 # What goes on into itself repeats, as in LZ77.
                 return [ord(character) for character in (followed * length)[:length]]

@@ -68,8 +68,8 @@ def fresh(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
             n_embd=shape.width,
             n_layer=shape.layers,
             n_head=shape.heads,
-            # The same function as the default gelu_new, in one operation instead of eight: a fifth faster on a CPU.
-            activation_function="gelu_pytorch_tanh",
+            # On a CPU the default, gelu_new, takes longer than the matrices around it; and it learns no more a token.
+            activation_function="relu",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,

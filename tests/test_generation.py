@@ -5,13 +5,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import LogitsProcessorList
+from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessorList
 
 from greylord import model as models
 from greylord import turns, vocabulary
 from greylord.benchmarks import generation as benchmark
 from greylord.errors import UsageError
-from greylord.forward import Forward
+from greylord.forward import ACTIVATIONS, Forward
 from greylord.generation import Decoder, Grammar, Sampling
 
 CONTEXT = 64
@@ -38,7 +38,11 @@ def some_ids(count: int, seed: int = 0) -> list[int]:
     return np.random.default_rng(seed).integers(0, 256, count).tolist()
 
 
-def test_the_forward_pass_gives_the_stock_model_s_logits(model):
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_the_forward_pass_gives_the_stock_model_s_logits(model, activation):
+    other = GPT2LMHeadModel(GPT2Config.from_dict(model.config.to_dict() | {"activation_function": activation}))
+    other.load_state_dict(model.state_dict())
+    model = other.eval()
     forward, ids = Forward(model), some_ids(CONTEXT)
     expected, begin = stock_logits(model, ids), 0
     for size in (20, 1, 7, 1, CONTEXT - 29):
@@ -192,8 +196,8 @@ def test_the_stock_generate_takes_the_grammar_too(model):
 
 def test_another_kind_of_gpt_2_is_refused(model):
     other = models.fresh(16)
-    other.config.activation_function = "relu"
-    with pytest.raises(UsageError, match="gelu_new"):
+    other.config.activation_function = "silu"
+    with pytest.raises(UsageError, match="relu, gelu_new"):
         Forward(other)
 
 
