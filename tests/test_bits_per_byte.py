@@ -130,7 +130,7 @@ arguments = TrainingArguments(
 )
 assert arguments.world_size == world, (arguments.world_size, world)
 windows = ScoringWindows(rows, whole_rows(rows), t.CONTEXT, 3 * world)
-metrics = make_trainer(model, arguments, TrainingWindows(rows, t.CONTEXT), windows, 1, []).evaluate()
+metrics = make_trainer(model, arguments, TrainingWindows(rows, t.CONTEXT), windows, 1, [], False).evaluate()
 if arguments.process_index == 0:
     print("FIGURES", json.dumps(metrics))
 """

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import LAUNCHER, PROJECT, greylord
+from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from greylord import model as models
@@ -26,6 +27,7 @@ from greylord.evaluation import bits_per_byte
 from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
 from greylord.training import train as training
+from greylord.training.compilation import choose_compilation
 from greylord.training.job import Job, resumed
 from greylord.training.settings import Settings
 from greylord.training.trainer import make_trainer
@@ -346,7 +348,7 @@ def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
         metric_for_best_model="bits_per_byte", batch_eval_metrics=True, load_best_model_at_end=True,
     )  # fmt: skip
     scoring = ScoringWindows(rows, whole_rows([rows[0][:100]]), 64)
-    trainer = make_trainer(model, arguments, windows, scoring, 3, [])
+    trainer = make_trainer(model, arguments, windows, scoring, 3, [], compiled=False)
     trainer.train()
     assert len(windows) == 4
     assert trainer.state.log_history[0]["loss"] == pytest.approx(nats / tokens, rel=1e-5)
@@ -522,8 +524,10 @@ def test_resume_takes_no_other_flag(realm, run):
     assert "--resume goes on with a run as it was begun; leave out --batch-size." in result.stderr
 
 
-def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm):
-    outcome = quiet_train(job(Settings(context_window=128, batch_size=2, time_budget="20s")))
+def test_a_time_budget_freezes_the_steps(in_realm, monkeypatch):
+    # However busy the machine gets after the probe.
+    monkeypatch.setattr(training, "LATENESS", 100)
+    outcome = quiet_train(job(Settings(context_window=128, batch_size=2, time_budget="12s")))
     plan = read(outcome.run / "training_config.json")["plan"]
     assert outcome.summary.steps == plan["max_steps"] > 2
     assert outcome.summary.ended == "all steps done"
@@ -545,10 +549,32 @@ def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
             pace := measure(*args, **kwargs), step=pace.step / 4, short_step=pace.short_step / 4
         ),
     )
-    outcome = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="15s")))
+    outcome = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="10s")))
     planned = read(outcome.run / "training_config.json")["plan"]["max_steps"]
     assert outcome.summary.steps < planned
     assert outcome.summary.ended == (
         f"the time budget was over at step {outcome.summary.steps:,} of {planned:,}: "
         "the decay of the rate was cut short"
     )
+
+
+@pytest.mark.slow
+def test_compiled_blocks_train_the_same_model(in_realm):
+    short = Settings(context_window=64, batch_size=4, max_steps=6)
+    plain, compiled = (
+        load_file(quiet_train(job(short.changed({"compile": compile}))).run / "model.safetensors")
+        for compile in (False, True)
+    )
+    assert plain.keys() == compiled.keys()
+    for name, weight in plain.items():
+        torch.testing.assert_close(compiled[name], weight, rtol=0, atol=1e-3)
+
+
+def test_without_a_compiler_blocks_are_not_compiled(monkeypatch):
+    def missing(*_: object) -> None:
+        raise RuntimeError("no compiler found\nand much more")
+
+    monkeypatch.setattr(torch, "compile", missing)
+    assert choose_compilation(None, "cpu") == (False, "off: only on a GPU it is faster")
+    assert choose_compilation(True, "cpu") == (False, "off: the compiler fails (no compiler found)")
+    assert choose_compilation(False, "cuda") == (False, "off: as asked")

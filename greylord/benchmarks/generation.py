@@ -1,7 +1,8 @@
 """The decode engine beside the stock `model.generate`: both draw at temperature 1, on the CPU, one stream.
 
 The engine's speed is amortised: it counts the payload bytes of two contexts, at least of `LENGTH` ids, which is some
-screens of play, and the time to go on from half a context whenever it is full. `model.generate` is given its best case, half a context once.
+screens of play, and the time to go on from half a context whenever it is full. `model.generate` is given its best
+case, half a context once.
 """
 
 from __future__ import annotations

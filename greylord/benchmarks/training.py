@@ -19,6 +19,7 @@ from greylord import model as models
 from greylord.corpus.windows import Rows, TrainingWindows, sample_spans
 from greylord.evaluation import bits_per_byte
 from greylord.training.arguments import ADAM_BETA2, MAX_GRAD_NORM, training_arguments
+from greylord.training.compilation import choose_compilation, compile_blocks
 from greylord.training.device import Device, choose_device
 from greylord.training.order import Order
 from greylord.training.probe import Clock
@@ -52,10 +53,13 @@ def bare_loop(
     plan: Plan,
     device: Device,
     rate: float,
+    compiled: bool,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> float:
     """Train by a loop of PyTorch alone, on the batches that the Trainer gets. Returns seconds a step."""
     model.to(device.type).train()
+    if compiled:
+        compile_blocks(model)
     decayed = [weight for weight in model.parameters() if weight.ndim > 1]
     others = [weight for weight in model.parameters() if weight.ndim == 1]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
@@ -87,7 +91,9 @@ def _pace(times: Sequence[float]) -> float:
     return statistics.median(after - before for before, after in pairwise(times[1:]))
 
 
-def _trainer(model: GPT2LMHeadModel, order: Order, plan: Plan, settings: Settings, device: Device) -> float:
+def _trainer(
+    model: GPT2LMHeadModel, order: Order, plan: Plan, settings: Settings, device: Device, compiled: bool
+) -> float:
     """Seconds a step of the stock Trainer."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +101,7 @@ def _trainer(model: GPT2LMHeadModel, order: Order, plan: Plan, settings: Setting
         # A run logs at one step in a hundred or so; one as short as this would at each.
         overrides["logging_steps"] = STEPS
         arguments = training_arguments(settings, plan, device, Path(folder), overrides)
-        make_trainer(model, arguments, order, [], None, [clock]).train()
+        make_trainer(model, arguments, order, [], None, [clock], compiled).train()
     return _pace(clock.steps)
 
 
@@ -108,11 +114,12 @@ def training_speeds(corpus: Path, context: int) -> dict[str, float]:
     settings = Settings(context_window=context, max_steps=STEPS)
     plan = make_plan(settings, len(TrainingWindows(rows, context)), 1, device.type, 1, grown=True)
     order = Order(rows, plan, seed=0)
-    plain = replace(device, bf16=False)
+    plain, rate = replace(device, bf16=False), settings.learning_rate
+    compiled, _ = choose_compilation(None, device.type)
     ways = {
-        "greylord": lambda: _trainer(models.fresh(context), order, plan, settings, device),
-        "bare loop": lambda: bare_loop(models.fresh(context), order, plan, device, settings.learning_rate),
-        "naive": lambda: bare_loop(naive_model(context), order, plan, plain, settings.learning_rate),
+        "greylord": lambda: _trainer(models.fresh(context), order, plan, settings, device, compiled),
+        "bare loop": lambda: bare_loop(models.fresh(context), order, plan, device, rate, compiled),
+        "naive": lambda: bare_loop(naive_model(context), order, plan, plain, rate, compiled=False),
     }
     rounds = [{name: way() for name, way in ways.items()} for _ in range(PAIRS)]
     return {name: plan.tokens_per_step / statistics.median(each[name] for each in rounds) for name in ways}
@@ -126,6 +133,7 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, dict[str, fl
     positions and a rate of 1e-3.
     """
     rows, validation, device = Rows(corpus, "train"), Rows(corpus, "validation"), choose_device(cpu=False)
+    compiled, _ = choose_compilation(None, device.type)
     spans = sample_spans(validation)
     figures = {}
     for name, context, rate in (
@@ -139,10 +147,10 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, dict[str, fl
         settings = Settings(context_window=context, max_steps=STEPS)
         windows = len(TrainingWindows(rows, context))
         shape = make_plan(settings, windows, 1, device.type, 1, grown=name == "plain")
-        pace = bare_loop(models.fresh(context), Order(rows, shape, 0), shape, device, rate)
+        pace = bare_loop(models.fresh(context), Order(rows, shape, 0), shape, device, rate, compiled)
         plan = shape.scheduled(max(STEPS, int(seconds / pace)), 1)
         began = time.perf_counter()
         late = lambda step, began=began: time.perf_counter() - began > 1.1 * seconds  # noqa: E731
-        bare_loop(model, Order(rows, plan, 0), plan, device, rate, late)
+        bare_loop(model, Order(rows, plan, 0), plan, device, rate, compiled, late)
         figures[name] = bits_per_byte.score(model, validation, spans, context).overall
     return model, figures

@@ -48,6 +48,9 @@ def train(
     patience: Annotated[int | None, _flag("patience")] = None,
     val_split: Annotated[float | None, _flag("val_split", "SHARE")] = None,
     seed: Annotated[int | None, _flag("seed")] = None,
+    compile: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help=_HELP["compile"], show_default=False)
+    ] = None,
     model_path: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
     ] = None,
@@ -80,7 +83,7 @@ def train(
     flags = {name: value for name, value in given.items() if name in _DEFAULTS}
     if resume is not None:
         kept = ("context", "resume", "num_processes", "push_to_hub")
-        _refuse_with_resume({name: value for name, value in given.items() if name not in kept})
+        _refuse_with_resume([name for name in given if name not in kept and _was_typed(context, name)])
     wanted = named_data(dataset, data_dir)
     configured, overrides = read_config(config)
     if model_path is not None:
@@ -135,12 +138,16 @@ def _push(run: Path, repo_id: str) -> None:
         ) from error
 
 
-def _refuse_with_resume(given: dict[str, Any]) -> None:
+def _was_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _refuse_with_resume(names: list[str]) -> None:
     """Raise UsageError for a flag that a resumed run does not take: all of it was decided when it began."""
-    for name, value in given.items():
-        if value:
-            flag = "--set" if name == "assignments" else "--" + name.replace("_", "-")
-            raise UsageError(f"--resume goes on with a run as it was begun; leave out {flag}.")
+    for name in names:
+        flag = "--set" if name == "assignments" else "--" + name.replace("_", "-")
+        raise UsageError(f"--resume goes on with a run as it was begun; leave out {flag}.")
 
 
 def _report(outcome: Outcome) -> None:

@@ -27,6 +27,7 @@ PLANNED = {
     "per_device_train_batch_size": "--micro-batch",
     "gradient_accumulation_steps": "--batch-size",
     "use_cpu": "--cpu",
+    "torch_compile": "--compile",
     "metric_for_best_model": None,
     "batch_eval_metrics": None,
     "train_sampling_strategy": None,

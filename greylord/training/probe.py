@@ -62,6 +62,7 @@ def measure_pace(
     rows: Sequence[np.ndarray],
     scoring: Sequence[dict],
     folder: Path,
+    compiled: bool,
     exact: bool,
 ) -> Pace:
     """Train a copy of the model for a few steps of each length, evaluate and save it. Leaves random state and weights.
@@ -73,16 +74,17 @@ def measure_pace(
         rows: of the training split.
         scoring: windows of an evaluation.
         folder: on the disk that checkpoints are written to.
+        compiled: whether the run compiles the model's blocks.
         exact: take the time for a second try, on which a budget can be planned.
     """
     batch = arguments.per_device_eval_batch_size * plan.processes
     tried = Subset(scoring, range(min(len(scoring), BATCHES * batch)))
-    pace = _try(model, arguments, plan, rows, tried, folder, FIRST_STEPS)
+    pace = _try(model, arguments, plan, rows, tried, folder, compiled, FIRST_STEPS)
     # All processes must take as many steps.
     steps = [min(math.ceil(SECONDS / max(pace.short_step, pace.step)), MAX_STEPS)]
     broadcast_object_list(steps)
     if exact and steps[0] > FIRST_STEPS:
-        pace = _try(model, arguments, plan, rows, tried, folder, steps[0])
+        pace = _try(model, arguments, plan, rows, tried, folder, compiled, steps[0])
     paces = [replace(pace, evaluation=pace.evaluation * len(scoring) / len(tried))]
     broadcast_object_list(paces)
     return paces[0]
@@ -95,6 +97,7 @@ def _try(
     rows: Sequence[np.ndarray],
     tried: Sequence[dict],
     folder: Path,
+    compiled: bool,
     steps: int,
 ) -> Pace:
     lengths = 2 if plan.short_length < plan.context else 1
@@ -109,8 +112,8 @@ def _try(
         shortened.output_dir = output
         shortened.max_steps = shortened.eval_steps = shortened.save_steps = total
         shortened.load_best_model_at_end = False
-        trainer = make_trainer(copy.deepcopy(model), shortened, Order(rows, short_plan, 0), tried, None, [clock])
-        trainer.train()
+        order = Order(rows, short_plan, 0)
+        make_trainer(copy.deepcopy(model), shortened, order, tried, None, [clock], compiled).train()
     seconds = [after - before for before, after in pairwise(clock.steps)]
     # Without the first of each length: it pays for what later ones find ready.
     full = median(seconds[total - steps :])

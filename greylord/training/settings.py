@@ -42,6 +42,7 @@ class Settings:
     weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")
     patience: int = _setting(5, "Evaluations without a better figure before training stops.")
     val_split: float | None = _setting(None, "Share of the bytes that validates; 0.2, or as the corpus has it.")
+    compile: bool | None = _setting(None, "Compile the model's blocks; chosen by the device.")
     seed: int = _setting(0, "Draws the weights and the order of the windows.")
 
     def __post_init__(self) -> None:
@@ -63,6 +64,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | float) or not low < value <= high):
                 raise UsageError(f"{_flag(name)} must lie between {max(low, 0)} and {high}, not {value!r}.")
+        if not isinstance(self.compile, bool | None):
+            raise UsageError(f"compile must be true or false, not {self.compile!r}.")
         if not isinstance(self.seed, int):
             raise UsageError(f"--seed must be a whole number, not {self.seed!r}.")
 

@@ -26,6 +26,7 @@ from greylord.progress import Progress
 from greylord.training import report
 from greylord.training.arguments import training_arguments
 from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
+from greylord.training.compilation import choose_compilation
 from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
 from greylord.training.failures import run_folder
 from greylord.training.job import Job, credentials, frozen
@@ -87,6 +88,8 @@ def train(
     say("corpus", describe_corpus(corpus, manifest, built))
     say("model", describe_model(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
+    compiled, why = choose_compilation(settings.compile, device.type)
+    say("compile", why)
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     spans = sample_spans(validation)
     scored = payload_bytes(validation, spans)
@@ -114,7 +117,9 @@ def train(
         checkpoints, pace = run / runs.CHECKPOINTS, None
         if not job.resume:
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
-            pace = measure_pace(model, arguments, plan, training, scoring, run, exact=bool(settings.time_budget))
+            # Compiling would pass for the pace of an evaluation.
+            exact = bool(settings.time_budget) or compiled
+            pace = measure_pace(model, arguments, plan, training, scoring, run, compiled, exact)
             if settings.time_budget:
                 spent = [time.perf_counter() - began + CLOSING_SECONDS]
                 # Each process has a clock of its own, and all must plan as many steps.
@@ -133,7 +138,7 @@ def train(
             callbacks.append(live(plan, manifest.splits["train"].payload_bytes / manifest.splits["train"].tokens))
         order = Order(training, plan, settings.seed)
         patience = None if settings.time_budget else settings.patience
-        trainer = make_trainer(model, arguments, order, scoring, patience, callbacks)
+        trainer = make_trainer(model, arguments, order, scoring, patience, callbacks, compiled)
         _run(trainer, interruption, _checkpoint_to_resume(job, state, say))
         _check_best(trainer, guard, settings)
         if not state.is_main_process:

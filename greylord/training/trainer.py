@@ -18,6 +18,7 @@ from transformers import (
 from greylord.evaluation.bits_per_byte import SumsOverBatches, collate, row_sums
 from greylord.tokenizer import GreylordTokenizer
 from greylord.training.callbacks import LogAtEvaluation
+from greylord.training.compilation import compile_blocks
 
 __all__ = ["make_trainer"]
 
@@ -29,6 +30,7 @@ def make_trainer(
     validation: Sequence[dict],
     patience: int | None,
     callbacks: Sequence[TrainerCallback],
+    compiled: bool,
 ) -> Trainer:
     """A stock Trainer whose metric is bits per byte, exactly: sums a window, added up over all windows.
 
@@ -39,7 +41,10 @@ def make_trainer(
         validation: windows of an evaluation.
         patience: evaluations without a better figure before training stops; None for no such end.
         callbacks: further ones.
+        compiled: whether the model's blocks are compiled.
     """
+    if compiled:
+        compile_blocks(model)
     stopping = [] if patience is None else [EarlyStoppingCallback(patience)]
     trainer = Trainer(
         model=model,
