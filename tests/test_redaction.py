@@ -44,6 +44,12 @@ def secrets(*said: tuple[Direction, bytes]) -> list[bytes]:
     [
         # Worldgroup: the prompt, the line, its echo in asterisks. An ordinary word stays one in the game.
         ((*LOGIN, GAME, (C, b"look\r"), (S, b"look\r\n")), [b"look"]),
+        # Of two that begin alike, the shorter one ends all that either side said.
+        (
+            ((S, b"Password: "), (C, b"x7-m\r"), (S, b"****\r\nPassword: "), (C, b"x7-moth-king\r"), (S, b"*" * 12))
+            + ((S, b"\r\n"), (C, b"x7-m"), (S, b"No: x7-m")),
+            [b"x7-m", b"x7-moth-king", b"x7-m", b"x7-m"],
+        ),
         # In colours and halves; each letter by itself; with telnet and a cursor report before the secret.
         (((S, b"Pass\x1b[1"), (S, b";32mWORD: \x1b[0m"), (C, b"\xff\xfd\x01\x1b[2;1Rs\r\0s\r")), [b"s"]),
         (((S, b"\x1b[1;31mP\x1b[0massword: "), (C, b"hush\n")), [b"hush"]),

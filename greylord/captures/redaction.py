@@ -132,7 +132,8 @@ def _everywhere(words: set[bytes], text: bytes) -> Iterator[tuple[int, int]]:
     heads = np.ndarray(max(0, len(text) - SHORTEST_SOUGHT + 1), "<u4", text, strides=(1,))
     for at in np.flatnonzero(np.isin(heads, np.frombuffer(b"".join(lengths), "<u4"))).tolist():
         for length in lengths[text[at : at + SHORTEST_SOUGHT]]:
-            if text[at : at + length] in words:
+            # At the end of the text a longer word must not pass for the shorter one that is left of it.
+            if at + length <= len(text) and text[at : at + length] in words:
                 yield at, at + length
 
 
