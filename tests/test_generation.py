@@ -212,5 +212,6 @@ def test_a_gpu_says_the_same(model):
 
 def test_the_benchmark_measures_the_engine_and_the_stock_generate(model, monkeypatch):
     monkeypatch.setattr(benchmark, "RUNS", 3)
+    monkeypatch.setattr(benchmark, "LENGTH", 200)
     speeds = benchmark.generation_speeds(model)
     assert list(speeds) == ["greylord", "without drafts", "model.generate"] and min(speeds.values()) > 0

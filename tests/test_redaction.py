@@ -46,8 +46,10 @@ def secrets(*said: tuple[Direction, bytes]) -> list[bytes]:
         ((*LOGIN, GAME, (C, b"look\r"), (S, b"look\r\n")), [b"look"]),
         # Of two that begin alike, the shorter one ends all that either side said.
         (
-            ((S, b"Password: "), (C, b"x7-m\r"), (S, b"****\r\nPassword: "), (C, b"x7-moth-king\r"), (S, b"*" * 12))
-            + ((S, b"\r\n"), (C, b"x7-m"), (S, b"No: x7-m")),
+            (
+                *((S, b"Password: "), (C, b"x7-m\r"), (S, b"****\r\nPassword: "), (C, b"x7-moth-king\r")),
+                *((S, b"*" * 12 + b"\r\n"), (C, b"x7-m"), (S, b"No: x7-m")),
+            ),
             [b"x7-m", b"x7-moth-king", b"x7-m", b"x7-m"],
         ),
         # In colours and halves; each letter by itself; with telnet and a cursor report before the secret.

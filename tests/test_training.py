@@ -168,7 +168,10 @@ def test_two_processes_train_the_model_of_one(realm, run):
     one, two = (read(folder / "training_history.json") for folder in (run, both))
     assert [e["step"] for e in one] == [e["step"] for e in two]
     for key in ("bits_per_byte", "train_bits_per_token"):
-        assert [e[key] for e in two] == pytest.approx([e[key] for e in one], rel=1e-5)
+        curves = [[e[key] for e in each] for each in (two, one)]
+        assert curves[0][:2] == pytest.approx(curves[1][:2], rel=1e-5)
+        # Sums in another order differ in the last bit, and training makes more of that with each step.
+        assert curves[0] == pytest.approx(curves[1], rel=1e-3)
     shutil.rmtree(both)
 
 
