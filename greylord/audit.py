@@ -190,8 +190,8 @@ def copied_share(payload: np.ndarray, training: Sequence[np.ndarray], length: in
         text = turns.payload_of(row)
         for begin in range(0, len(text), HASHED_BYTES):
             known |= np.isin(hashes, _hashes(text[begin : begin + HASHED_BYTES + length - 1], length))
-    copies = ((begin, begin + length) for begin in np.flatnonzero(known).tolist())
-    return float(covered(copies, len(payload)).mean())
+    begins = np.flatnonzero(known)
+    return float(covered(begins, begins + length, len(payload)).mean())
 
 
 def _hashes(text: np.ndarray, length: int) -> np.ndarray:

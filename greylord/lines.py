@@ -11,12 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from greylord.captures.markup import CSI, LINE_END, TELNET, covered, edited
+from greylord.captures.markup import LINE_END, TELNET, covered, edited, matches
 from greylord.turns import Turns
 
 __all__ = ["LONG_LINE", "PROMPT", "Side", "Typed", "first_word", "hash_long_lines", "side_of", "typed"]
 
-LINE_FEED = 0x0A
+ESCAPE, LINE_FEED = 0x1B, 0x0A
 WIPE = re.compile(rb"\x1b\[79D\x1b\[K")
 """Cursor back to the margin and the line erased: MajorMUD begins each line so, and what follows stands by itself."""
 PROMPT = re.compile(WIPE.pattern + rb"(?:\x1b\[[0-9;]*m)*\[HP=[^\]\r\n]*\]:")
@@ -61,11 +61,8 @@ def side_of(turns: Turns, direction: int) -> Side:
     sizes = np.diff(turns.ends, prepend=0)
     data = turns.payload[np.repeat(speaks, sizes)]
     payload = data.tobytes()
-    commands = [match.span() for match in TELNET.finditer(payload)]
-    in_csi, in_telnet = (
-        covered((match.span() for match in CSI.finditer(payload)), len(data)),
-        covered(commands, len(data)),
-    )
+    commands = matches(TELNET, payload)
+    in_csi, in_telnet = covered(*_control_sequences(data), len(data)), covered(*commands, len(data))
     wipes = [match.start() for match in WIPE.finditer(payload)]
 
     kept = ~(in_csi | in_telnet)
@@ -77,11 +74,22 @@ def side_of(turns: Turns, direction: int) -> Side:
         text=data[kept].tobytes(),
         ends=kept_before[np.cumsum(speaks * sizes)],
         csi_bytes=int(in_csi.sum()),
-        telnet_commands=len(commands),
+        telnet_commands=len(commands[0]),
         telnet_bytes=int(in_telnet.sum()),
         high_bytes=int(((data >= 0x80) & ~in_telnet).sum()),
         kept=kept,
     )
+
+
+def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As `matches(CSI, data)` of uint8 [n], without a step of Python for each: they are two bytes in five of a server's."""
+    starts = np.flatnonzero((data[:-1] == ESCAPE) & (data[1:] == ord("[")))
+    stops = np.flatnonzero((data < ord(" ")) | (data > ord("?")))
+    # What breaks off at the end of the data stops at a byte that ends nothing.
+    finals = np.append(stops, len(data))[np.searchsorted(stops, starts + 2)]
+    last = np.append(data, 0)[finals]
+    complete = (last >= ord("@")) & (last <= ord("~"))
+    return starts[complete], finals[complete] + 1
 
 
 def hash_long_lines(text: bytes) -> np.ndarray:

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import plots, turns, vocabulary
+from greylord import lines, plots, turns, vocabulary
 from greylord.analysis import data, training
 from greylord.captures import proxylog, redaction
+from greylord.captures.markup import CSI, covered
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import main
 from greylord.corpus import build
@@ -618,3 +619,19 @@ def test_what_holds_no_recordings(workplace, capsys, arguments, code, sentence):
     before = set(workplace.rglob("*"))
     assert sentence in fails(run(capsys, "analyze", "data", *arguments.split()), code)
     assert set(workplace.rglob("*")) == before
+
+
+@given(
+    st.lists(st.sampled_from([b"\x1b", b"[", b"1;31", b" ", b"?", b"m", b"K", b"\r", b"\xff"]), max_size=30).map(
+        b"".join
+    )
+)
+def test_control_sequences_are_those_of_the_grammar(payload):
+    begins, ends = lines._control_sequences(np.frombuffer(payload, np.uint8))
+    assert list(zip(begins, ends, strict=True)) == [match.span() for match in CSI.finditer(payload)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), max_size=6))
+def test_covered_positions(spans):
+    begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
+    assert covered(begins, ends, 20).tolist() == [any(a <= at < b for a, b in spans) for at in range(20)]

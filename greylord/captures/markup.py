@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 import numpy as np
 
-__all__ = ["CSI", "LINE_END", "TELNET", "covered", "edited"]
+__all__ = ["CSI", "LINE_END", "TELNET", "covered", "edited", "matches"]
 
 CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
 """A complete control sequence (ECMA-48)."""
@@ -19,12 +18,15 @@ LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
 _BACKSPACES = b"\b\x7f"
 
 
-def covered(spans: Iterable[tuple[int, int]], size: int) -> np.ndarray:
-    """bool [size]: which positions lie in one of the spans, begin and end each."""
-    begins, ends = np.array(list(spans), np.int64).reshape(-1, 2).T
-    edges = np.zeros(size + 1, np.int32)
-    np.add.at(edges, begins, 1)
-    np.add.at(edges, ends, -1)
+def matches(pattern: re.Pattern[bytes], data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [n] each: where the matches of a pattern begin and end."""
+    begins, ends = np.array([match.span() for match in pattern.finditer(data)], np.int64).reshape(-1, 2).T
+    return begins, ends
+
+
+def covered(begins: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:
+    """bool [size]: which positions lie in one of the spans that begin and end, int64 [n] each, within `size`."""
+    edges = np.bincount(begins, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
     return np.cumsum(edges[:-1]) > 0
 
 

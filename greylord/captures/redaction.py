@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 
 from greylord.captures import proxylog
-from greylord.captures.markup import CSI, LINE_END, TELNET, covered, edited
+from greylord.captures.markup import CSI, LINE_END, TELNET, covered, edited, matches
 from greylord.captures.session import Direction, Session
 
 __all__ = ["MASK", "Credentials", "copy_file", "find", "masked"]
@@ -113,7 +113,7 @@ def find(session: Session) -> Credentials:
     spans += _whole_answers(call, ordinary)
     spans += _everywhere(sought - ordinary, call.text.lower())
     server_spans = _everywhere(sought - ordinary, call.lowered)
-    mask = covered(spans, len(call.text))
+    mask = covered(*np.array(spans, np.int64).reshape(-1, 2).T, len(call.text))
     lines = np.unique(np.searchsorted(call.begins, np.flatnonzero(mask), "right") - 1).tolist()
     at_server = [np.zeros(0, np.int64), *(np.arange(*span) for span in server_spans)]
     at_server += [call.echo(line, mask[call.begins[line] : call.ends[line]]) for line in lines]
@@ -164,11 +164,11 @@ class _Call:
         self.server = session.payload[~from_client].tobytes()
         self.lowered = self.server.lower()
         self._heard_by_client = client_at - np.arange(len(client_at))
-        typed = ~covered((match.span() for match in _MARKUP.finditer(client.tobytes())), len(client))
+        typed = ~covered(*matches(_MARKUP, client.tobytes()), len(client))
         self.text = client[typed].tobytes()
         self.at = client_at[typed]
-        breaks = np.array([match.span() for match in LINE_END.finditer(self.text)], np.int64).reshape(-1, 2)
-        begins, ends = np.append(0, breaks[:, 1]), np.append(breaks[:, 0], len(self.text))
+        breaks, resumed = matches(LINE_END, self.text)
+        begins, ends = np.append(0, resumed), np.append(breaks, len(self.text))
         self.begins, self.ends = begins[begins < ends], ends[begins < ends]
         heard = np.append(self._heard_by_client[typed], len(self.server))
         self.begun, self.ended = heard[self.begins], heard[self.ends]
