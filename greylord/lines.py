@@ -82,7 +82,7 @@ def side_of(turns: Turns, direction: int) -> Side:
 
 
 def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As `matches(CSI, data)` of uint8 [n], without a step of Python for each: they are two bytes in five of a server's."""
+    """As `matches(CSI, data)` of uint8 [n], but no step of Python each: they are two bytes in five of a server's."""
     starts = np.flatnonzero((data[:-1] == ESCAPE) & (data[1:] == ord("[")))
     stops = np.flatnonzero((data < ord(" ")) | (data > ord("?")))
     # What breaks off at the end of the data stops at a byte that ends nothing.
