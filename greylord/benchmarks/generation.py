@@ -20,6 +20,7 @@ __all__ = ["generation_speeds"]
 
 RUNS = 5
 LENGTH = 4_096
+"""Ids that the engine says at least."""
 START = (vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT)
 
 

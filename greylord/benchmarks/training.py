@@ -97,9 +97,13 @@ def _trainer(
     """Seconds a step of the stock Trainer."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
-        overrides = {"eval_strategy": "no", "save_strategy": "no", "load_best_model_at_end": False}
-        # A run logs at one step in a hundred or so; one as short as this would at each.
-        overrides["logging_steps"] = STEPS
+        overrides = {
+            "eval_strategy": "no",
+            "save_strategy": "no",
+            "load_best_model_at_end": False,
+            # A run logs at one step in a hundred or so; one as short as this would at each.
+            "logging_steps": STEPS,
+        }
         arguments = training_arguments(settings, plan, device, Path(folder), overrides)
         make_trainer(model, arguments, order, [], None, [clock], compiled).train()
     return _pace(clock.steps)
