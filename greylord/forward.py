@@ -22,7 +22,8 @@ from greylord.errors import UsageError
 __all__ = ["ACTIVATIONS", "Forward"]
 
 ONE_THREAD_TOKENS = 64
-"""Up to so many tokens a second CPU thread brings little, and on a busy machine each call then waits for it."""
+"""Up to so many tokens one CPU thread computes. A second would save a tenth (of 17 tokens) to a third (of 64) of the
+time, and on a busy machine each call would wait for it."""
 
 
 class _Layer(NamedTuple):

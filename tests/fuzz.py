@@ -18,7 +18,7 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord.terminal.display import Display
 
 LIMITS = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=2048")
-DICTIONARY = (b"<|server|>", b"<|client|>", b"<|delay#0.1|>", b"<|ansi#1B5B306D|>", b"<|telnet#FFFB01|>", b"<|hex#")
+DICTIONARY = [b"<|server|>", b"<|client|>", b"<|delay#0.1|>", b"<|ansi#1B5B306D|>", b"<|telnet#FFFB01|>", b"<|hex#"]
 
 
 def read(data: bytes) -> None:
@@ -42,7 +42,7 @@ def target(data: bytes) -> None:
         return
     parts = []
     while provider.remaining_bytes():
-        parts.append(provider.PickValueInList(list(DICTIONARY)))
+        parts.append(provider.PickValueInList(DICTIONARY))
         parts.append(provider.ConsumeBytes(provider.ConsumeIntInRange(0, 40)))
     read(b"".join(parts))
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -113,6 +114,14 @@ def test_a_pause_lies_among_the_corpus_s_own(delays_ms, uniform):
             assert max(0, min(own)) / 1_000 <= seconds <= max(0, *own) / 1_000 + 1e-9
         else:
             assert seconds == pauses.draw(pauses.USUAL, token, uniform)
+
+
+@given(st.lists(st.integers(0, 1_000), min_size=1, max_size=40))
+def test_quantiles_are_those_of_all_pauses_in_a_row(delays_ms):
+    in_a_row = sorted(delays_ms)
+    levels = [(index + 0.5) / pauses.QUANTILES for index in range(pauses.QUANTILES)]
+    expected = [in_a_row[math.ceil(level * len(in_a_row) - 1e-9) - 1] / 1_000 for level in levels]
+    assert pauses.quantiles_of(Counter(delays_ms))["<|delay_short|>"] == expected
 
 
 def test_the_middle_pause_is_the_median():

@@ -589,4 +589,4 @@ def test_without_a_compiler_blocks_are_not_compiled(monkeypatch):
     monkeypatch.setattr(torch, "compile", missing)
     assert choose_compilation(None, "cpu") == (False, "off: only on a GPU it is faster")
     assert choose_compilation(True, "cpu") == (False, "off: the compiler fails (no compiler found)")
-    assert choose_compilation(False, "cuda") == (False, "off: as asked")
+    assert choose_compilation(False, "cuda") == (False, "off, as the settings have it")

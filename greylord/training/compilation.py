@@ -22,13 +22,14 @@ def choose_compilation(asked: bool | None, device: str) -> tuple[bool, str]:
     if asked is None and device != "cuda":
         return False, "off: only on a GPU it is faster"
     if asked is False:
-        return False, "off: as asked"
+        return False, "off, as the settings have it"
     try:
         layer = torch.compile(torch.nn.Linear(8, 8).to(device))
         layer(torch.ones(2, 8, device=device)).sum().backward()
     except Exception as error:
         # A compiler that is missing, too old or broken shows in many ways, and none of them is worth a run.
-        return False, f"off: the compiler fails ({str(error).strip().splitlines()[0]})"
+        what = str(error).strip() or type(error).__name__
+        return False, f"off: the compiler fails ({what.splitlines()[0]})"
     return True, "blocks compiled; each new shape takes a moment"
 
 

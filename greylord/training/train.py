@@ -90,6 +90,8 @@ def train(
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
     compiled, why = choose_compilation(settings.compile, device.type)
     say("compile", why)
+    # Frozen with the rest: a run that is resumed is to compute as it did.
+    settings = settings.changed({"compile": compiled})
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     spans = sample_spans(validation)
     scored = payload_bytes(validation, spans)
