@@ -9,6 +9,7 @@ import contextlib
 import subprocess
 import sys
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,21 @@ def greylord(*arguments: object, cwd: Path, **options) -> subprocess.CompletedPr
         env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100", "OMP_NUM_THREADS": "1"},
         **options,
     )
+
+
+@pytest.fixture
+def called(capsys) -> Callable[..., subprocess.CompletedProcess]:
+    """Runs a command line in this process and the working directory, without the seconds that a process needs to
+    begin."""
+    from greylord.cli import main
+
+    def run(*arguments: object) -> subprocess.CompletedProcess:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main(list(map(str, arguments)))
+        return subprocess.CompletedProcess(arguments, exit_.value.code or 0, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

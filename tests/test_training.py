@@ -363,8 +363,9 @@ def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
     assert trainer.state.log_history[0]["loss"] == pytest.approx(nats / tokens, rel=1e-5)
 
 
-def test_the_score_command(realm, run):
-    result = greylord("evaluate", "--model-dir", run, "--cpu", "--json", cwd=realm)
+def test_the_score_command(called, realm, run, monkeypatch):
+    monkeypatch.chdir(realm)
+    result = called("evaluate", "--model-dir", run, "--cpu", "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     summary = read(run / "training_summary.json")
@@ -372,11 +373,11 @@ def test_the_score_command(realm, run):
     assert sum(found["payload_bytes"].values()) == summary["scored_bytes"]
     for name, figure in found["compressors"].items():
         assert figure == pytest.approx(summary["baselines"][name])
-    table = greylord("evaluate", "--model-dir", run, "--cpu", cwd=realm)
+    table = called("evaluate", "--model-dir", run, "--cpu")
     assert f"{summary['best_bits_per_byte']:.3f}" in table.stdout and "framing" in table.stdout
 
 
-def test_other_data_is_scored_without_what_the_model_has_read(realm, run, tmp_path):
+def test_other_data_is_scored_without_what_the_model_has_read(called, realm, run, tmp_path, monkeypatch):
     read_before = set(read(run / "training_config.json")["trained_on"])
     others = realm / "others"
     shutil.copytree(realm / "data" / "tiny", others)
@@ -385,7 +386,8 @@ def test_other_data_is_scored_without_what_the_model_has_read(realm, run, tmp_pa
     )
     for path in (tmp_path / "data" / "new").iterdir():
         shutil.copy(path, others)
-    result = greylord("evaluate", "--model-dir", run, "--data-dir", others, "--cpu", "--json", cwd=realm)
+    monkeypatch.chdir(realm)
+    result = called("evaluate", "--model-dir", run, "--data-dir", others, "--cpu", "--json")
     assert result.returncode == 0, result.stderr
     described = json.loads(result.stdout)["data"]
     assert f"but {len(read_before)} that the model has read ({6 - len(read_before)} recording" in described
