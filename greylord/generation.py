@@ -27,7 +27,7 @@ from greylord.errors import UsageError
 from greylord.forward import Forward
 from greylord.turns import MAY_FOLLOW
 
-__all__ = ["DRAFT_TOKENS", "Decoder", "Grammar", "Sampling"]
+__all__ = ["DRAFT_TOKENS", "MEMORY_TOKENS", "Decoder", "Grammar", "Sampling"]
 
 READ_TOKENS = 1_024
 """Tokens read at once, which bounds the memory of attention."""
@@ -35,8 +35,9 @@ UNIFORMS = 1_024
 """Random numbers drawn ahead, for one call costs as much as many."""
 MEMORY_TOKENS = 16_384
 """Ids that a slot remembers at least, to look drafts up in; the context is part of them."""
-DRAFT_TOKENS, DRAFT_MATCHES = 24, (12, 6, 3)
-"""The longest draft, and the lengths of context, the best first, that it is looked up by. A draft is twice as long."""
+DRAFT_MATCHES = (12, 6, 3)
+"""Lengths of context, the best first, that a draft is looked up by. It is as long as what was found."""
+DRAFT_TOKENS = max(DRAFT_MATCHES)
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ class _Slot:
     """What one slot has heard and said.
 
     Attributes:
-        text: the ids, a character each: nothing is searched faster than a `str`.
+        text: a memory and the ids, a character each: nothing is searched faster than a `str`.
         begin: where in `text` the context begins.
         read: how many ids of the context the cache holds.
     """
 
-    def __init__(self, ids: Iterable[int], seed: int) -> None:
-        self.text, self.begin, self.read = "".join(map(chr, ids)), 0, 0
+    def __init__(self, memory: str, ids: Iterable[int], seed: int) -> None:
+        self.text, self.begin, self.read = memory + _text(ids), len(memory), 0
         self._random = np.random.default_rng(seed)
         self._uniforms = np.empty(0)
 
@@ -107,7 +108,7 @@ class _Slot:
 
     def say(self, ids: Sequence[int]) -> None:
         """Add ids drawn with the first uniforms; all but the last are in the cache already."""
-        self.text += "".join(map(chr, ids))
+        self.text += _text(ids)
         self.read += len(ids)
         self._uniforms = self._uniforms[len(ids) :]
 
@@ -127,11 +128,15 @@ class _Slot:
         for match in DRAFT_MATCHES:
             at = self.text.rfind(self.text[-match:], 0, -1)
             if at >= 0:
-                length = min(length, 2 * match)
+                length = min(length, match)
                 followed = self.text[at + match :][:length]
                 # What goes on into itself repeats, as in LZ77.
                 return [ord(character) for character in (followed * length)[:length]]
         return []
+
+
+def _text(ids: Iterable[int]) -> str:
+    return "".join(map(chr, ids))
 
 
 class Decoder:
@@ -143,26 +148,33 @@ class Decoder:
         slots: how many.
         draft_tokens: how many ids a step of one slot looks up and checks at once. What is said does not depend on it,
             but where float32 rounding decides between two ids.
+        memory: ids that were said elsewhere, to look drafts up in besides what a slot has heard and said.
 
     Raises UsageError for a GPT-2 that is not as greylord makes them.
     """
 
     def __init__(
-        self, model: GPT2LMHeadModel, sampling: Sampling, slots: int = 1, draft_tokens: int = DRAFT_TOKENS
+        self,
+        model: GPT2LMHeadModel,
+        sampling: Sampling,
+        slots: int = 1,
+        draft_tokens: int = DRAFT_TOKENS,
+        memory: Iterable[int] = (),
     ) -> None:
         self.context = model.config.n_positions
         self._forward = Forward(model, slots)
         self._sampling = sampling
-        self._slots = [_Slot([vocabulary.PAD], 0) for _ in range(slots)]
+        self._memory = _text(memory)
+        self._slots = [_Slot(self._memory, [vocabulary.PAD], 0) for _ in range(slots)]
         self._draft_tokens = draft_tokens
 
     def start(self, slot: int, ids: Iterable[int], seed: int = 0) -> None:
         """Let a slot forget everything, hear `ids`, at least one, and draw by `seed` from now on."""
-        self._slots[slot] = _Slot(ids, seed)
+        self._slots[slot] = _Slot(self._memory, ids, seed)
 
     def hear(self, slot: int, ids: Iterable[int]) -> None:
         """Add ids that the slot did not say itself."""
-        self._slots[slot].text += "".join(map(chr, ids))
+        self._slots[slot].text += _text(ids)
 
     def fork(self, source: int, target: int) -> None:
         """Let slot `target` be a copy of `source`, with the same random numbers ahead."""

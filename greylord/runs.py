@@ -62,7 +62,9 @@ USE_FILES = (
 )
 """What a model cannot be used without."""
 CARD = "README.md"
-RECORD_FILES = (CONFIG_NAME, HISTORY, SUMMARY, "training_curves.png", CARD)
+DRAFTS = "drafts.json"
+"""What the model said after training, to look drafts up in."""
+RECORD_FILES = (CONFIG_NAME, HISTORY, SUMMARY, "training_curves.png", DRAFTS, CARD)
 """What a run leaves besides: a model is sound without them."""
 CHECKPOINTS = "checkpoints"
 """The folder of a run's checkpoints while it goes on."""

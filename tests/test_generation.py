@@ -119,6 +119,20 @@ def test_drafts_are_taken():
     assert sum(map(len, steps)) > 110
 
 
+def test_a_memory_changes_the_drafts_and_nothing_else(model):
+    count = 3 * CONTEXT
+    (expected,) = said(model, Sampling(1.0), count)
+    decoder = Decoder(model, Sampling(1.0), memory=[*START, *expected])
+    decoder.start(0, START, 0)
+    stream, steps = [], 0
+    while len(stream) < count:
+        stream += decoder.step([0])[0]
+        steps += 1
+    assert stream[:count] == expected
+    # A stream that has been said before is all drafts.
+    assert steps < count / 5
+
+
 def test_a_fork_goes_on_as_its_source_does(model):
     decoder = Decoder(model, Sampling(1.0), slots=3)
     decoder.start(2, [*START, *some_ids(20)], seed=3)
@@ -213,5 +227,6 @@ def test_a_gpu_says_the_same(model):
 def test_the_benchmark_measures_the_engine_and_the_stock_generate(model, monkeypatch):
     monkeypatch.setattr(benchmark, "RUNS", 3)
     monkeypatch.setattr(benchmark, "LENGTH", 200)
-    speeds = benchmark.generation_speeds(model)
-    assert list(speeds) == ["greylord", "without drafts", "model.generate"] and min(speeds.values()) > 0
+    speeds = benchmark.generation_speeds(model, trained_tokens=16_000)
+    assert list(speeds) == ["greylord", "without drafts", "model.generate"]
+    assert all(len(rounds) == 3 and min(rounds) > 0 for rounds in speeds.values())

@@ -34,8 +34,8 @@ from greylord.training.settings import Settings
 from greylord.training.trainer import make_trainer
 
 FILES = {
-    "README.md", "config.json", "generation_config.json", "int_to_vocab.json", "model.safetensors", "tokenizer.json",
-    "tokenizer_config.json", "training_config.json", "training_curves.png", "training_history.json",
+    "README.md", "config.json", "drafts.json", "generation_config.json", "int_to_vocab.json", "model.safetensors",
+    "tokenizer.json", "tokenizer_config.json", "training_config.json", "training_curves.png", "training_history.json",
     "training_summary.json", "vocab_to_int.json",
 }  # fmt: skip
 SMALL = ("--context-window", 64, "--batch-size", 4, "--max-steps", 60, "--seed", 3, "--cpu", "--set", "eval_steps=20")
@@ -544,7 +544,7 @@ def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm, monkeypatch):
     outcome = quiet_train(job(Settings(context_window=128, batch_size=2, time_budget="12s")))
     plan = Plan(**read(outcome.run / "training_config.json")["plan"])
     assert outcome.summary.steps == plan.max_steps > 2
-    assert outcome.summary.ended == "all steps done"
+    assert outcome.summary.ended.startswith("all steps done")
     assert plan.seconds(paces[0]) < 12
     assert outcome.evaluations[-1].learning_rate < 6e-3 / plan.max_steps * 2
 
@@ -554,16 +554,25 @@ def test_a_time_budget_decides_on_evaluations_alone():
         job(Settings(time_budget="20s"), eval_steps=5)
 
 
-def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
-    # A probe that takes steps for four times as fast as they are.
+def mistake_pace(monkeypatch, factor: float) -> None:
+    """Let the probe take steps for so many times as slow as they are."""
     measure = training.measure_pace
-    monkeypatch.setattr(
-        training,
-        "measure_pace",
-        lambda *args, **kwargs: replace(
-            pace := measure(*args, **kwargs), step=pace.step / 4, short_step=pace.short_step / 4
-        ),
-    )
+
+    def mistaken(*args):
+        pace = measure(*args)
+        return replace(pace, step=factor * pace.step, short_step=factor * pace.short_step)
+
+    monkeypatch.setattr(training, "measure_pace", mistaken)
+
+
+def test_a_run_that_is_done_long_before_its_time_says_so(in_realm, monkeypatch):
+    mistake_pace(monkeypatch, 20)
+    ended = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="15s"))).summary.ended
+    assert ended.startswith("all steps done before the time was over")
+
+
+def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
+    mistake_pace(monkeypatch, 1 / 4)
     outcome = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="10s")))
     planned = read(outcome.run / "training_config.json")["plan"]["max_steps"]
     assert outcome.summary.steps < planned

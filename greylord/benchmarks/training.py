@@ -109,8 +109,8 @@ def _trainer(
     return _pace(clock.steps)
 
 
-def training_speeds(corpus: Path, context: int) -> dict[str, float]:
-    """Tokens a second of the Trainer, the bare loop and the naive way; medians of five interleaved rounds.
+def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
+    """Tokens a second of the Trainer, the bare loop and the naive way, of five interleaved rounds.
 
     All three get the same batches of full windows.
     """
@@ -126,12 +126,12 @@ def training_speeds(corpus: Path, context: int) -> dict[str, float]:
         "naive": lambda: bare_loop(naive_model(context), order, plan, plain, rate, compiled=False),
     }
     rounds = [{name: way() for name, way in ways.items()} for _ in range(PAIRS)]
-    return {name: plan.tokens_per_step / statistics.median(each[name] for each in rounds) for name in ways}
+    return {name: [plan.tokens_per_step / each[name] for each in rounds] for name in ways}
 
 
-def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, dict[str, float]]:
-    """The model that the recipe makes in as many seconds of training, and the bits per byte that it and a plain recipe
-    reach, both in the bare loop.
+def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[str, float]]:
+    """The model that the recipe makes in as many seconds of training, the tokens that it reads, and the bits per byte
+    that it and a plain recipe reach, both in the bare loop.
 
     The plain one has the same model, batch and linear schedule, but full windows of 1,024 from the start, random
     positions and a rate of 1e-3.
@@ -157,4 +157,4 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, dict[str, fl
         late = lambda step, began=began: time.perf_counter() - began > 1.1 * seconds  # noqa: E731
         bare_loop(model, Order(rows, plan, 0), plan, device, rate, compiled, late)
         figures[name] = bits_per_byte.score(model, validation, spans, context).overall
-    return model, figures
+    return model, plan.max_steps * plan.tokens_per_step, figures

@@ -67,7 +67,7 @@ def generate(
     if output is not None and output.exists():
         raise UsageError(f"{str(output)!r} is there already; give --output another name.")
 
-    from greylord import files, pauses, playback, runs, vocabulary
+    from greylord import drafts, files, pauses, playback, runs, vocabulary
     from greylord import model as models
     from greylord.captures import asciicast
     from greylord.generation import Decoder, Sampling
@@ -83,7 +83,7 @@ def generate(
     if quantiles is None and (pace or output):
         console.warn(f"{str(model_dir)!r} does not tell its corpus's pauses; usual ones are taken instead.")
     console.quieten()
-    decoder = Decoder(models.load(model_dir), sampling)
+    decoder = Decoder(models.load(model_dir), sampling, memory=drafts.read(model_dir))
     speeches = playback.play(decoder, ids, seed, length, until_turn, quantiles or pauses.USUAL)
     events = []
     sys.stdout.reconfigure(encoding="utf-8", newline="")

@@ -14,7 +14,7 @@ from typing import Any
 from transformers import GPT2LMHeadModel
 
 import greylord
-from greylord import plots, runs, units
+from greylord import drafts, plots, runs, units
 from greylord.files import new_folder, write_file
 from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
 from greylord.tokenizer import GreylordTokenizer, write_vocabulary
@@ -85,6 +85,7 @@ def publish(
     evaluations: Sequence[Evaluation],
     losses: Sequence[tuple[int, float]],
     summary: Summary,
+    said: Sequence[int],
 ) -> None:
     """Replace the folder of a run that has ended by the finished one, and let models/latest name it.
 
@@ -94,6 +95,7 @@ def publish(
         evaluations: the history.
         losses: optimizer steps, and the mean bits per token of training since the one before.
         summary: of the run.
+        said: ids that the model has said, for drafts.
     """
     config = (run / CONFIG_NAME).read_text(encoding="utf-8")
     with new_folder(run) as folder:
@@ -103,6 +105,7 @@ def publish(
         (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
         GreylordTokenizer(model.config.n_positions).save_pretrained(folder)
         write_vocabulary(folder)
+        drafts.write(folder, said)
         (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
         history = json.dumps([asdict(evaluation) for evaluation in evaluations], indent=1)
         (folder / HISTORY).write_text(history + "\n", encoding="utf-8")

@@ -14,8 +14,8 @@ import transformers
 from accelerate.utils import broadcast_object_list
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
+from greylord import drafts, runs, units
 from greylord import model as models
-from greylord import runs, units
 from greylord.corpus import build
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
@@ -40,8 +40,8 @@ from greylord.training.wording import describe_corpus, describe_model, describe_
 
 __all__ = ["Outcome", "train"]
 
-CLOSING_SECONDS = 2
-"""Of a time budget: the model's folder is written in them."""
+CLOSING_SECONDS, CLOSING_SHARE = 2, 0.015
+"""Of a time budget: the model's folder is written in them, and what it says for drafts is said."""
 LATENESS = 1.1
 """A run that takes this much of its time budget is stopped."""
 
@@ -123,10 +123,10 @@ def train(
             exact = bool(settings.time_budget) or compiled
             pace = measure_pace(model, arguments, plan, training, scoring, run, compiled, exact)
             if settings.time_budget:
-                spent = [time.perf_counter() - began + CLOSING_SECONDS]
+                left = [_open_seconds(settings.time_budget) - (time.perf_counter() - began)]
                 # Each process has a clock of its own, and all must plan as many steps.
-                broadcast_object_list(spent)
-                plan = plan_within(units.parse_duration(settings.time_budget) - spent[0], plan, pace)
+                broadcast_object_list(left)
+                plan = plan_within(left[0], plan, pace)
             if state.is_main_process:
                 report.freeze(run, frozen(job, settings, plan, device, manifest))
         say("steps", describe_steps(plan, settings))
@@ -148,6 +148,8 @@ def train(
 
         steps = trainer.state.global_step
         parameters, positions = models.parameter_counts(trainer.model)
+        said = drafts.generate(trainer.model.eval(), steps * plan.tokens_per_step, progress)
+        total_seconds = round(time.perf_counter() - began, 1)
         summary = Summary(
             dataset=manifest.dataset,
             data_hash=manifest.content_hash,
@@ -156,13 +158,13 @@ def train(
             protocol=protocol(context),
             scored_bytes=scored,
             baselines=figures,
-            ended=why_it_ended(plan, steps, guard, interruption, settings),
+            ended=why_it_ended(plan, steps, guard, interruption, settings, None if job.resume else total_seconds),
             steps=steps,
             epochs=round(steps / plan.steps_per_epoch, 3),
             tokens=steps * plan.tokens_per_step,
             bytes_seen=round(steps / plan.steps_per_epoch * manifest.splits["train"].payload_bytes),
             seconds=history.seconds,
-            total_seconds=round(time.perf_counter() - began, 1),
+            total_seconds=total_seconds,
             parameters=parameters,
             position_parameters=positions,
             peak_memory_bytes=peak_memory(device.type),
@@ -171,7 +173,7 @@ def train(
             versions=report.versions(),
             credentials=credentials(job, manifest),
         )
-        report.publish(run, trainer.model, history.evaluations, _losses(trainer), summary)
+        report.publish(run, trainer.model, history.evaluations, _losses(trainer), summary, said)
     return Outcome(run, summary, history.evaluations)
 
 
@@ -222,8 +224,13 @@ def _deadline(settings: Settings, began: float, pace: Pace | None) -> float | No
     """When a run under a time budget has to stop, so that evaluating and saving it end in time."""
     if settings.time_budget is None or pace is None:
         return None
-    closing = pace.evaluation + pace.checkpoint + CLOSING_SECONDS
-    return began + LATENESS * units.parse_duration(settings.time_budget) - closing
+    late = (LATENESS - 1) * units.parse_duration(settings.time_budget)
+    return began + _open_seconds(settings.time_budget) + late - pace.evaluation - pace.checkpoint
+
+
+def _open_seconds(time_budget: str) -> float:
+    """Of a time budget, up to its closing."""
+    return (1 - CLOSING_SHARE) * units.parse_duration(time_budget) - CLOSING_SECONDS
 
 
 def _say_nothing(subject: str, sentence: str) -> None:

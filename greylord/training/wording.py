@@ -16,6 +16,8 @@ from greylord.training.settings import Settings
 __all__ = ["describe_corpus", "describe_model", "describe_steps", "describe_time", "why_it_ended"]
 
 LONG_SECONDS = 3_600
+PUNCTUAL_SHARE = 0.9
+"""Of its time budget that a run takes at least, if it goes as planned."""
 
 
 def describe_model(model: GPT2LMHeadModel, origin: str) -> str:
@@ -56,7 +58,10 @@ def describe_time(plan: Plan, pace: Pace) -> str:
     return text
 
 
-def why_it_ended(plan: Plan, steps: int, guard: Guard, interruption: Interruption, settings: Settings) -> str:
+def why_it_ended(
+    plan: Plan, steps: int, guard: Guard, interruption: Interruption, settings: Settings, seconds: float | None
+) -> str:
+    """Why training ended, after so many seconds in all, if they are those of one time budget."""
     if guard.diverged_at is not None:
         return f"the loss was no number any more at step {guard.diverged_at:,}"
     if interruption.late:
@@ -65,4 +70,6 @@ def why_it_ended(plan: Plan, steps: int, guard: Guard, interruption: Interruptio
         return f"stopped by hand at step {interruption.stopped_at:,}"
     if steps < plan.max_steps:
         return f"no better figure in {units.count(settings.patience, 'evaluation')}"
+    if settings.time_budget and seconds and seconds < PUNCTUAL_SHARE * units.parse_duration(settings.time_budget):
+        return "all steps done before the time was over: they went faster than those that the plan was measured by"
     return "all steps done"

@@ -1,0 +1,57 @@
+"""What a model says for drafts: by the grammar, as much as was trained for, and no trust in a file."""
+
+import json
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greylord import drafts, turns, vocabulary
+from greylord import model as models
+from greylord.generation import MEMORY_TOKENS
+
+LITTLE = drafts.STREAMS * drafts.TRAINED_TOKENS_PER_ID
+"""Tokens trained on, for one id of each stream."""
+
+
+@pytest.fixture(scope="module")
+def model():
+    return models.fresh(32).eval()
+
+
+def test_nothing_is_said_after_little_training(model):
+    assert drafts.generate(model, LITTLE - 1) == []
+
+
+def test_streams_follow_the_grammar_and_are_as_long_as_training_was(model):
+    ids = drafts.generate(model, 40 * LITTLE)
+    assert len(ids) == drafts.STREAMS * 41
+    assert ids.count(vocabulary.PAD) == drafts.STREAMS
+    pairs = pairwise(ids)
+    assert all(turns.MAY_FOLLOW[before, after] for before, after in pairs if after != vocabulary.PAD)
+    assert ids == drafts.generate(model, 40 * LITTLE)
+    assert len({tuple(ids[begin : begin + 41]) for begin in range(0, len(ids), 41)}) > 1
+
+
+def test_no_more_is_said_than_a_decoder_remembers(model, monkeypatch):
+    monkeypatch.setattr(drafts, "MEMORY_TOKENS", 100)
+    assert MEMORY_TOKENS > 100
+    assert len(drafts.generate(model, 10**12)) == drafts.STREAMS * (1 + 100 // drafts.STREAMS)
+
+
+@given(st.lists(st.integers(0, vocabulary.VOCAB_SIZE - 1)))
+def test_written_and_read(tmp_path_factory, ids):
+    folder = tmp_path_factory.mktemp("model")
+    drafts.write(folder, ids)
+    assert drafts.read(folder) == ids
+
+
+@pytest.mark.parametrize("content", ["", "junk", "[]", "{}", '{"ids": 7}', '{"ids": [262]}', '{"ids": [-1, 3]}',
+                                     '{"ids": [true]}', '{"ids": ["a"]}'])  # fmt: skip
+def test_a_file_that_is_none_costs_speed_only(tmp_path, content):
+    assert drafts.read(tmp_path) == []
+    (tmp_path / "drafts.json").write_text(content)
+    assert drafts.read(tmp_path) == []
+    (tmp_path / "drafts.json").write_text(json.dumps({"ids": [0, 261]}))
+    assert drafts.read(tmp_path) == [0, 261]
