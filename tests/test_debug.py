@@ -194,7 +194,7 @@ def test_a_trained_model_is_sound_and_stays_as_it_is(call, in_trained):
     code, output, errors = call("debug", "model")
     assert (code, errors) == (0, "")
     assert output.splitlines()[-1].startswith("Sound: ")
-    assert "of 64 tokens of corpora/tiny" in output and "ln 262 = 5.568" in output and "12 of 12" in output
+    assert "of 64 tokens of corpora/tiny" in output and "ln 262 = 5.568" in output and "13 of 13" in output
     assert state() == before
 
 
@@ -322,7 +322,7 @@ def test_missing_files(call, copied, file):
     (copied / file).unlink()
     code, output, _ = call("debug", "model", "--model-dir", copied)
     assert (code, reasons(output)) == (1, [f"There is no {file}."])
-    assert f"11 of 12; without {file}" in output
+    assert f"12 of 13; without {file}" in output
 
 
 def test_a_torn_file_of_weights(call, copied):
