@@ -49,6 +49,8 @@ POSITION_SCALE = 0.1
 LOOK_SCALE = 2.0
 """Of the queries and keys that look back. On sample recordings the token looked for then gets 0.72 to 0.79 of a head's
 attention in the default preset, 0.91 to 0.94 in the medium one."""
+PASS_SCALE = 1.5
+"""Of the values and outputs that pass on what stands there. From 1.2 to 1.7 it makes no difference."""
 
 
 def preset(name: str | None) -> Shape:
@@ -79,8 +81,10 @@ def fresh(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
         )
     )
     with torch.no_grad():
-        model.transformer.wpe.weight.copy_(_first_positions(context, shape.width))
-        _look_back(model.transformer.h[0].attn.c_attn.weight, shape)
+        positions, attention = _first_positions(context, shape.width), model.transformer.h[0].attn
+        model.transformer.wpe.weight.copy_(positions)
+        _look_back(attention.c_attn.weight, shape)
+        _pass_on(attention.c_attn.weight, attention.c_proj.weight, positions, shape)
     return _prepared(model)
 
 
@@ -123,6 +127,31 @@ def _look_back(weight: torch.Tensor, shape: Shape) -> None:
             weight[sine, key + sine] = weight[cosine, key + cosine] = LOOK_SCALE * math.cos(angle)
             weight[cosine, key + sine] = LOOK_SCALE * math.sin(angle)
             weight[sine, key + cosine] = -LOOK_SCALE * math.sin(angle)
+
+
+def _pass_on(weight: torch.Tensor, output: torch.Tensor, positions: torch.Tensor, shape: Shape) -> None:
+    """Let the heads of a block begin by passing on the token that they look at.
+
+    A head reads random directions of it, and writes them to random others. All lie in that half of the space where
+    positions differ least: from anywhere else a head would pass on where the token stands rather than which it is,
+    for positions begin larger than tokens.
+
+    Args:
+        weight: of queries, keys and values, [width, 3 width], in place.
+        output: of the heads, [width, width], in place.
+        positions: the position table, [context, width].
+        shape: of the model.
+    """
+    size = shape.width // shape.heads
+    # A layer norm takes away what all dimensions have in common.
+    taken = torch.cat([positions, torch.ones(1, shape.width)]).double()
+    _, directions = torch.linalg.eigh(taken.T @ taken)
+    free = directions[:, : shape.width // 2].to(weight.dtype)
+    for head in range(shape.heads):
+        read, written = (torch.nn.init.orthogonal_(torch.empty(free.shape[1], size)) for _ in range(2))
+        heads = slice(head * size, (head + 1) * size)
+        weight[:, 2 * shape.width :][:, heads] = PASS_SCALE * free @ read
+        output[heads] = PASS_SCALE * (free @ written).T
 
 
 def read_config(folder: Path) -> GPT2Config:
