@@ -214,6 +214,24 @@ def test_the_position_table_begins_with_sinusoids():
 
 
 @pytest.mark.parametrize("name", models.PRESETS)
+def test_the_first_block_begins_by_passing_on_tokens_and_not_where_they_stand(name):
+    shape = models.PRESETS[name]
+    torch.manual_seed(0)
+    model = models.fresh(64, shape).eval()
+    embedding, block = model.transformer, model.transformer.h[0]
+    # Each of 40 tokens at each of 64 positions: what each head would pass on of it, [40, 64, width].
+    here = embedding.wte.weight[:40, None] + embedding.wpe.weight[None]
+    with torch.no_grad():
+        values = (block.ln_1(here) @ block.attn.c_attn.weight[:, 2 * shape.width :]).double()
+        size = shape.width // shape.heads
+        for head in range(shape.heads):
+            heads = slice(head * size, (head + 1) * size)
+            passed = values[..., heads] @ block.attn.c_proj.weight[heads].double()
+            by_position, by_token = passed.var(dim=1).sum(-1).mean(), passed.var(dim=0).sum(-1).mean()
+            assert by_position < by_token / 100
+
+
+@pytest.mark.parametrize("name", models.PRESETS)
 def test_the_first_block_begins_by_looking_back(name):
     shape = models.PRESETS[name]
     torch.manual_seed(0)
