@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -27,10 +26,16 @@ __all__ = ["Clock", "measure_pace"]
 
 FIRST_STEPS = 3
 """Of each length, in the first try; what they need once (compilation, memory) is left out of the pace."""
-SECONDS, MAX_STEPS = 1.5, 200
+SECONDS, MAX_STEPS = 3, 200
 """How long, and how many steps of each length, the second try takes."""
 BATCHES = 4
 """Scored for the pace of an evaluation."""
+
+
+def _pace(seconds: Sequence[float]) -> float:
+    """The lower quartile: a run that was planned too long is stopped in time, when its rate is low already; one that
+    was planned too short, in a slow moment, has lost its time for good."""
+    return float(np.quantile(seconds, 0.25))
 
 
 class Clock(TrainerCallback):
@@ -116,9 +121,9 @@ def _try(
         make_trainer(copy.deepcopy(model), shortened, order, tried, None, [clock], compiled).train()
     seconds = [after - before for before, after in pairwise(clock.steps)]
     # Without the first of each length: it pays for what later ones find ready.
-    full = median(seconds[total - steps :])
+    full = _pace(seconds[total - steps :])
     return Pace(
-        short_step=median(seconds[: steps - 1]) if lengths > 1 else full,
+        short_step=_pace(seconds[: steps - 1]) if lengths > 1 else full,
         step=full,
         evaluation=clock.evaluated - clock.steps[-1],
         checkpoint=clock.saved - clock.evaluated,
