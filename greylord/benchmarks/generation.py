@@ -2,8 +2,7 @@
 
 The engine's speed is amortised: it counts the payload bytes of two contexts, at least of `LENGTH` ids, which is some
 screens of play, and the time to go on from half a context whenever it is full. It looks drafts up in what the model
-said after its training, as `greylord generate` does. `model.generate` is given its best
-case, half a context once.
+said after its training, as `greylord generate` does. `model.generate` is given its best case, half a context once.
 """
 
 from __future__ import annotations
