@@ -43,6 +43,7 @@ def train(
     batch_size: Annotated[int | None, _flag("batch_size")] = None,
     micro_batch: Annotated[int | None, _flag("micro_batch")] = None,
     context_window: Annotated[int | None, _flag("context_window")] = None,
+    candidates: Annotated[int | None, _flag("candidates")] = None,
     learning_rate: Annotated[float | None, _flag("learning_rate", "RATE")] = None,
     weight_decay: Annotated[float | None, _flag("weight_decay", "RATE")] = None,
     patience: Annotated[int | None, _flag("patience")] = None,

@@ -107,7 +107,9 @@ def _try(
 ) -> Pace:
     lengths = 2 if plan.short_length < plan.context else 1
     total = lengths * steps
-    short_plan = replace(plan, max_steps=total, short_steps=total - steps, warmup_steps=1, eval_steps=total)
+    short_plan = replace(
+        plan, max_steps=total, short_steps=total - steps, warmup_steps=1, eval_steps=total, candidates=1
+    )
     clock = Clock()
     with (
         torch.random.fork_rng(devices=[arguments.device] if arguments.device.type == "cuda" else []),

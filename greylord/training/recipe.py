@@ -68,6 +68,8 @@ class Plan:
     warmup_steps: int
     eval_steps: int
     """Optimizer steps from one evaluation, and checkpoint, to the next."""
+    candidates: int = 1
+    """Windows offered at most for each that is read, in a run of less than an epoch. Older runs had no choice."""
 
     @property
     def windows_per_step(self) -> int:
@@ -158,6 +160,7 @@ def make_plan(
         short_steps=0,
         warmup_steps=0,
         eval_steps=max_steps,
+        candidates=settings.candidates,
     )
     affordable = EVALUATION_SHARE * (1 + BACKWARD_COST) * max_steps * shape.tokens_per_step / evaluation_tokens
     plan = shape.scheduled(max_steps, min(max(1, round(affordable)), MAX_EVALUATIONS))

@@ -38,6 +38,9 @@ class Settings:
     context_window: int | None = _setting(
         None, "Tokens the model looks back, up to 8,192; 1,024, or fewer if the time budget is short."
     )
+    candidates: int = _setting(
+        16, "Windows offered for each that is read, rare ones likelier, in a run of less than an epoch; 1: all alike."
+    )
     learning_rate: float = _setting(6e-3, "Peak rate, after the warm-up.")
     weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")
     patience: int = _setting(5, "Evaluations without a better figure before training stops.")
@@ -53,7 +56,7 @@ class Settings:
                 raise UsageError("--time-budget and --max-steps exclude each other.")
         if not isinstance(self.preset, str | None):
             raise UsageError(f"--preset must be a name, not {self.preset!r}.")
-        for name in ("epochs", "max_steps", "batch_size", "micro_batch", "patience"):
+        for name in ("epochs", "max_steps", "batch_size", "micro_batch", "candidates", "patience"):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UsageError(f"{_flag(name)} must be a whole number of at least 1, not {value!r}.")

@@ -37,12 +37,13 @@ def describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
 
 
 def describe_steps(plan: Plan, settings: Settings) -> str:
+    rare = ", rare windows likelier" if plan.candidates > 1 and plan.max_steps < plan.steps_per_epoch else ""
     short = ""
     if plan.short_steps:
         short = f"the first {plan.short_steps:,} in windows of {plan.short_length} at random positions, "
     return (
         f"{plan.max_steps:,} of {plan.windows_per_step} x {plan.context:,} tokens "
-        f"({plan.max_steps / plan.steps_per_epoch:.3g} epochs), {short}"
+        f"({plan.max_steps / plan.steps_per_epoch:.3g} epochs{rare}), {short}"
         f"rate up to {settings.learning_rate:g} in {plan.warmup_steps:,} and down to 0, "
         f"{units.count(plan.evaluations, 'evaluation')}"
     )
