@@ -54,8 +54,7 @@ def capture_ids(path: Path, at: int | None, direction: int | None) -> list[int]:
 
     Raises UsageError if there is no recording, or it is shorter.
     """
-    if not path.is_file() or not proxylog.is_capture(path):
-        raise UsageError(f"{str(path)!r} is no recording; --from-capture takes a file as `greylord data copy` does.")
+    proxylog.check_capture(path)
     session = proxylog.read_file(path)
     size = len(session.payload)
     if at is None:

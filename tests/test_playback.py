@@ -64,8 +64,10 @@ def test_a_recording_that_is_none_or_too_short(capture):
     with pytest.raises(UsageError, match="12 payload bytes; --at is 13"):
         playback.capture_ids(capture, 13, None)
     capture.write_text("plain text")
-    for path in (capture, capture.parent, capture / "nowhere"):
-        with pytest.raises(UsageError, match="is no recording"):
+    with pytest.raises(UsageError, match="is no recording: it has no record"):
+        playback.capture_ids(capture, None, None)
+    for path in (capture.parent, capture / "nowhere"):
+        with pytest.raises(UsageError, match="There is no file"):
             playback.capture_ids(path, None, None)
 
 
@@ -196,7 +198,7 @@ def test_a_folder_without_pauses_is_told_of(trained, tmp_path):
         ("--top-p 0", "top-p must lie above 0 and up to 1, not 0.0"),
         ("--top-k -2", "top-k must be 0"),
         ("--prompt €", "the model knows bytes only"),
-        ("--from-capture nix.log", "'nix.log' is no recording"),
+        ("--from-capture nix.log", "There is no file 'nix.log'"),
         ("--model-dir models/nix", "There is no model folder"),
     ],
 )

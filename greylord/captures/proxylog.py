@@ -28,8 +28,9 @@ import numpy as np
 
 from greylord.captures.session import Direction, Dirt, Record, Session
 from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, Scan
+from greylord.errors import UsageError
 
-__all__ = ["copy_masked", "is_capture", "read", "read_file", "started_at", "write"]
+__all__ = ["check_capture", "copy_masked", "is_capture", "read", "read_file", "started_at", "write"]
 
 V3_HEADER = b"<|greylord#3|>\n"
 TRUNCATED = b"<|truncated|>"
@@ -104,6 +105,14 @@ def is_capture(path: Path) -> bool:
     """Whether a file holds at least one record header. Reads little further than the first."""
     with path.open("rb") as source:
         return any(len(block.directions) for block, _ in _blocks(source, 1 << 16))
+
+
+def check_capture(path: Path) -> None:
+    """Raise UsageError if a file that was named as a recording is none."""
+    if not path.is_file():
+        raise UsageError(f"There is no file {str(path)!r}.")
+    if not is_capture(path):
+        raise UsageError(f"{str(path)!r} is no recording: it has no record of a proxy log.")
 
 
 def copy_masked(source: BinaryIO, target: BinaryIO, positions: np.ndarray, block_bytes: int = BLOCK_BYTES) -> None:

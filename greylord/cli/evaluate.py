@@ -63,6 +63,7 @@ def evaluate(
 
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
+    from greylord.captures import proxylog
     from greylord.corpus import folder
 
     wanted = named_data(dataset, data_dir)
@@ -72,6 +73,8 @@ def evaluate(
         raise UsageError("--surprise takes one recording; leave --dataset and --data-dir out.")
     if output is not None and not deep and surprise is None:
         raise UsageError("--output is for --deep or --surprise.")
+    if surprise is not None:
+        proxylog.check_capture(surprise)
     model_dir = model_folder(model_dir)
 
     from greylord import model as models

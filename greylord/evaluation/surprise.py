@@ -68,10 +68,8 @@ class Surprise:
 def surprise_of(model: PreTrainedModel, path: Path, progress: Progress = silent) -> Surprise:
     """Score a recording by the protocol. Its credentials are masked.
 
-    Raises UsageError if there is no recording, or it has no payload.
+    Raises UsageError if it has no payload.
     """
-    if not path.is_file() or not proxylog.is_capture(path):
-        raise UsageError(f"{str(path)!r} is no recording; --surprise takes a file as `greylord data copy` does.")
     session = proxylog.read_file(path)
     if not len(session.payload):
         raise UsageError(f"{str(path)!r} has no payload.")
