@@ -96,7 +96,8 @@ def audit(
         console.note(f"rank by likelihood among {auditing.STRINGS:,} random strings of the same shape")
     telling = sum(each.rank <= TELLING_RANK for each in found)
     console.out.print(
-        f"\n{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} among the first {TELLING_RANK}; "
+        f"\n{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
+        f"among the first {TELLING_RANK}; "
         f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}.\n",
         markup=False,
     )
