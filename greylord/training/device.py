@@ -21,19 +21,30 @@ class Device:
     reason: str
 
 
-def choose_device(cpu: bool) -> Device:
+def choose_device(cpu: bool, bf16: bool | None = None) -> Device:
     """The device that the Trainer will take, and bfloat16 only where the hardware computes in it: emulated, it is
-    slower than float32."""
+    slower than float32.
+
+    Args:
+        cpu: use no GPU.
+        bf16: what was asked for; None to have it chosen.
+    """
     if not cpu and torch.cuda.is_available():
-        bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        why = "bfloat16" if bf16 else "float32: the card does not compute in bfloat16"
-        return Device("cuda", bf16, f"{torch.cuda.get_device_name()}, {why}")
+        chosen, why = _precision(torch.cuda.is_bf16_supported(including_emulation=False), "card", bf16)
+        return Device("cuda", chosen, f"{torch.cuda.get_device_name()}, {why}")
     if not cpu and torch.backends.mps.is_available():
-        return Device("mps", False, "Apple GPU, float32")
-    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    why = "bfloat16" if bf16 else "float32: the processor does not compute in bfloat16"
+        return Device("mps", bool(bf16), "Apple GPU, bfloat16, as asked for" if bf16 else "Apple GPU, float32")
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    chosen, why = _precision(native, "processor", bf16)
     threads = torch.get_num_threads()
-    return Device("cpu", bf16, f"CPU, {threads} thread{'s' * (threads != 1)}, {why}")
+    return Device("cpu", chosen, f"CPU, {threads} thread{'s' * (threads != 1)}, {why}")
+
+
+def _precision(native: bool, what: str, asked: bool | None) -> tuple[bool, str]:
+    """Whether to compute in bfloat16, and the words that say why."""
+    if asked is not None:
+        return asked, ("bfloat16" if asked else "float32") + ", as asked for"
+    return native, "bfloat16" if native else f"float32: the {what} does not compute in bfloat16"
 
 
 def missing_cuda() -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import statistics
 import tempfile
 import time
 from collections.abc import Sequence
@@ -30,12 +31,6 @@ SECONDS, MAX_STEPS = 3, 200
 """How long, and how many steps of each length, the second try takes."""
 BATCHES = 4
 """Scored for the pace of an evaluation."""
-
-
-def _pace(seconds: Sequence[float]) -> float:
-    """The lower quartile: a run that was planned too long is stopped in time, when its rate is low already; one that
-    was planned too short, in a slow moment, has lost its time for good."""
-    return float(np.quantile(seconds, 0.25))
 
 
 class Clock(TrainerCallback):
@@ -123,9 +118,11 @@ def _try(
         make_trainer(copy.deepcopy(model), shortened, order, tried, None, [clock], compiled).train()
     seconds = [after - before for before, after in pairwise(clock.steps)]
     # Without the first of each length: it pays for what later ones find ready.
-    full = _pace(seconds[total - steps :])
+    # The median is a little less than the mean: a run planned too long is stopped in time, when its rate is low
+    # already; one planned too short has lost its time for good.
+    full = statistics.median(seconds[total - steps :])
     return Pace(
-        short_step=_pace(seconds[: steps - 1]) if lengths > 1 else full,
+        short_step=statistics.median(seconds[: steps - 1]) if lengths > 1 else full,
         step=full,
         evaluation=clock.evaluated - clock.steps[-1],
         checkpoint=clock.saved - clock.evaluated,

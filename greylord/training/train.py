@@ -72,7 +72,7 @@ def train(
     Raises:
         GreylordError: the job cannot be done, and why. Whatever is complete is kept.
     """
-    device = choose_device(job.cpu)
+    device = choose_device(job.cpu, job.overrides.get("bf16"))
     state = accelerate.PartialState(cpu=device.type == "cpu")
     if not state.is_main_process:
         say = _say_nothing
