@@ -95,6 +95,16 @@ def test_a_choice_is_a_function_of_the_slot(rows):
         assert [window["input_ids"].tolist() for window in backwards[slot]] == first[slot]
 
 
+@pytest.mark.parametrize(
+    ("max_steps", "short_steps", "candidates", "chooses"),
+    [(8, 0, 2, True), (8, 0, 1, False), (9, 0, 2, False), (20, 9, 2, False), (20, 12, 2, True), (20, 8, 2, True)],
+)
+def test_a_plan_tells_whether_there_is_a_choice(max_steps, short_steps, candidates, chooses):
+    # An epoch has nine steps.
+    plan = replace(PLAN, max_steps=max_steps, short_steps=short_steps, candidates=candidates)
+    assert plan.chooses == chooses
+
+
 def test_a_run_that_reads_everything_has_no_choice():
     rows = [np.arange(700, dtype=np.uint16)]
     chosen, all_alike = (Order(rows, replace(PLAN, candidates=candidates), seed=1) for candidates in (16, 1))

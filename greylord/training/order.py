@@ -27,9 +27,9 @@ class Order(Sequence[list[dict]]):
     positions of the context: positions beyond them would stay untrained, and be learned from nothing when the windows
     grow.
 
-    Each length goes through a permutation of all its windows, then through another. A run that ends before the first
-    is through does better with the rare ones: of as many windows as it can be offered, up to `plan.candidates` for each
-    that it reads, it reads some, drawn in proportion to their rarity.
+    Each length goes through a permutation of all its windows, then through another. Where even the first would not be
+    finished, rare windows teach more: of as many as can be offered, up to `plan.candidates` for each that is read,
+    those that are read are drawn in proportion to their rarity.
 
     Args:
         rows: of the training split.

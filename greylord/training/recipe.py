@@ -69,7 +69,7 @@ class Plan:
     eval_steps: int
     """Optimizer steps from one evaluation, and checkpoint, to the next."""
     candidates: int = 1
-    """Windows offered at most for each that is read, in a run of less than an epoch. Older runs had no choice."""
+    """Windows offered at most for each that is read, where there are more than are read. Older runs had no choice."""
 
     @property
     def windows_per_step(self) -> int:
@@ -83,6 +83,12 @@ class Plan:
     def evaluations(self) -> int:
         """Evaluations in a run that is not stopped; the last step always has one."""
         return math.ceil(self.max_steps / self.eval_steps)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether there are more windows of a length than are read of it."""
+        read = (self.short_steps, self.max_steps - self.short_steps)
+        return self.candidates > 1 and any(0 < steps < self.steps_per_epoch for steps in read)
 
     def length(self, step: int) -> int:
         """Tokens of the windows of the optimizer step after `step` others."""

@@ -39,7 +39,7 @@ class Settings:
         None, "Tokens the model looks back, up to 8,192; 1,024, or fewer if the time budget is short."
     )
     candidates: int = _setting(
-        16, "Windows offered for each that is read, rare ones likelier, in a run of less than an epoch; 1: all alike."
+        16, "Windows offered for each that is read, rare ones likelier, if not all are read anyway; 1: all alike."
     )
     learning_rate: float = _setting(6e-3, "Peak rate, after the warm-up.")
     weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")

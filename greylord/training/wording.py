@@ -37,7 +37,7 @@ def describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
 
 
 def describe_steps(plan: Plan, settings: Settings) -> str:
-    rare = ", rare windows likelier" if plan.candidates > 1 and plan.max_steps < plan.steps_per_epoch else ""
+    rare = ", rare windows likelier" if plan.chooses else ""
     short = ""
     if plan.short_steps:
         short = f"the first {plan.short_steps:,} in windows of {plan.short_length} at random positions, "
