@@ -17,7 +17,6 @@ from greylord.cli import main
 from greylord.errors import UsageError
 from greylord.evaluation.bits_per_byte import bits_per_byte
 from greylord.training.callbacks import Evaluation
-from greylord.training.device import choose_device
 from greylord.training.report import Summary
 
 METRIC = PROJECT / "greylord" / "metrics" / "bits_per_byte"
@@ -262,9 +261,7 @@ def test_evaluate_takes_its_figure_from_the_metric(trained, monkeypatch, call):
     ((nats, size),) = given
     summary = runs.all_runs()[0].summary
     assert size == sum(found["payload_bytes"].values()) == summary["scored_bytes"]
-    # Training may have evaluated in bfloat16; this is float32.
-    exact = 1e-3 if choose_device(cpu=True).bf16 else 1e-5
-    assert bits_per_byte(nats, size) == pytest.approx(summary["best_bits_per_byte"], rel=exact)
+    assert bits_per_byte(nats, size) == pytest.approx(summary["best_bits_per_byte"], rel=1e-5)
 
 
 def test_help(tmp_path):

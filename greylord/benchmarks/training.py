@@ -140,17 +140,16 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
     compiled, _ = choose_compilation(None, device.type)
     spans = sample_spans(validation)
     figures = {}
-    for name, context, rate in (
-        ("plain", 1_024, PLAIN_RATE),
-        ("greylord", context_within(seconds, device.type), Settings().learning_rate),
+    own = Settings()
+    for name, context, rate, candidates in (
+        ("plain", 1_024, PLAIN_RATE, 1),
+        ("greylord", context_within(seconds, device.type), own.learning_rate, own.candidates),
     ):
         torch.manual_seed(0)
         model = models.fresh(context)
         if name == "plain":
             torch.nn.init.normal_(model.transformer.wpe.weight, std=model.config.initializer_range)
-        settings = Settings(context_window=context, max_steps=STEPS)
-        if name == "plain":
-            settings = settings.changed({"candidates": 1})
+        settings = Settings(context_window=context, max_steps=STEPS, candidates=candidates)
         windows = len(TrainingWindows(rows, context))
         shape = make_plan(settings, windows, 1, device.type, 1, grown=name == "plain")
         pace = _pace(bare_loop(models.fresh(context), Order(rows, shape, 0), shape, device, rate, compiled))

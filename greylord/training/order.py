@@ -92,7 +92,7 @@ class Order(Sequence[list[dict]]):
         if self._rarity is None:
             self._rarity = Rarity(self._full.rows)
         rarities = self._rarity.of([window["input_ids"] for window in candidates])
-        # The largest of log weights plus Gumbel noise are such a sample (Efraimidis and Spirakis 2006).
-        noise = np.random.default_rng((self._seed, *key, len(candidates))).gumbel(size=len(candidates))
-        chosen = np.argsort(np.log(rarities) + noise)[-BLOCK_WINDOWS:]
+        # One number more than the key of a permutation has.
+        draw = np.random.default_rng((self._seed, *key, len(candidates)))
+        chosen = draw.choice(len(candidates), BLOCK_WINDOWS, replace=False, p=rarities / rarities.sum())
         return [candidates[index] for index in np.sort(chosen)]

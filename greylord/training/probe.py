@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copy
 import math
-import statistics
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -120,9 +120,9 @@ def _try(
     # Without the first of each length: it pays for what later ones find ready.
     # The median is a little less than the mean: a run planned too long is stopped in time, when its rate is low
     # already; one planned too short has lost its time for good.
-    full = statistics.median(seconds[total - steps :])
+    full = median(seconds[total - steps :])
     return Pace(
-        short_step=statistics.median(seconds[: steps - 1]) if lengths > 1 else full,
+        short_step=median(seconds[: steps - 1]) if lengths > 1 else full,
         step=full,
         evaluation=clock.evaluated - clock.steps[-1],
         checkpoint=clock.saved - clock.evaluated,

@@ -18,7 +18,7 @@ NGRAM = 8
 BUCKET_BITS = 22
 """N-grams are hashed into so many bits: 50 MB of recordings hold some hundred thousand different ones."""
 COUNTED_TOKENS = 2**26
-"""Tokens that are counted at most: of longer corpora whole recordings, spread evenly."""
+"""Tokens that are counted, about: of longer corpora whole recordings, spread evenly."""
 PIECE_TOKENS = 2**20
 """Counted at once, which bounds the memory."""
 MULTIPLIER = 0x9E3779B97F4A7C15
