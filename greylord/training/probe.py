@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from statistics import mean
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -118,10 +118,11 @@ def _try(
         make_trainer(copy.deepcopy(model), shortened, order, tried, None, [clock], compiled).train()
     seconds = [after - before for before, after in pairwise(clock.steps)]
     # Without the first of each length: it pays for what later ones find ready.
-    # The mean: a run pays for its slow steps too.
-    full = mean(seconds[total - steps :])
+    # The median is a little less than the mean: a run planned too long is stopped in time, when its rate is low
+    # already; one planned too short has lost its time for good.
+    full = median(seconds[total - steps :])
     return Pace(
-        short_step=mean(seconds[: steps - 1]) if lengths > 1 else full,
+        short_step=median(seconds[: steps - 1]) if lengths > 1 else full,
         step=full,
         evaluation=clock.evaluated - clock.steps[-1],
         checkpoint=clock.saved - clock.evaluated,
