@@ -118,6 +118,7 @@ def test_a_span_is_scored_from_the_context_before_it(scored):
 
 SCRIPT = """
 import os, sys, json
+from accelerate import PartialState
 from transformers import TrainingArguments
 import test_bits_per_byte as t
 from greylord.corpus.windows import ScoringWindows, TrainingWindows, whole_rows
@@ -133,6 +134,7 @@ windows = ScoringWindows(rows, whole_rows(rows), t.CONTEXT, 3 * world)
 metrics = make_trainer(model, arguments, TrainingWindows(rows, t.CONTEXT), windows, 1, [], False).evaluate()
 if arguments.process_index == 0:
     print("FIGURES", json.dumps(metrics))
+PartialState().destroy_process_group()
 """
 
 

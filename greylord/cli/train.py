@@ -95,6 +95,8 @@ def train(
         # The model has its own.
         settings = replace(settings, context_window=None)
 
+    from accelerate import PartialState
+
     from greylord import launch, runs
     from greylord.cli.live import Live
     from greylord.corpus import folder
@@ -122,6 +124,8 @@ def train(
         console.say("launch", units.count(count, "process", "processes"))
         raise typer.Exit(launch.launch(context.obj, count))
     outcome = training.train(job, console.say, console.progress, Live)
+    # Or a process may abort as it exits, while threads of its group still run.
+    PartialState().destroy_process_group()
     if outcome is not None:
         _report(outcome)
         if push_to_hub is not None:
