@@ -2,8 +2,8 @@
 
 The estimate counts what autograd keeps of a stock GPT-2 without dropout, tensor by tensor (Korthikanti et al. 2022
 do it for their Transformer), and what is alive besides at the two moments that need most: the gradient of the
-logits, and the gradients in the last block's MLP, when the logits are gone. Attention is a fused kernel, linear in
-the context.
+logits, and the gradients in the last block's MLP, when the logits are gone. Attention is linear in the context, but
+where a CPU computes it in blocks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from greylord import model as models
 from greylord import vocabulary
 from greylord.evaluation.bits_per_byte import batch_size, collate
 from greylord.training.arguments import MAX_GRAD_NORM
+from greylord.training.attention import choose_attention, keys_of_blocks
 from greylord.training.device import Device, peak_memory
 from greylord.training.recipe import MAX_MICRO_TOKENS, largest_divisor
 from greylord.training.settings import MAX_CONTEXT, MIN_CONTEXT
@@ -64,7 +65,7 @@ class Memory:
     activations: int
     """What blocks and norms keep, and what their gradients need beyond the room that the logits have left."""
     attention: int
-    """Queries, keys, values, the output, and the log-sum-exp of each query and head."""
+    """Queries, keys, values, the output, and of each query and head the log-sum-exp or, in blocks, all weights."""
     logits: int
     """The log-probabilities and the two gradients that the loss has of them, in float32."""
     reserve: int
@@ -99,8 +100,8 @@ class Kept:
 FLOAT32, INT64 = 4, 8
 
 
-def kept(shape: models.Shape, device: Device) -> Kept:
-    """What autograd keeps of a token.
+def kept(shape: models.Shape, context: int, device: Device) -> Kept:
+    """What autograd keeps of a token in windows of a context, on a mean.
 
     Norms compute in float32, matrices in the compute type. A norm keeps its input, its output (as the matrix's
     input), mean and reciprocal deviation. ReLU keeps its output, four times as wide as the model, which is the input
@@ -108,9 +109,11 @@ def kept(shape: models.Shape, device: Device) -> Kept:
     """
     compute, width = _compute_bytes(device), shape.width
     norm = FLOAT32 * (width + 2) + compute * width
+    blocks = keys_of_blocks(context) if choose_attention(None, device)[0] == "blockwise" else None
+    of_query = FLOAT32 if blocks is None else compute * blocks / context
     return Kept(
         block=2 * norm + compute * 4 * width,
-        attention=4 * compute * width + FLOAT32 * shape.heads,
+        attention=4 * compute * width + round(of_query * shape.heads),
         ends=norm + 2 * INT64,
         logits=FLOAT32 * vocabulary.VOCAB_SIZE,
     )
@@ -124,7 +127,7 @@ def estimate(shape: models.Shape, context: int, windows: int, device: Device, de
     """What training holds with so many windows of so many tokens in a pass."""
     matrices = shape.layers * 12 * shape.width**2 + vocabulary.VOCAB_SIZE * shape.width
     parameters = matrices + (13 * shape.layers + 2 + context) * shape.width
-    tokens, token = windows * context, kept(shape, device)
+    tokens, token = windows * context, kept(shape, context, device)
     logits = 3 * token.logits
     # ReLU's backward pass needs one tensor more: its output is alive, and the gradients of output and input.
     hidden = _compute_bytes(device) * 4 * shape.width
@@ -210,7 +213,7 @@ def least(shape: models.Shape, device: Device, device_bytes: int) -> int:
 def _evaluation(shape: models.Shape, context: int, device: Device, device_bytes: int) -> int:
     """What an evaluation in a run holds: nothing is kept, so no more than what training keeps of one block."""
     standing = estimate(shape, context, 0, device, device_bytes)
-    tokens, token = batch_size(device.type, context) * context, kept(shape, device)
+    tokens, token = batch_size(device.type, context) * context, kept(shape, context, device)
     return standing.total - standing.gradients + tokens * max(token.block, 3 * token.logits)
 
 

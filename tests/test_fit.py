@@ -23,6 +23,7 @@ from greylord.cli import main
 from greylord.errors import GreylordError, UsageError
 from greylord.progress import silent
 from greylord.training import train as training
+from greylord.training.attention import choose_attention
 from greylord.training.device import Device
 from greylord.training.job import Job
 from greylord.training.recipe import largest_divisor, make_plan
@@ -157,6 +158,7 @@ def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, window
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
     model = models.fresh(context, shape)
+    model.set_attn_implementation(choose_attention(None, device)[0])
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     saved = {}
 
@@ -171,7 +173,7 @@ def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, window
     # Autocast's copies of the matrices are saved too; the estimate has them among the weights.
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "wpe" not in name]
     copies = 2 * device.bf16 * sum(weight.numel() for weight in matrices)
-    token = fit.kept(shape, device)
+    token = fit.kept(shape, context, device)
     expected = windows * context * (shape.layers * (token.block + token.attention) + token.ends + token.logits)
     assert expected == pytest.approx(sum(storage.nbytes() for storage in saved.values()) - copies, rel=0.01)
 
@@ -210,6 +212,7 @@ def test_the_estimate_is_the_most_that_tensors_hold(monkeypatch, shape, context,
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
     model = models.fresh(context, shape)
+    model.set_attn_implementation(choose_attention(None, device)[0])
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     live = Live()
     for weight in model.parameters():

@@ -19,6 +19,7 @@ from greylord import model as models
 from greylord.corpus.windows import Rows, TrainingWindows, sample_spans
 from greylord.evaluation import bits_per_byte
 from greylord.training.arguments import ADAM_BETA2, MAX_GRAD_NORM, training_arguments
+from greylord.training.attention import choose_attention
 from greylord.training.compilation import choose_compilation, compile_blocks
 from greylord.training.device import Device, choose_device
 from greylord.training.order import Order
@@ -34,6 +35,13 @@ PAIRS, STEPS = 5, 16
 whatever else the machine does falls on some of them only."""
 PLAIN_RATE = 1e-3
 """Of the plain recipe: the lowest of the rates usual for small models from scratch, and so the safest."""
+
+
+def _fresh(context: int, device: Device) -> GPT2LMHeadModel:
+    """The default model as `greylord train` begins with it."""
+    model = models.fresh(context)
+    model.set_attn_implementation(choose_attention(None, device)[0])
+    return model
 
 
 def naive_model(context: int) -> GPT2LMHeadModel:
@@ -121,8 +129,8 @@ def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
     plain, rate = replace(device, bf16=False), settings.learning_rate
     compiled, _ = choose_compilation(None, device.type)
     ways = {
-        "greylord": lambda: _trainer(models.fresh(context), order, plan, settings, device, compiled),
-        "bare loop": lambda: _pace(bare_loop(models.fresh(context), order, plan, device, rate, compiled)),
+        "greylord": lambda: _trainer(_fresh(context, device), order, plan, settings, device, compiled),
+        "bare loop": lambda: _pace(bare_loop(_fresh(context, device), order, plan, device, rate, compiled)),
         "naive": lambda: _pace(bare_loop(naive_model(context), order, plan, plain, rate, compiled=False)),
     }
     rounds = [{name: way() for name, way in ways.items()} for _ in range(PAIRS)]

@@ -49,6 +49,7 @@ def train(
     patience: Annotated[int | None, _flag("patience")] = None,
     val_split: Annotated[float | None, _flag("val_split", "SHARE")] = None,
     seed: Annotated[int | None, _flag("seed")] = None,
+    attention: Annotated[str | None, _flag("attention", "NAME")] = None,
     compile: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help=_HELP["compile"], show_default=False)
     ] = None,

@@ -48,7 +48,8 @@ def resumed(run: Path) -> Job:
     config = found.config
     return Job(
         dataset=Path(config["dataset_folder"]),
-        settings=Settings(**config["settings"]),
+        # Older runs knew one kernel only.
+        settings=Settings(**{"attention": "sdpa", **config["settings"]}),
         overrides=config["training_arguments"],
         model_path=Path(config["continued_from"]) if config["continued_from"] else None,
         cpu=config["cpu"],

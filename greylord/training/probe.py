@@ -27,8 +27,8 @@ __all__ = ["Clock", "measure_pace"]
 
 FIRST_STEPS = 3
 """Of each length, in the first try; what they need once (compilation, memory) is left out of the pace."""
-SECONDS, MAX_STEPS = 3, 200
-"""How long, and how many steps of each length, the second try takes."""
+BUDGET_SHARE, MIN_SECONDS, MAX_SECONDS = 0.01, 3, 10
+"""Of a time budget, what the second try takes for each length: what else a machine does comes and goes in seconds."""
 BATCHES = 4
 """Scored for the pace of an evaluation."""
 
@@ -63,7 +63,7 @@ def measure_pace(
     scoring: Sequence[dict],
     folder: Path,
     compiled: bool,
-    exact: bool,
+    budget: float | None,
 ) -> Pace:
     """Train a copy of the model for a few steps of each length, evaluate and save it. Leaves random state and weights.
 
@@ -75,15 +75,17 @@ def measure_pace(
         scoring: windows of an evaluation.
         folder: on the disk that checkpoints are written to.
         compiled: whether the run compiles the model's blocks.
-        exact: take the time for a second try, on which a budget can be planned.
+        budget: seconds that will be planned by the pace. Then, or if compiling would pass for the pace, it takes the
+            time for a second try.
     """
     batch = arguments.per_device_eval_batch_size * plan.processes
     tried = Subset(scoring, range(min(len(scoring), BATCHES * batch)))
     pace = _try(model, arguments, plan, rows, tried, folder, compiled, FIRST_STEPS)
+    seconds = min(max(MIN_SECONDS, BUDGET_SHARE * (budget or 0)), MAX_SECONDS)
     # All processes must take as many steps.
-    steps = [min(math.ceil(SECONDS / max(pace.short_step, pace.step)), MAX_STEPS)]
+    steps = [math.ceil(seconds / max(pace.short_step, pace.step))]
     broadcast_object_list(steps)
-    if exact and steps[0] > FIRST_STEPS:
+    if (budget or compiled) and steps[0] > FIRST_STEPS:
         pace = _try(model, arguments, plan, rows, tried, folder, compiled, steps[0])
     paces = [replace(pace, evaluation=pace.evaluation * len(scoring) / len(tried))]
     broadcast_object_list(paces)

@@ -12,11 +12,13 @@ from typing import Any
 from greylord import units
 from greylord.errors import UsageError, did_you_mean
 
-__all__ = ["CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Settings", "command_line", "read_config"]
+__all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Settings", "command_line", "read_config"]
 
 CONFIG = Path("config.json")
 """Read from the working directory unless --config names another."""
 MIN_CONTEXT, MAX_CONTEXT = 16, 8_192
+ATTENTIONS = ("sdpa", "blockwise")
+"""Kernels of attention."""
 
 
 def _setting(default: Any, help_text: str) -> Any:
@@ -45,6 +47,7 @@ class Settings:
     weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")
     patience: int = _setting(5, "Evaluations without a better figure before training stops.")
     val_split: float | None = _setting(None, "Share of the bytes that validates; 0.2, or as the corpus has it.")
+    attention: str | None = _setting(None, f"Kernel of attention: {' or '.join(ATTENTIONS)}; chosen by the device.")
     compile: bool | None = _setting(None, "Compile the model's blocks; chosen by the device.")
     seed: int = _setting(0, "Draws the weights and the order of the windows.")
 
@@ -67,6 +70,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int | float) or not low < value <= high):
                 raise UsageError(f"{_flag(name)} must lie between {max(low, 0)} and {high}, not {value!r}.")
+        if self.attention not in (None, *ATTENTIONS):
+            raise UsageError(f"--attention must be {' or '.join(ATTENTIONS)}, not {self.attention!r}.")
         if not isinstance(self.compile, bool | None):
             raise UsageError(f"compile must be true or false, not {self.compile!r}.")
         if not isinstance(self.seed, int):

@@ -25,6 +25,7 @@ from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protoco
 from greylord.progress import Progress
 from greylord.training import report
 from greylord.training.arguments import training_arguments
+from greylord.training.attention import choose_attention
 from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
 from greylord.training.compilation import choose_compilation
 from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
@@ -88,10 +89,13 @@ def train(
     say("corpus", describe_corpus(corpus, manifest, built))
     say("model", describe_model(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
+    attention, why = choose_attention(settings.attention, device)
+    model.set_attn_implementation(attention)
+    say("kernel", why)
     compiled, why = choose_compilation(settings.compile, device.type)
     say("compile", why)
     # Frozen with the rest: a run that is resumed is to compute as it did.
-    settings = settings.changed({"compile": compiled})
+    settings = settings.changed({"attention": attention, "compile": compiled})
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     spans = sample_spans(validation)
     scored = payload_bytes(validation, spans)
@@ -119,9 +123,8 @@ def train(
         checkpoints, pace = run / runs.CHECKPOINTS, None
         if not job.resume:
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
-            # Compiling would pass for the pace of an evaluation.
-            exact = bool(settings.time_budget) or compiled
-            pace = measure_pace(model, arguments, plan, training, scoring, run, compiled, exact)
+            budget = units.parse_duration(settings.time_budget) if settings.time_budget else None
+            pace = measure_pace(model, arguments, plan, training, scoring, run, compiled, budget)
             if settings.time_budget:
                 left = [_open_seconds(settings.time_budget) - (time.perf_counter() - began)]
                 # Each process has a clock of its own, and all must plan as many steps.
