@@ -2,8 +2,11 @@
 
 import itertools
 import json
+import os
 import random
+import shutil
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import datasets
@@ -15,7 +18,7 @@ from hypothesis import strategies as st
 from greylord import turns
 from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Record, Session
-from greylord.corpus import build, segments, split
+from greylord.corpus import build, reading, segments, split
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, row_arrays
 from greylord.errors import GreylordError
@@ -161,6 +164,36 @@ def test_a_failed_build_leaves_the_old_corpus(dataset, monkeypatch):
     with pytest.raises(OSError):
         build.refresh(dataset, val_split=0.5)
     assert {path: path.read_bytes() for path in Path("corpora").rglob("*") if path.is_file()} == before
+
+
+def built(folder: Path) -> dict[str, bytes]:
+    """The files of a corpus by name."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_several_processes_build_the_same_corpus(dataset, monkeypatch):
+    build.refresh(dataset)
+    alone = built(build.corpus_of(dataset))
+    shutil.rmtree("corpora")
+    monkeypatch.setattr(reading, "PARALLEL_BYTES", 1)
+    monkeypatch.setattr(reading, "MAX_PROCESSES", 2)
+    monkeypatch.setattr(reading.os, "cpu_count", lambda: 2)
+    # This process has nothing to read by itself.
+    monkeypatch.setattr(reading.proxylog, "read_file", None)
+    build.refresh(dataset)
+    assert built(build.corpus_of(dataset)) == alone
+
+
+def test_a_process_that_is_killed_is_done_without(dataset, monkeypatch):
+    build.refresh(dataset)
+    alone = built(build.corpus_of(dataset))
+    shutil.rmtree("corpora")
+    monkeypatch.setattr(reading, "PARALLEL_BYTES", 1)
+    monkeypatch.setattr(reading.os, "cpu_count", lambda: 2)
+    # What a process begins with ends it.
+    monkeypatch.setattr(reading, "_leave_interrupts", partial(os._exit, 1))
+    build.refresh(dataset)
+    assert built(build.corpus_of(dataset)) == alone
 
 
 def test_groups_of_players_stay_together(dataset):

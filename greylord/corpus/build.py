@@ -21,7 +21,7 @@ from datasets import DatasetInfo, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
 from greylord import pauses, turns, units, vocabulary
-from greylord.captures import proxylog, redaction
+from greylord.captures import proxylog
 from greylord.corpus import folder, split
 from greylord.corpus.manifest import (
     DialectCounts,
@@ -31,8 +31,8 @@ from greylord.corpus.manifest import (
     SplitCounts,
     content_hash,
     file_hash,
-    payload_hash,
 )
+from greylord.corpus.reading import Reading, read_all
 from greylord.errors import GreylordError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
@@ -44,9 +44,6 @@ SPLITS = ("train", "validation")
 ARROW_NAME = "data-00000-of-00001.arrow"
 BATCH_BYTES = 100 * 10**6
 """The size of a record batch, unless one row is larger: list offsets are 32-bit."""
-
-MCCP = bytes([255, 250, 86, 255, 240])
-"""IAC SB COMPRESS2 IAC SE: from here on the server's bytes are one zlib stream (Mud Client Compression Protocol 2)."""
 
 FEATURES = Features(
     {
@@ -85,17 +82,12 @@ class _Row:
     """A recording that has been read. Its ids wait on disk until the split is known."""
 
     file: _File
-    payload_sha256: str
-    dialect: str
-    records: int
-    turns: int
-    server_bytes: int
-    client_bytes: int
+    reading: Reading
     ids: Path
 
     @property
-    def payload_bytes(self) -> int:
-        return self.server_bytes + self.client_bytes
+    def counts(self) -> DialectCounts:
+        return self.reading.counts
 
 
 def refresh(
@@ -156,26 +148,18 @@ def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Pro
     rows: list[_Row] = []
     delays: Counter[int] = Counter()
     with progress("Reading recordings", sum(file.path.stat().st_size for file in files)) as advance:
-        for index, file in enumerate(files):
-            session = proxylog.read_file(file.path)
+        readings = read_all([file.path for file in files], spool, manifest.settings)
+        for index, (file, reading) in enumerate(zip(files, readings, strict=True)):
             advance(file.path.stat().st_size)
-            if not session.dirt.junk.total():
+            if reading is None:
                 manifest.skipped.append(file.name)
                 continue
-            if MCCP in session.payload.tobytes():
+            if reading.compressed:
                 manifest.compressed.append(file.name)
-            credentials = redaction.find(session)
-            masked = redaction.masked(session, credentials)
-            payload_sha256 = payload_hash(masked)
-            if not manifest.settings.keep_credentials:
-                session = masked
-            stream = turns.turns_of(session, manifest.settings.keep_records)
-            counts = manifest.dialects.setdefault(session.dialect, DialectCounts())
-            server, client = counts.add(session, len(stream), credentials)
-            ids = spool / str(index)
-            turns.encode(stream).tofile(ids)
-            delays.update(turns.delays_of(session, manifest.settings.keep_records)[1:].tolist())
-            rows.append(_Row(file, payload_sha256, session.dialect, len(session), len(stream), server, client, ids))
+            before = manifest.dialects.get(reading.dialect, DialectCounts())
+            manifest.dialects[reading.dialect] = before + reading.counts
+            delays.update(reading.delays)
+            rows.append(_Row(file, reading, spool / str(index)))
     if not rows:
         raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
     manifest.pauses = pauses.quantiles_of(delays)
@@ -188,7 +172,7 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split
     manifest.cut = manifest.groups < split.MIN_GROUPS
-    sizes = np.bincount(groups, [row.payload_bytes for row in rows]).astype(np.int64).tolist()
+    sizes = np.bincount(groups, [row.counts.payload_bytes.total for row in rows]).astype(np.int64).tolist()
     validating = set() if manifest.cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
     writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash) for name in SPLITS}
     for row, group in zip(rows, groups, strict=True):
@@ -204,11 +188,11 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
         manifest.recordings.append(
             RecordingEntry(
                 name=row.file.name,
-                payload_sha256=row.payload_sha256,
-                dialect=row.dialect,
+                payload_sha256=row.reading.payload_sha256,
+                dialect=row.reading.dialect,
                 started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
                 group=group,
-                payload_bytes=row.payload_bytes,
+                payload_bytes=row.counts.payload_bytes.total,
                 split="both" if manifest.cut else next(iter(shares)),
             )
         )
@@ -253,11 +237,11 @@ class _SplitWriter:
         columns = {
             "name": [row.file.name for row in self._rows],
             "started_at": [row.file.started_at for row in self._rows],
-            "dialect": [row.dialect for row in self._rows],
-            "records": [row.records for row in self._rows],
-            "turns": [row.turns for row in self._rows],
-            "server_bytes": [row.server_bytes for row in self._rows],
-            "client_bytes": [row.client_bytes for row in self._rows],
+            "dialect": [row.reading.dialect for row in self._rows],
+            "records": [row.counts.records.total for row in self._rows],
+            "turns": [row.counts.turns for row in self._rows],
+            "server_bytes": [row.counts.payload_bytes.server for row in self._rows],
+            "client_bytes": [row.counts.payload_bytes.client for row in self._rows],
             "input_ids": pa.ListArray.from_arrays(offsets, pa.array(np.concatenate(self._ids))),
         }
         self._arrow.write_table(pa.table(columns, schema=FEATURES.arrow_schema))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -51,12 +52,18 @@ class Sides:
     server: int = 0
     client: int = 0
 
-    def add(self, directions: np.ndarray, weights: np.ndarray | None = None) -> tuple[int, int]:
-        """Count the entries of each direction, or add up their weights; returns what each side gained."""
+    @classmethod
+    def of(cls, directions: np.ndarray, weights: np.ndarray | None = None) -> Sides:
+        """The entries of each direction counted, or their weights added up."""
         sums = np.bincount(directions, weights, minlength=len(Direction)).astype(np.int64).tolist()
-        self.server += sums[Direction.SERVER]
-        self.client += sums[Direction.CLIENT]
-        return sums[Direction.SERVER], sums[Direction.CLIENT]
+        return cls(server=sums[Direction.SERVER], client=sums[Direction.CLIENT])
+
+    @property
+    def total(self) -> int:
+        return self.server + self.client
+
+    def __add__(self, other: Sides) -> Sides:
+        return Sides(self.server + other.server, self.client + other.client)
 
 
 @dataclass
@@ -81,22 +88,30 @@ class DialectCounts:
     credential_bytes: int = 0
     """Payload bytes of credentials, masked unless the settings keep them."""
 
-    def add(self, session: Session, turns: int, credentials: Credentials) -> tuple[int, int]:
-        """Count one more recording; returns its payload bytes from the server and from the client."""
-        self.recordings += 1
-        self.records.add(session.directions)
-        server, client = self.payload_bytes.add(session.directions, session.sizes)
-        for length, records in session.dirt.junk.items():
-            self.junk_bytes[length] = self.junk_bytes.get(length, 0) + records
-        self.negative_delays += int((session.delays < 0).sum())
-        self.truncated_records += int(session.truncated.sum())
-        self.cut_tokens += session.dirt.cut_tokens
-        self.stray_markers += session.dirt.stray_markers
-        self.headless_bytes += session.dirt.headless_bytes
-        self.turns += turns
-        self.logins += credentials.logins
-        self.credential_bytes += len(credentials.positions)
-        return server, client
+    @classmethod
+    def of(cls, session: Session, turns: int, credentials: Credentials) -> DialectCounts:
+        """The counts of one recording."""
+        return cls(
+            recordings=1,
+            records=Sides.of(session.directions),
+            payload_bytes=Sides.of(session.directions, session.sizes),
+            junk_bytes=dict(session.dirt.junk),
+            negative_delays=int((session.delays < 0).sum()),
+            truncated_records=int(session.truncated.sum()),
+            cut_tokens=session.dirt.cut_tokens,
+            stray_markers=session.dirt.stray_markers,
+            headless_bytes=session.dirt.headless_bytes,
+            turns=turns,
+            logins=credentials.logins,
+            credential_bytes=len(credentials.positions),
+        )
+
+    def __add__(self, other: DialectCounts) -> DialectCounts:
+        sums = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in sums.items():
+            more = getattr(other, name)
+            sums[name] = dict(Counter(value) + Counter(more)) if isinstance(value, dict) else value + more
+        return DialectCounts(**sums)
 
 
 @dataclass

@@ -32,7 +32,7 @@ WARMUP_SHARE = 0.05
 """Of the steps, in which the rate rises; it then falls to nothing at the last step."""
 EVALUATION_SHARE = 0.5
 """What evaluations may cost beside training, as long as there is at least one."""
-BUDGETED_EVALUATION_SHARE = 0.05
+BUDGETED_EVALUATION_SHARE = 0.06
 """The same of a time budget: it is for training."""
 MAX_EVALUATIONS = 20
 BACKWARD_COST = 2
