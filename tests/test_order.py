@@ -12,7 +12,7 @@ from test_windows import numbered_rows
 from greylord.errors import GreylordError, UsageError
 from greylord.training import recipe
 from greylord.training.order import Order
-from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
+from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within, short_length
 from greylord.training.settings import Settings
 
 PLAN = Plan(
@@ -109,10 +109,17 @@ def test_a_budget_that_is_too_short_says_what_it_would_take():
         plan_within(3.0, PLAN, PACE)
 
 
+def test_short_windows_are_half_the_context_within_bounds():
+    lengths = {256: 128, 384: 192, 512: 256, 1_024: 256, 8_192: 256, 128: 128, 200: 200, 1_000: 1_000}
+    assert {context: short_length(context) for context in lengths} == lengths
+
+
 def test_a_longer_budget_never_gets_a_shorter_context():
-    contexts = [context_within(seconds, "cpu") for seconds in (10, 600, 3_600, 86_400, math.inf)]
+    times = (10, 600, 3_600, 86_400, math.inf)
+    contexts, faster = ([context_within(seconds, "cpu", bf16) for seconds in times] for bf16 in (False, True))
     assert contexts == sorted(contexts) and contexts[-1] == 1_024
-    assert context_within(10, "mps") == context_within(10, "cpu")
+    assert faster == [context_within(2 * seconds, "cpu", False) for seconds in times]
+    assert context_within(10, "mps", True) == context_within(10, "cpu", False)
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "-5m", "0s", "10 apples", "1h30"])

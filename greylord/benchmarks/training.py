@@ -151,7 +151,7 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
     own = Settings()
     for name, context, rate, candidates in (
         ("plain", 1_024, PLAIN_RATE, 1),
-        ("greylord", context_within(seconds, device.type), own.learning_rate, own.candidates),
+        ("greylord", context_within(seconds, device.type, device.bf16), own.learning_rate, own.candidates),
     ):
         torch.manual_seed(0)
         model = models.fresh(context)

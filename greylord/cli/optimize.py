@@ -53,7 +53,7 @@ def optimize(
     shape = models.preset(settings.preset)
     device = choose_device(cpu=False)
     held = fit.device_bytes(device)
-    context = settings.context_window or context_within(math.inf, device.type)
+    context = settings.context_window or context_within(math.inf, device.type, device.bf16)
     tokens = settings.batch_size * context if settings.batch_size else tokens_per_step(device.type)
     points = fit.points(shape, tokens, memory, device, held)
     if not points:

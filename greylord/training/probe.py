@@ -29,6 +29,10 @@ FIRST_STEPS = 3
 """Of each length, in the first try; what they need once (compilation, memory) is left out of the pace."""
 BUDGET_SHARE, MIN_SECONDS, MAX_SECONDS = 0.01, 3, 10
 """Of a time budget, what the second try takes for each length: what else a machine does comes and goes in seconds."""
+SUSTAINED = 1.1
+"""Times as long as the median step of a probe the mean step of a run takes: pauses, logging, choosing windows, and a
+machine that does not keep up for minutes what it does for seconds. It was 0.98 to 1.25. A run planned too short loses
+a few steps; one planned too long the end of the rate's decay, which is worth more."""
 BATCHES = 4
 """Scored for the pace of an evaluation."""
 
@@ -120,11 +124,10 @@ def _try(
         make_trainer(copy.deepcopy(model), shortened, order, tried, None, [clock], compiled).train()
     seconds = [after - before for before, after in pairwise(clock.steps)]
     # Without the first of each length: it pays for what later ones find ready.
-    # The median is a little less than the mean: a run planned too long is stopped in time, when its rate is low
-    # already; one planned too short has lost its time for good.
-    full = median(seconds[total - steps :])
+    # One pause would spoil the mean of so few.
+    full = SUSTAINED * median(seconds[total - steps :])
     return Pace(
-        short_step=median(seconds[: steps - 1]) if lengths > 1 else full,
+        short_step=SUSTAINED * median(seconds[: steps - 1]) if lengths > 1 else full,
         step=full,
         evaluation=clock.evaluated - clock.steps[-1],
         checkpoint=clock.saved - clock.evaluated,

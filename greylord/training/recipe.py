@@ -17,6 +17,7 @@ __all__ = [
     "largest_divisor",
     "make_plan",
     "plan_within",
+    "short_length",
     "tokens_per_step",
 ]
 
@@ -24,10 +25,12 @@ TOKENS_PER_STEP = {"cpu": 2_048, "cuda": 32_768}
 """Of an optimizer step, if no batch size is asked for."""
 MAX_MICRO_TOKENS = {"cpu": 8_192}
 """Tokens in one forward and backward pass. More would not stay in a CPU's cache."""
-CONTEXTS = {"cpu": ((1_800, 256), (7_200, 512), (math.inf, 1_024)), "cuda": ((math.inf, 1_024),)}
-"""The context by the seconds that a time budget has at most."""
-SHORT_LENGTH, SHORT_SHARE = 128, 0.7
-"""Tokens of a window in the first steps, and the share of the steps."""
+CONTEXTS = {"cpu": ((1_000, 256), (6_000, 512), (math.inf, 1_024)), "cuda": ((math.inf, 1_024),)}
+"""The context by the seconds that a time budget has at most; of a CPU that computes in float32."""
+CPU_BF16_SPEED = 2
+"""Times as fast one trains that computes in bfloat16."""
+SHORT_LENGTHS, SHORT_SHARE = (128, 256), 0.7
+"""Tokens of a window in the first steps, half the context within these bounds; and the share of the steps."""
 WARMUP_SHARE = 0.05
 """Of the steps, in which the rate rises; it then falls to nothing at the last step."""
 EVALUATION_SHARE = 0.5
@@ -113,9 +116,18 @@ class Plan:
         )
 
 
-def context_within(seconds: float, device: str) -> int:
-    """The context that a model learns best in a time: positions have to be learned too, each by itself."""
-    return next(context for limit, context in CONTEXTS.get(device, CONTEXTS["cpu"]) if seconds <= limit)
+def context_within(seconds: float, device: str, bf16: bool) -> int:
+    """The context that a model learns best in a time, on a type of device and in bfloat16 or float32: positions have
+    to be learned too, each by itself."""
+    worth = seconds * (CPU_BF16_SPEED if device == "cpu" and bf16 else 1)
+    return next(context for limit, context in CONTEXTS.get(device, CONTEXTS["cpu"]) if worth <= limit)
+
+
+def short_length(context: int) -> int:
+    """Tokens of a window in the first steps of a fresh model; the context where that cannot be divided into such."""
+    least, most = SHORT_LENGTHS
+    length = min(context // 2, most)
+    return length if length >= least and context % length == 0 else context
 
 
 def tokens_per_step(device: str) -> int:
@@ -157,7 +169,7 @@ def make_plan(
     max_steps = settings.max_steps or math.ceil(settings.epochs * windows / windows_per_step)
     shape = Plan(
         context=context,
-        short_length=SHORT_LENGTH if not grown and context % SHORT_LENGTH == 0 else context,
+        short_length=context if grown else short_length(context),
         micro_batch=micro_batch,
         accumulation=share // micro_batch,
         processes=processes,

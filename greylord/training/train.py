@@ -188,7 +188,7 @@ def _with_context(job: Job, device: Device) -> Settings:
     if job.model_path is not None:
         return settings.changed({"context_window": models.read_config(job.model_path).n_positions})
     seconds = units.parse_duration(settings.time_budget) if settings.time_budget else math.inf
-    return settings.changed({"context_window": context_within(seconds, device.type)})
+    return settings.changed({"context_window": context_within(seconds, device.type, device.bf16)})
 
 
 def _frozen_plan(run: Path, manifest: Manifest, state: accelerate.PartialState) -> Plan:
