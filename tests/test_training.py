@@ -98,6 +98,11 @@ def test_history_and_summary_agree(run):
     assert summary["best_bits_per_byte"] < 8
 
 
+def rounding(run: Path) -> float:
+    """How far, relatively, a run's figure may be from the one that float32 gives for its model."""
+    return 1e-4 if read(run / "training_config.json")["device"]["bf16"] else 1e-5
+
+
 def test_the_reported_figure_is_a_plain_cross_entropy_of_the_saved_model(realm, run):
     rows = Rows(realm / "corpora" / "tiny", "validation")
     model = models.load(run).eval()
@@ -118,7 +123,7 @@ def test_the_reported_figure_is_a_plain_cross_entropy_of_the_saved_model(realm, 
             position = end
     summary = read(run / "training_summary.json")
     assert payload == summary["scored_bytes"]
-    assert summary["best_bits_per_byte"] == pytest.approx(nats / math.log(2) / payload, rel=1e-5)
+    assert summary["best_bits_per_byte"] == pytest.approx(nats / math.log(2) / payload, rel=rounding(run))
 
 
 FOREIGN = """
@@ -392,7 +397,7 @@ def test_the_score_command(called, realm, run, monkeypatch):
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
     summary = read(run / "training_summary.json")
-    assert found["bits_per_byte"]["overall"] == pytest.approx(summary["best_bits_per_byte"], rel=1e-5)
+    assert found["bits_per_byte"]["overall"] == pytest.approx(summary["best_bits_per_byte"], rel=rounding(run))
     assert sum(found["payload_bytes"].values()) == summary["scored_bytes"]
     for name, figure in found["compressors"].items():
         assert figure == pytest.approx(summary["baselines"][name])

@@ -153,8 +153,8 @@ class _Tally:
         """Count a recording; returns its payload bytes from the server and from the client."""
         stream = turns.turns_of(session, self.settings.keep_records)
         credentials = redaction.find(session)
-        counts = self.dialects.setdefault(session.dialect, DialectCounts())
-        payload_bytes = counts.add(session, len(stream), credentials)
+        counts = DialectCounts.of(session, len(stream), credentials)
+        self.dialects[session.dialect] = self.dialects.get(session.dialect, DialectCounts()) + counts
         sizes = np.diff(stream.ends, prepend=0)
         for side, direction, token in SIDES:
             self.delays[side].add(session.delays[1:][session.directions[1:] == direction])
@@ -169,7 +169,7 @@ class _Tally:
             parts = split.cut_tail(stream, self.settings.val_split)
             self.lines.add_part("train", side_of(parts.train, vocabulary.SERVER).text)
             self.lines.add_part("validation", side_of(parts.validation, vocabulary.SERVER).text)
-        return payload_bytes
+        return counts.payload_bytes.server, counts.payload_bytes.client
 
 
 def picture(report: DataReport) -> bytes:
