@@ -429,7 +429,7 @@ def test_every_figure_of_recordings(dataset):
     assert report.time_groups == 1 + sum(after - before > timedelta(hours=1) for before, after in pairwise(starts))
     counts = DialectCounts()
     for session in sessions.values():
-        counts.add(session, len(turns.turns_of(session)), redaction.find(session))
+        counts += DialectCounts.of(session, len(turns.turns_of(session)), redaction.find(session))
     assert report.dialects == {"v3": counts}
 
     for side, direction, token in (("server", S, vocabulary.SERVER), ("client", C, vocabulary.CLIENT)):
