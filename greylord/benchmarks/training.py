@@ -141,7 +141,7 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
     """The model that the recipe makes in as many seconds of training, the tokens that it reads, and the bits per byte
     that it and a plain recipe reach, both in the bare loop.
 
-    The plain one has the same model, batch and linear schedule, but full windows of 1,024 from the start, all alike,
+    The plain one has the same model, kernel, batch and linear schedule, but full windows of 1,024 from the start, all alike,
     random positions and a rate of 1e-3.
     """
     rows, validation, device = Rows(corpus, "train"), Rows(corpus, "validation"), choose_device(cpu=False)
@@ -154,13 +154,13 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
         ("greylord", context_within(seconds, device.type, device.bf16), own.learning_rate, own.candidates),
     ):
         torch.manual_seed(0)
-        model = models.fresh(context)
+        model = _fresh(context, device)
         if name == "plain":
             torch.nn.init.normal_(model.transformer.wpe.weight, std=model.config.initializer_range)
         settings = Settings(context_window=context, max_steps=STEPS, candidates=candidates)
         windows = len(TrainingWindows(rows, context))
         shape = make_plan(settings, windows, 1, device.type, 1, grown=name == "plain")
-        pace = _pace(bare_loop(models.fresh(context), Order(rows, shape, 0), shape, device, rate, compiled))
+        pace = _pace(bare_loop(_fresh(context, device), Order(rows, shape, 0), shape, device, rate, compiled))
         plan = shape.scheduled(max(STEPS, int(seconds / pace)), 1)
         began = time.perf_counter()
         late = lambda step, began=began: time.perf_counter() - began > 1.1 * seconds  # noqa: E731
