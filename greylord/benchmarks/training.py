@@ -141,8 +141,8 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
     """The model that the recipe makes in as many seconds of training, the tokens that it reads, and the bits per byte
     that it and a plain recipe reach, both in the bare loop.
 
-    The plain one has the same model, kernel, batch and linear schedule, but full windows of 1,024 from the start, all alike,
-    random positions and a rate of 1e-3.
+    The plain one has the same model, kernel, batch and linear schedule, but full windows of 1,024 from the start, all
+    alike, random positions and a rate of 1e-3.
     """
     rows, validation, device = Rows(corpus, "train"), Rows(corpus, "validation"), choose_device(cpu=False)
     compiled, _ = choose_compilation(None, device.type)
