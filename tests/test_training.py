@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import LAUNCHER, PROJECT, greylord
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import TrainingArguments
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from greylord import model as models
 from greylord import runs
@@ -28,6 +30,7 @@ from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
 from greylord.training import train as training
 from greylord.training import wording
+from greylord.training.callbacks import LogAtEvaluation
 from greylord.training.compilation import choose_compilation
 from greylord.training.job import Job, resumed
 from greylord.training.recipe import Plan
@@ -389,6 +392,25 @@ def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
     trainer.train()
     assert len(windows) == 4
     assert trainer.state.log_history[0]["loss"] == pytest.approx(nats / tokens, rel=1e-5)
+
+
+@given(st.integers(1, 700), st.integers(1, 300), st.integers(1, 60))
+def test_the_loss_is_logged_at_evaluations_and_never_over_a_few_steps(max_steps, eval_steps, logging_steps):
+    arguments, logged = TrainingArguments("nowhere"), [0]
+    state = TrainerState(max_steps=max_steps, eval_steps=eval_steps, logging_steps=logging_steps)
+    for step in range(1, max_steps + 1):
+        state.global_step = step
+        evaluated = step % eval_steps == 0 or step == max_steps
+        control = TrainerControl(should_log=step % logging_steps == 0, should_evaluate=evaluated)
+        LogAtEvaluation().on_step_end(arguments, state, control)
+        assert control.should_log or not evaluated
+        if control.should_log:
+            logged.append(step)
+    gaps = np.diff(logged)
+    assert gaps.max() <= 2 * logging_steps
+    # But where evaluations themselves are that close.
+    assert gaps[:-1].min(initial=max_steps) >= min(logging_steps / 2, eval_steps) or len(gaps) == 1
+    assert gaps[-1] >= min(logging_steps / 2, max_steps % eval_steps or eval_steps)
 
 
 def test_the_score_command(called, realm, run, monkeypatch):

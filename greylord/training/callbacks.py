@@ -41,9 +41,13 @@ class Evaluation:
 
 
 class LogAtEvaluation(TrainerCallback):
-    """Has the loss logged at each evaluation, so that the two can stand side by side."""
+    """Has the loss logged at each evaluation, so that the two can stand side by side, and not just before or after it:
+    the mean of a few steps is noise."""
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        since = state.global_step % state.eval_steps
+        left = min(state.eval_steps - since, state.max_steps - state.global_step)
+        control.should_log &= min(since, left) >= state.logging_steps / 2
         control.should_log |= control.should_evaluate
 
 
@@ -174,7 +178,7 @@ class Interruption(TrainerCallback):
         late = self._deadline is not None and time.perf_counter() > self._deadline
         asked = self._asked or late
         if args.world_size > 1:
-            if state.global_step % args.logging_steps:
+            if state.global_step % state.logging_steps:
                 return
             vote = torch.tensor(float(asked), device=args.device)
             torch.distributed.all_reduce(vote)
