@@ -16,6 +16,7 @@ from greylord.corpus import build
 from greylord.corpus.windows import Rows, sample_spans
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import payload_bytes, stream_of
+from greylord.training.allocator import keep_freed_memory
 from greylord.training.device import choose_device
 
 CONTEXTS = (256, 1_024)
@@ -26,6 +27,9 @@ def main(dataset: Path, seconds: float) -> None:
     console.quieten()
     console.say("machine", f"{platform.processor() or platform.machine()}; {choose_device(cpu=False).reason}")
     console.say("torch", torch.__version__)
+    # Of the whole process, so the other ways have it too.
+    if not torch.cuda.is_available() and (why := keep_freed_memory()):
+        console.say("memory", why)
     table = console.table("", "greylord", "beside", "", "ratio")
     speeds = corpus_speeds(dataset)
     _row(table, "corpus, MB/s", speeds["greylord"], "its tokenizer", speeds["tokenizer"], ".1f")

@@ -29,7 +29,7 @@ CONTEXTS = {"cpu": ((1_000, 256), (6_000, 512), (math.inf, 1_024)), "cuda": ((ma
 """The context by the seconds that a time budget has at most; of a CPU that computes in float32."""
 CPU_BF16_SPEED = 2
 """Times as fast one trains that computes in bfloat16."""
-SHORT_LENGTHS, SHORT_SHARE = (128, 256), 0.7
+SHORT_LENGTHS, SHORT_SHARE = (128, 256), 0.5
 """Tokens of a window in the first steps, half the context within these bounds; and the share of the steps."""
 WARMUP_SHARE = 0.05
 """Of the steps, in which the rate rises; it then falls to nothing at the last step."""

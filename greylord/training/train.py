@@ -24,6 +24,7 @@ from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protocol, stream_of
 from greylord.progress import Progress
 from greylord.training import report
+from greylord.training.allocator import keep_freed_memory
 from greylord.training.arguments import training_arguments
 from greylord.training.attention import choose_attention
 from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
@@ -89,6 +90,8 @@ def train(
     say("corpus", describe_corpus(corpus, manifest, built))
     say("model", describe_model(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
+    if device.type == "cpu" and (why := keep_freed_memory()):
+        say("memory", why)
     attention, why = choose_attention(settings.attention, device)
     model.set_attn_implementation(attention)
     say("kernel", why)
