@@ -27,7 +27,6 @@ def main(dataset: Path, seconds: float) -> None:
     console.quieten()
     console.say("machine", f"{platform.processor() or platform.machine()}; {choose_device(cpu=False).reason}")
     console.say("torch", torch.__version__)
-    # Of the whole process, so the other ways have it too.
     if not torch.cuda.is_available() and (why := keep_freed_memory()):
         console.say("memory", why)
     table = console.table("", "greylord", "beside", "", "ratio")
