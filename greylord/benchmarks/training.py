@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import torch
+import transformers
 from torch.nn.utils import clip_grad_norm_
 from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
 
@@ -154,7 +155,8 @@ def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
     batches = _Batches.of(corpus, context)
     device, plan = batches.device, batches.plan
     compiled, _ = choose_compilation(None, device.type)
-    with ProcessPoolExecutor(1, get_context("spawn")) as apart:
+    quieten = transformers.utils.logging.set_verbosity_error
+    with ProcessPoolExecutor(1, get_context("spawn"), quieten) as apart:
         ways = {
             "greylord": lambda: _trainer(
                 _fresh(context, device), batches.order, plan, batches.settings, device, compiled
