@@ -1,5 +1,6 @@
 """Training from the command line, and what it leaves."""
 
+import ast
 import json
 import math
 import os
@@ -139,7 +140,7 @@ prompt = tokenizer("<|pad|><|server|><|delay_short|>", return_tensors="pt")
 assert prompt["input_ids"].tolist() == [[256, 258, 259]]
 output = model.generate(**prompt, max_new_tokens=30, min_new_tokens=30, do_sample=True)
 assert output.shape == (1, 33) and int(output.max()) < 262
-print(repr(tokenizer.decode(output[0])))
+print(ascii(tokenizer.decode(output[0])))
 """
 
 
@@ -148,7 +149,7 @@ def test_the_folder_is_enough_where_greylord_is_not_installed(run, tmp_path):
         [sys.executable, "-c", FOREIGN, run], cwd=tmp_path, capture_output=True, text=True, timeout=120
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.startswith("'<|pad|><|server|><|delay_short|>")
+    assert ast.literal_eval(result.stdout).startswith("<|pad|><|server|><|delay_short|>")
 
 
 def test_the_same_call_gives_the_same_model(realm, run):
