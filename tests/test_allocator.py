@@ -15,7 +15,7 @@ import torch
 from greylord.training.allocator import keep_freed_memory
 
 if sys.argv[1] == "kept":
-    assert keep_freed_memory()
+    assert keep_freed_memory("cpu")
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for round in range(13):
     if round == 3:
@@ -42,9 +42,15 @@ def test_freed_memory_is_kept():
 @pytest.mark.parametrize("name", OWN_SETTINGS)
 def test_who_has_set_glibc_is_left_alone(monkeypatch, name):
     monkeypatch.setenv(name, "131072")
-    assert keep_freed_memory() is None
+    assert keep_freed_memory("cpu") is None
 
 
 def test_another_libc_is_left_alone(monkeypatch):
+    for name in OWN_SETTINGS:
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("platform.libc_ver", lambda: ("", ""))
-    assert keep_freed_memory() is None
+    assert keep_freed_memory("cpu") is None
+
+
+def test_a_gpu_s_process_is_left_alone():
+    assert keep_freed_memory("cuda") is None

@@ -25,9 +25,10 @@ CONTEXTS = (256, 1_024)
 def main(dataset: Path, seconds: float) -> None:
     """Print one table: the corpus, training, and what is reached in a time."""
     console.quieten()
-    console.say("machine", f"{platform.processor() or platform.machine()}; {choose_device(cpu=False).reason}")
+    device = choose_device(cpu=False)
+    console.say("machine", f"{platform.processor() or platform.machine()}; {device.reason}")
     console.say("torch", torch.__version__)
-    if not torch.cuda.is_available() and (why := keep_freed_memory()):
+    if why := keep_freed_memory(device.type):
         console.say("memory", why)
     table = console.table("", "greylord", "beside", "", "ratio")
     speeds = corpus_speeds(dataset)

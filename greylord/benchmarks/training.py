@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -120,31 +120,21 @@ def _trainer(
     return _pace(clock.steps)
 
 
-@dataclass(frozen=True)
-class _Batches:
-    """What all ways are timed on: full windows, the same for each."""
-
-    device: Device
-    settings: Settings
-    plan: Plan
-    order: Order
-
-    @classmethod
-    def of(cls, corpus: Path, context: int) -> _Batches:
-        rows, device = Rows(corpus, "train"), choose_device(cpu=False)
-        settings = Settings(context_window=context, max_steps=STEPS)
-        plan = make_plan(settings, len(TrainingWindows(rows, context)), 1, device.type, 1, grown=True)
-        return cls(device, settings, plan, Order(rows, plan, seed=0))
-
-    def bare(self, model: GPT2LMHeadModel, device: Device, compiled: bool) -> float:
-        """Seconds a step of the bare loop."""
-        return _pace(bare_loop(model, self.order, self.plan, device, self.settings.learning_rate, compiled))
-
-
-def _naive(corpus: Path, context: int) -> float:
-    """Seconds a step of the naive way."""
-    batches = _Batches.of(corpus, context)
-    return batches.bare(naive_model(context), replace(batches.device, bf16=False), compiled=False)
+def _speed(way: str, corpus: Path, context: int) -> float:
+    """Tokens a second of a way. All get the same batches of full windows."""
+    rows, device = Rows(corpus, "train"), choose_device(cpu=False)
+    settings = Settings(context_window=context, max_steps=STEPS)
+    plan = make_plan(settings, len(TrainingWindows(rows, context)), 1, device.type, 1, grown=True)
+    order, rate = Order(rows, plan, seed=0), settings.learning_rate
+    compiled, _ = choose_compilation(None, device.type)
+    if way == "greylord":
+        pace = _trainer(_fresh(context, device), order, plan, settings, device, compiled)
+    elif way == "bare loop":
+        pace = _pace(bare_loop(_fresh(context, device), order, plan, device, rate, compiled))
+    else:
+        plain = replace(device, bf16=False)
+        pace = _pace(bare_loop(naive_model(context), order, plan, plain, rate, compiled=False))
+    return plan.tokens_per_step / pace
 
 
 def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
@@ -152,20 +142,14 @@ def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
 
     The naive way has a process of its own, for in that of the others freed memory is kept.
     """
-    batches = _Batches.of(corpus, context)
-    device, plan = batches.device, batches.plan
-    compiled, _ = choose_compilation(None, device.type)
+    speeds = {"greylord": [], "bare loop": [], "naive": []}
     quieten = transformers.utils.logging.set_verbosity_error
     with ProcessPoolExecutor(1, get_context("spawn"), quieten) as apart:
-        ways = {
-            "greylord": lambda: _trainer(
-                _fresh(context, device), batches.order, plan, batches.settings, device, compiled
-            ),
-            "bare loop": lambda: batches.bare(_fresh(context, device), device, compiled),
-            "naive": lambda: apart.submit(_naive, corpus, context).result(),
-        }
-        rounds = [{name: way() for name, way in ways.items()} for _ in range(PAIRS)]
-    return {name: [plan.tokens_per_step / each[name] for each in rounds] for name in ways}
+        for _ in range(PAIRS):
+            speeds["greylord"].append(_speed("greylord", corpus, context))
+            speeds["bare loop"].append(_speed("bare loop", corpus, context))
+            speeds["naive"].append(apart.submit(_speed, "naive", corpus, context).result())
+    return speeds
 
 
 def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[str, float]]:

@@ -17,12 +17,20 @@ OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNAB
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h; see mallopt(3)."""
 NEVER, MOST = -1, 32 << 20
-"""Free memory that glibc gives back, and bytes of an allocation that it takes from the heap: the most it accepts."""
+"""When glibc gives free memory back; and bytes up to which it takes an allocation from the heap, by mallopt(3) the
+most that can be asked for."""
 
 
-def keep_freed_memory() -> str | None:
-    """Have this process keep freed memory, and return the words that say why; None where nothing has been changed."""
-    if platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in OWN_SETTINGS):
+def keep_freed_memory(device: str) -> str | None:
+    """Have this process keep freed memory if it computes on a CPU, and return the words that say why.
+
+    Args:
+        device: type of the device, as "cpu".
+
+    Returns:
+        None where nothing has been changed.
+    """
+    if device != "cpu" or platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in OWN_SETTINGS):
         return None
     libc = ctypes.CDLL(None)
     if not (libc.mallopt(M_MMAP_THRESHOLD, MOST) and libc.mallopt(M_TRIM_THRESHOLD, NEVER)):

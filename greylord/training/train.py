@@ -90,7 +90,7 @@ def train(
     say("corpus", describe_corpus(corpus, manifest, built))
     say("model", describe_model(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
-    if device.type == "cpu" and (why := keep_freed_memory()):
+    if why := keep_freed_memory(device.type):
         say("memory", why)
     attention, why = choose_attention(settings.attention, device)
     model.set_attn_implementation(attention)
