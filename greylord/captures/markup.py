@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 
-__all__ = ["CSI", "LINE_END", "TELNET", "covered", "edited", "matches"]
+from greylord.spool import blocks
+
+__all__ = ["CSI", "LINE_END", "TELNET", "Sought", "covered", "edited", "find_spans", "matches"]
 
 CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
 """A complete control sequence (ECMA-48)."""
@@ -21,6 +23,40 @@ _BACKSPACES = b"\b\x7f"
 def matches(pattern: re.Pattern[bytes], data: bytes) -> tuple[np.ndarray, np.ndarray]:
     """int64 [n] each: where the matches of a pattern begin and end."""
     begins, ends = np.array([match.span() for match in pattern.finditer(data)], np.int64).reshape(-1, 2).T
+    return begins, ends
+
+
+class Sought:
+    """A pattern that a text of any size can be searched for, block by block.
+
+    Args:
+        pattern: in letters of any case. It does not match the empty string.
+        opening: matches the `width` bytes that each match of the pattern begins with, in lower case. No two of its
+            matches can overlap.
+    """
+
+    def __init__(self, pattern: bytes, opening: bytes, width: int) -> None:
+        self.pattern = re.compile(pattern, re.IGNORECASE | re.DOTALL)
+        self.opening, self.width = re.compile(opening), width
+
+
+def find_spans(sought: Sought, text: np.ndarray | memoryview) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [n] each: where the matches in a text, uint8 [bytes], begin and end.
+
+    They are those of `finditer`, however long they are and wherever blocks end.
+    """
+    whole, end = memoryview(text), 0
+    found = [np.zeros((0, 2), np.int64)]
+    for first, block in blocks(text, overlap=sought.width - 1):
+        spans = []
+        for candidate in sought.opening.finditer(block.tobytes().lower()):
+            begin = first + candidate.start()
+            if begin >= end and (match := sought.pattern.match(whole, begin)):
+                end = match.end()
+                spans.append((begin, end))
+        if spans:
+            found.append(np.array(spans, np.int64))
+    begins, ends = np.concatenate(found).T
     return begins, ends
 
 

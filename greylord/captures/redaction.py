@@ -21,26 +21,27 @@ from __future__ import annotations
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from greylord.captures import proxylog
-from greylord.captures.markup import CSI, LINE_END, TELNET, covered, edited, matches
+from greylord.captures.markup import CSI, LINE_END, TELNET, Sought, covered, edited, find_spans
 from greylord.captures.session import Direction, Session
+from greylord.spool import Spool, blocks, release
 
 __all__ = ["MASK", "Credentials", "copy_file", "find", "masked"]
 
 MASK = ord("*")
 DELETE = 0x7F
 
-_MARKUP = re.compile(CSI.pattern + rb"|" + TELNET.pattern, re.DOTALL)
+_MARKUP = Sought(CSI.pattern + rb"|" + TELNET.pattern, rb"[\x1b\xff]", 1)
 _COLOUR = rb"\x1b\[[0-9;]*m"
 _UNSEEN = re.compile(_COLOUR + rb"|" + TELNET.pattern, re.DOTALL)
-_PASS = re.compile((rb"(?:%b)*" % _COLOUR).join((b"p", b"a", b"s", b"s")))
-"""The beginning of any word for it, whose letters may differ in colour; over text in lower case."""
+_PASS = Sought((rb"(?:%b)*" % _COLOUR).join((b"p", b"a", b"s", b"s")), rb"pas|pa\x1b|p\x1b\[", 3)
+"""The beginning of any word for it, whose letters may differ in colour."""
 _PROMPT = re.compile(
     rb"pass(?: ?(?:word|phrase|code|wd)(?:[^:>?\"*]{0,60}[:>]|\s*\?)|[ \t]*[:>?])[ \t]*(?P<asterisks>\*+)?(?P<rest>.*)",
     re.DOTALL,
@@ -54,11 +55,14 @@ _OTHER_PROMPT = re.compile(rb"(?!.*\[hp=).*[:>?)\]][ \t]*")
 """A prompt, but for the game's `[HP=46]:`."""
 _SPOKEN = re.compile(rb"(?<![^\r\n\0])[ \t]*(?:set +suicide|suicide|reroll) +([^\r\n]+)", re.IGNORECASE)
 """A line that carries a password after MajorMUD's commands to give a hero up."""
+_GIVING_UP = Sought(rb"suicid|reroll", rb"suicid|reroll", 6)
+"""What each of these commands has."""
 _BEFORE_ECHO = re.compile(rb"(?:.*pass[^\r\n]*[:>?])?\s*", re.DOTALL)
 """What the server says between the first key of a line and its echo: nothing, or the prompt if it was typed ahead."""
-_ECHO_OPTION = re.compile(rb"\xff[\xfb\xfc]\x01")
-_WILL_ECHO = b"\xff\xfb\x01"
-_LAST_ASTERISK = re.compile(rb"\*[\r\n]")
+_ECHO_OPTION = Sought(rb"\xff[\xfb\xfc]\x01", rb"\xff[\xfb\xfc]\x01", 3)
+_WILL = 0xFB
+_LAST_ASTERISK = Sought(rb"\*[\r\n]", rb"\*[\r\n]", 2)
+_LINE_END = Sought(LINE_END.pattern, rb"[\r\n]", 1)
 _LINE_BREAK = re.compile(rb"[\r\n]")
 
 NEARBY = 400
@@ -69,6 +73,8 @@ TYPED_AHEAD = 8
 """Lines that may be typed before the prompts that they answer."""
 SHORTEST_SOUGHT = 4
 """Characters of a password from which on it is looked for elsewhere; as many bytes are compared as one number."""
+LOOKS = 1_000
+"""Windows of a mapped text to look at before its pages are given back."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,11 +90,23 @@ class Credentials:
     logins: int
 
 
-def masked(session: Session, credentials: Credentials) -> Session:
-    """The session with `*` at the positions of its credentials; nothing else differs."""
-    payload = session.payload.copy()
-    payload[credentials.positions] = MASK
-    return replace(session, payload=payload)
+def masked(session: Session, credentials: Credentials, folder: Path | None = None) -> Session:
+    """The session with `*` at the positions of its credentials; nothing else differs.
+
+    Args:
+        session: returned itself if it has no credentials.
+        credentials: what was found in the session.
+        folder: where the copy of a large payload lies; see `Spool`.
+    """
+    if not len(credentials.positions):
+        return session
+    payload = Spool(np.uint8, folder)
+    for begin, block in blocks(session.payload):
+        first, last = np.searchsorted(credentials.positions, (begin, begin + len(block)))
+        copy = block.copy()
+        copy[credentials.positions[first:last] - begin] = MASK
+        payload.append(copy)
+    return replace(session, payload=payload.array())
 
 
 def copy_file(source: Path, target: Path) -> Credentials:
@@ -100,41 +118,75 @@ def copy_file(source: Path, target: Path) -> Credentials:
     return credentials
 
 
-def find(session: Session) -> Credentials:
-    """Find the credentials of a recording. Work is done near hits only, but for a few searches of the whole."""
-    call = _Call(session)
+def find(session: Session, folder: Path | None = None) -> Credentials:
+    """Find the credentials of a recording. Work is done near hits only, but for a few searches of the whole.
+
+    Args:
+        session: the recording.
+        folder: where copies of what the two sides of a large one sent lie meanwhile; see `Spool`.
+    """
+    call = _Call(session, folder)
     secret = {*_answers(call), *_echoed_in_asterisks(call), *_unechoed(call)}
     secret |= {line + 1 for line in secret if _is_asked_again(call, line)}
-    spans = [(call.begins[line], call.ends[line]) for line in secret]
-    spans += [match.span(1) for match in _SPOKEN.finditer(call.text)]
-    sought = {edited(call.text[begin:end]).lower() for begin, end in spans}
+    spans = [(int(call.begins[line]), int(call.ends[line])) for line in secret]
+    spans += _spoken(call)
+    sought = {edited(bytes(call.text[begin:end])).lower() for begin, end in spans}
     sought = {word for word in sought if len(word) >= SHORTEST_SOUGHT and word.strip(b"*")}
     ordinary = {word for word in sought if word.isalpha() or word.isdigit()}
     spans += _whole_answers(call, ordinary)
-    spans += _everywhere(sought - ordinary, call.text.lower())
-    server_spans = _everywhere(sought - ordinary, call.lowered)
-    mask = covered(*np.array(spans, np.int64).reshape(-1, 2).T, len(call.text))
-    lines = np.unique(np.searchsorted(call.begins, np.flatnonzero(mask), "right") - 1).tolist()
-    at_server = [np.zeros(0, np.int64), *(np.arange(*span) for span in server_spans)]
-    at_server += [call.echo(line, mask[call.begins[line] : call.ends[line]]) for line in lines]
-    positions = np.sort(np.concatenate([call.at[mask], call.server_at(np.unique(np.concatenate(at_server)))]))
+    spans += _everywhere(sought - ordinary, call.text)
+    typed = _positions(spans)
+    echoes = [_positions(_everywhere(sought - ordinary, call.server))]
+    for line in np.unique(np.searchsorted(call.begins, typed, "right") - 1).tolist():
+        first, last = np.searchsorted(typed, (call.begins[line], call.ends[line]))
+        echoes.append(call.echo(line, typed[first:last] - call.begins[line]))
+    positions = np.sort(np.concatenate([call.typed_at(typed), call.said_at(np.unique(np.concatenate(echoes)))]))
     values = session.payload[positions]
     printable = (values >= ord(" ")) & (values != DELETE)
     return Credentials(positions[printable], len(secret))
 
 
-def _everywhere(words: set[bytes], text: bytes) -> Iterator[tuple[int, int]]:
-    """Where words of at least `SHORTEST_SOUGHT` bytes stand in a text. However many they are, the text is searched
-    once, for their heads."""
+def _hits(sought: Sought, text: memoryview) -> Iterator[tuple[int, int]]:
+    """Where the matches in a text begin and end."""
+    begins, ends = find_spans(sought, text)
+    return zip(begins.tolist(), ends.tolist(), strict=True)
+
+
+def _positions(spans: Iterable[tuple[int, int]]) -> np.ndarray:
+    """int64 [n]: the positions within any of the spans, ascending."""
+    begins, ends = np.array(sorted(spans), np.int64).reshape(-1, 2).T
+    ends = np.maximum.accumulate(ends)
+    begins = np.maximum(begins, np.append(0, ends)[:-1])
+    sizes = ends - begins
+    return np.arange(sizes.sum()) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
+
+
+def _everywhere(words: set[bytes], text: memoryview) -> Iterator[tuple[int, int]]:
+    """Where words of at least `SHORTEST_SOUGHT` bytes, in lower case, stand in a text of either case. However many
+    they are, the text is searched once, for their heads."""
+    if not words:
+        return
     lengths = defaultdict(set)
     for word in words:
         lengths[word[:SHORTEST_SOUGHT]].add(len(word))
-    heads = np.ndarray(max(0, len(text) - SHORTEST_SOUGHT + 1), "<u4", text, strides=(1,))
-    for at in np.flatnonzero(np.isin(heads, np.frombuffer(b"".join(lengths), "<u4"))).tolist():
-        for length in lengths[text[at : at + SHORTEST_SOUGHT]]:
-            # At the end of the text a longer word must not pass for the shorter one that is left of it.
-            if at + length <= len(text) and text[at : at + length] in words:
-                yield at, at + length
+    sought = np.frombuffer(b"".join(lengths), "<u4")
+    for first, block in blocks(text, overlap=SHORTEST_SOUGHT - 1):
+        lowered = block.tobytes().lower()
+        heads = np.ndarray(max(0, len(lowered) - SHORTEST_SOUGHT + 1), "<u4", lowered, strides=(1,))
+        for place in np.flatnonzero(np.isin(heads, sought)).tolist():
+            at = first + place
+            for length in lengths[lowered[place : place + SHORTEST_SOUGHT]]:
+                # At the end of the text a longer word must not pass for the shorter one that is left of it.
+                if at + length <= len(text) and bytes(text[at : at + length]).lower() in words:
+                    yield at, at + length
+
+
+def _spoken(call: _Call) -> Iterator[tuple[int, int]]:
+    """Where in the client's text the passwords of MajorMUD's commands stand."""
+    begins, _ = find_spans(_GIVING_UP, call.text)
+    for line in np.unique(np.searchsorted(call.begins, begins, "right") - 1).tolist():
+        begin = int(call.begins[line])
+        yield from ((begin + match.start(1), begin + match.end(1)) for match in _SPOKEN.finditer(call.line(line)))
 
 
 def _whole_answers(call: _Call, words: set[bytes]) -> Iterator[tuple[int, int]]:
@@ -150,85 +202,128 @@ class _Call:
 
     Attributes:
         server: all that the server sent.
-        lowered: the same in lower case.
         text: what the client typed, without control sequences and telnet commands.
-        at: int64 [text], where each byte of `text` stands in the payload.
         begins, ends: int64 [lines], the lines in `text` that are not empty, without their ends. The last may lack one.
         begun, ended: int64 [lines], the bytes that the server had sent when the line began, and when it ended.
     """
 
-    def __init__(self, session: Session) -> None:
-        from_client = np.repeat(session.directions == Direction.CLIENT, session.sizes)
-        client_at = np.flatnonzero(from_client)
-        client = session.payload[client_at]
-        self.server = session.payload[~from_client].tobytes()
-        self.lowered = self.server.lower()
-        self._heard_by_client = client_at - np.arange(len(client_at))
-        typed = ~covered(*matches(_MARKUP, client.tobytes()), len(client))
-        self.text = client[typed].tobytes()
-        self.at = client_at[typed]
-        breaks, resumed = matches(LINE_END, self.text)
+    def __init__(self, session: Session, folder: Path | None) -> None:
+        server, client = Spool(np.uint8, folder), Spool(np.uint8, folder)
+        # What either side had sent before each record of the client, and at the end what the client has sent.
+        heard, typed = Spool(np.int64, folder), Spool(np.int64, folder)
+        server_bytes = client_bytes = 0
+        for piece in session.pieces():
+            by_client = piece.directions == Direction.CLIENT
+            is_client = np.repeat(by_client, piece.sizes)
+            server.append(piece.payload[~is_client])
+            client.append(piece.payload[is_client])
+            sizes = piece.sizes[by_client]
+            before = np.cumsum(sizes) - sizes
+            typed.append(client_bytes + before)
+            heard.append(server_bytes + piece.ends[by_client] - sizes - before)
+            client_bytes += int(sizes.sum())
+            server_bytes += len(piece.payload) - int(sizes.sum())
+        typed.append([client_bytes])
+        self.server = memoryview(server.array())
+        self._heard, self._typed = heard.array(), typed.array()
+        self._looks = 0
+        self._take_text(client.array(), folder)
+        self._find_lines()
+
+    def _take_text(self, client: np.ndarray, folder: Path | None) -> None:
+        """Leave control sequences and telnet commands out of what the client sent."""
+        begins, ends = find_spans(_MARKUP, client)
+        text = Spool(np.uint8, folder)
+        for first, block in blocks(client):
+            inside = slice(np.searchsorted(ends, first, "right"), np.searchsorted(begins, first + len(block)))
+            spans = (np.clip(edges[inside] - first, 0, len(block)) for edges in (begins, ends))
+            text.append(block[~covered(*spans, len(block))])
+        self.text = memoryview(text.array())
+        self._left_out = np.append(0, np.cumsum(ends - begins))
+        self._gaps = begins - self._left_out[:-1]
+
+    def _find_lines(self) -> None:
+        breaks, resumed = find_spans(_LINE_END, self.text)
         begins, ends = np.append(0, resumed), np.append(breaks, len(self.text))
         self.begins, self.ends = begins[begins < ends], ends[begins < ends]
-        heard = np.append(self._heard_by_client[typed], len(self.server))
-        self.begun, self.ended = heard[self.begins], heard[self.ends]
+        self.begun = self._heard_before(self.begins)
+        self.ended = self._heard_before(self.ends)
+        self.ended[self.ends == len(self.text)] = len(self.server)
+
+    def _sent_at(self, positions: np.ndarray) -> np.ndarray:
+        """int64 [n]: where bytes of `text` stand in what the client sent."""
+        return positions + self._left_out[np.searchsorted(self._gaps, positions, "right")]
+
+    def _heard_before(self, positions: np.ndarray) -> np.ndarray:
+        """int64 [n]: how much the server had sent before bytes of `text`."""
+        return self._heard[np.searchsorted(self._typed[:-1], self._sent_at(positions), "right") - 1]
+
+    def typed_at(self, positions: np.ndarray) -> np.ndarray:
+        """int64 [n]: where bytes of `text` stand in the payload."""
+        return self._sent_at(positions) + self._heard_before(positions)
+
+    def said_at(self, positions: np.ndarray) -> np.ndarray:
+        """int64 [n]: where bytes of `server` stand in the payload."""
+        return positions + self._typed[np.searchsorted(self._heard, positions, "right")]
 
     def __len__(self) -> int:
         return len(self.begins)
 
     def line(self, index: int) -> bytes:
         """A typed line as it is, backspaces and all."""
-        return self.text[self.begins[index] : self.ends[index]]
+        return bytes(self.text[self.begins[index] : self.ends[index]])
 
     def line_after(self, heard: int) -> int:
         """The first line that ended when the server had sent `heard` bytes; the number of lines if none did."""
         return int(np.searchsorted(self.ended, heard))
 
+    def _window(self, begin: int, end: int) -> bytes:
+        """What the server sent between two positions."""
+        self._looks += 1
+        if self._looks % LOOKS == 0:
+            release(self.server)
+        return bytes(self.server[max(0, begin) : end])
+
     def said(self, begin: int, end: int) -> bytes:
         """What the server said between two positions: in lower case, and with a line feed for a move of the cursor."""
-        return CSI.sub(b"\n", _UNSEEN.sub(b"", self.lowered[max(0, begin) : end]))
+        return CSI.sub(b"\n", _UNSEEN.sub(b"", self._window(begin, end).lower()))
 
     def prompt(self, index: int) -> bytes:
         """The unfinished line behind which a line was typed."""
         heard = int(self.begun[index])
         return _LINE_BREAK.split(self.said(heard - NEARBY, heard))[-1]
 
-    def server_at(self, positions: np.ndarray) -> np.ndarray:
-        """int64 [n]: where bytes of `server` stand in the payload."""
-        return positions + np.searchsorted(self._heard_by_client, positions, "right")
-
-    def echo(self, index: int, mask: np.ndarray) -> np.ndarray:
-        """int64 [n]: where in `server` the bytes of a line that `mask`, bool [line], covers were echoed in clear, if
-        they were."""
+    def echo(self, index: int, keys: np.ndarray) -> np.ndarray:
+        """int64 [n]: where in `server` keys of a line, int64 [n], were echoed in clear, if the line was."""
         line = self.line(index)
         if len(line) > NEARBY or not line.strip(b"*"):
             return np.zeros(0, np.int64)
         # Backspaces are echoed as backspace, blank, backspace.
-        keys = [re.escape(bytes([key])) if key not in b"\b\x7f" else rb"\x08 \x08" for key in line]
-        pattern = re.compile(b"".join(b"(%b)" % key for key in keys) + rb"(?=[\r\n])")
+        echoes = [re.escape(bytes([key])) if key not in b"\b\x7f" else rb"\x08 \x08" for key in line]
+        pattern = re.compile(b"".join(b"(%b)" % echo for echo in echoes) + rb"(?=[\r\n])")
         begun = int(self.begun[index])
-        match = pattern.search(self.server, begun, min(int(self.ended[index]), begun + NEARBY) + NEARBY)
-        if not match or not _BEFORE_ECHO.fullmatch(self.said(begun, match.start())):
+        match = pattern.search(self._window(begun, min(int(self.ended[index]), begun + NEARBY) + NEARBY))
+        if not match or not _BEFORE_ECHO.fullmatch(self.said(begun, begun + match.start())):
             return np.zeros(0, np.int64)
-        return np.array([match.start(1 + key) for key in np.flatnonzero(mask)], np.int64)
+        return np.array([begun + match.start(1 + key) for key in keys.tolist()], np.int64)
 
     def is_echoed(self, index: int) -> bool:
         """Whether a line was echoed in clear."""
-        return len(self.echo(index, np.ones(len(self.line(index)), bool))) > 0
+        return len(self.echo(index, np.arange(len(self.line(index))))) > 0
 
 
 def _answers(call: _Call) -> Iterator[int]:
     """The lines that answer password prompts."""
     if not len(call):
         return
-    for match in _PASS.finditer(call.lowered):
-        line = call.line_after(match.end())
+    for begin, end in _hits(_PASS, call.server):
+        line = call.line_after(end)
         until = len(call.server) if line == len(call) else int(call.begun[line])
-        if until < match.end():
+        if until < end:
             until = int(call.ended[line])
-        since = max(match.start() - NEARBY, int(call.ended[line - 1]) if line else 0)
-        before = _LINE_BREAK.split(call.said(since, match.start()))[-1]
-        said = _LINE_BREAK.split(call.said(match.start(), min(until, match.start() + NEARBY)))
+        since = max(begin - NEARBY, int(call.ended[line - 1]) if line else 0)
+        before = _LINE_BREAK.split(call.said(since, begin))[-1]
+        said = _LINE_BREAK.split(call.said(begin, min(until, begin + NEARBY)))
         prompt = _PROMPT.fullmatch(said[0])
         # What players say stands behind a colon or in quotes, and its line ends.
         is_talk = len(said) > 1 and (b":" in before or b'"' in before)
@@ -248,10 +343,10 @@ def _answers(call: _Call) -> Iterator[int]:
 
 def _echoed_in_asterisks(call: _Call) -> Iterator[int]:
     """The lines that the server answers with as many asterisks as they have characters, and a line end."""
-    for match in _LAST_ASTERISK.finditer(call.server):
-        line = int(np.searchsorted(call.begun, match.start(), "right")) - 1
-        if line >= 0 and match.start() - call.begun[line] < NEARBY:
-            echo = call.said(int(call.begun[line]), match.start() + 1).strip()
+    for begin, _ in _hits(_LAST_ASTERISK, call.server):
+        line = int(np.searchsorted(call.begun, begin, "right")) - 1
+        if line >= 0 and begin - call.begun[line] < NEARBY:
+            echo = call.said(int(call.begun[line]), begin + 1).strip()
             if echo == b"*" * len(edited(call.line(line))) and len(echo) > 1:
                 yield line
 
@@ -259,11 +354,11 @@ def _echoed_in_asterisks(call: _Call) -> Iterator[int]:
 def _unechoed(call: _Call) -> Iterator[int]:
     """The lines typed while the server held its echo back for a few lines only."""
     spans, opened = [], None
-    for match in _ECHO_OPTION.finditer(call.server):
-        if match[0] == _WILL_ECHO:
-            opened = opened or match.end()
+    for begin, end in _hits(_ECHO_OPTION, call.server):
+        if call.server[begin + 1] == _WILL:
+            opened = opened or end
         elif opened:
-            spans.append((opened, match.start()))
+            spans.append((opened, begin))
             opened = None
     if opened and call.line_after(opened) > 0:
         spans.append((opened, len(call.server)))
