@@ -81,10 +81,10 @@ def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[tuple[int, np.ndarra
         release(array)
 
 
-def release(*arrays: np.ndarray) -> None:
+def release(*arrays: np.ndarray | memoryview) -> None:
     """Give the pages of mapped arrays back. They are read again when they are needed."""
     for owner in arrays:
-        while isinstance(owner, np.ndarray | memoryview):
+        while isinstance(owner, (np.ndarray, memoryview)):
             owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
         if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
             owner.madvise(mmap.MADV_DONTNEED)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import numpy as np
 
 from greylord.spool import blocks
 
-__all__ = ["CSI", "LINE_END", "TELNET", "Sought", "covered", "edited", "find_spans", "matches"]
+__all__ = ["COLOUR", "CSI", "LINE_END", "TELNET", "Sought", "covered", "edited", "find_spans", "matches"]
 
 CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
 """A complete control sequence (ECMA-48)."""
+COLOUR = rb"\x1b\[[0-9;]*m"
+"""The pattern of a control sequence for colours (SGR)."""
 TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa[^\xff]*(?:\xff\xff[^\xff]*)*\xff\xf0|[^\xfa-\xfe])", re.DOTALL)
 """A telnet command (RFC 854): an option, a subnegotiation up to IAC SE, or one byte after IAC."""
 LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
@@ -40,13 +43,13 @@ class Sought:
         self.opening, self.width = re.compile(opening), width
 
 
-def find_spans(sought: Sought, text: np.ndarray | memoryview) -> tuple[np.ndarray, np.ndarray]:
-    """int64 [n] each: where the matches in a text, uint8 [bytes], begin and end.
+def find_spans(sought: Sought, text: np.ndarray | memoryview) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield where the matches in a text, uint8 [bytes], begin and end, int64 [n] each: those of each block in turn.
 
-    They are those of `finditer`, however long they are and wherever blocks end.
+    The matches are those of `finditer`, however long they are and wherever blocks end. A match is of the block that it
+    begins in; see `greylord.spool.blocks`.
     """
     whole, end = memoryview(text), 0
-    found = [np.zeros((0, 2), np.int64)]
     for first, block in blocks(text, overlap=sought.width - 1):
         spans = []
         for candidate in sought.opening.finditer(block.tobytes().lower()):
@@ -54,10 +57,8 @@ def find_spans(sought: Sought, text: np.ndarray | memoryview) -> tuple[np.ndarra
             if begin >= end and (match := sought.pattern.match(whole, begin)):
                 end = match.end()
                 spans.append((begin, end))
-        if spans:
-            found.append(np.array(spans, np.int64))
-    begins, ends = np.concatenate(found).T
-    return begins, ends
+        begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
+        yield begins, ends
 
 
 def covered(begins: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:

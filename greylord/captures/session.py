@@ -121,6 +121,9 @@ class Session:
 
         Only a record that is larger by itself is spread over several pieces.
         """
+        if 0 < len(self) <= PIECE_RECORDS and len(self.payload) <= PIECE_BYTES:
+            yield self
+            return
         columns = (self.payload, self.ends, self.directions, self.delays, self.truncated)
         record, begin, continues = 0, 0, False
         while record < len(self):

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +115,7 @@ class DialectCounts:
         )
 
     def __add__(self, other: DialectCounts) -> DialectCounts:
-        sums = {field.name: getattr(self, field.name) for field in fields(self)}
+        sums = dict(vars(self))
         for name, value in sums.items():
             more = getattr(other, name)
             sums[name] = dict(Counter(value) + Counter(more)) if isinstance(value, dict) else value + more
