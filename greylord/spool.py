@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 __all__ = ["Spool", "blocks", "map_file", "release"]
 
-MEMORY_BYTES = 1 << 24
+MEMORY_BYTES = 1 << 22
 """The largest array that a spool holds in memory."""
 BLOCK_ITEMS = 1 << 20
 """What is read at a time: it fits into a processor's cache."""
@@ -38,7 +39,7 @@ class Spool:
         self._parts: list[np.ndarray] = []
         self._bytes, self._file = 0, None
 
-    def append(self, values: np.ndarray) -> None:
+    def append(self, values: ArrayLike) -> None:
         """Add values at the end; they must not change afterwards. Raises OSError if the disk is full."""
         values = np.asarray(values, self._dtype)
         self._parts.append(values)

@@ -85,8 +85,16 @@ def delays_of(session: Session, keep_records: bool = False) -> np.ndarray:
 def _begins(
     session: Session, keep_records: bool, before: np.uint16 | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each record: does it begin a turn, its direction token and its delay token. `before` is the direction token of
-    the record before the first, if there is one."""
+    """Whether each record begins a turn, and the tokens that it would begin one with.
+
+    Args:
+        session: a session or a piece of one.
+        keep_records: each record is a turn.
+        before: the direction token of the record before the piece; None if there is no such record.
+
+    Returns:
+        bool [records], and direction and delay tokens, uint16 [records] each.
+    """
     directions = vocabulary.direction_ids(session.directions)
     delays = vocabulary.delay_ids(session.delays)
     begins = np.ones(len(session), bool)
@@ -123,8 +131,10 @@ class Stretch(NamedTuple):
 
 
 def encode_pieces(session: Session, keep_records: bool = False) -> Iterator[Stretch]:
-    """Encode a session of any size piece by piece. End to end the ids are those of `encode`, and the delays those of
-    `delays_of`."""
+    """Encode a session of any size piece by piece.
+
+    End to end, the ids are those of `encode` and the delays those of `delays_of`.
+    """
     yield Stretch(np.array([vocabulary.PAD], np.uint16), np.zeros(0, np.int64))
     before = None
     for piece in session.pieces():

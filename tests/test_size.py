@@ -44,7 +44,7 @@ def limit(patch: pytest.MonkeyPatch, size: int) -> None:
     patch.setattr(session, "PIECE_BYTES", size)
     patch.setattr(session, "PIECE_RECORDS", size)
     patch.setattr(split, "SEARCHED_TOKENS", size)
-    patch.setattr(call, "LOOKS", 2)
+    patch.setattr(call, "RELEASE_EVERY", 2)
     patch.setattr(build, "BATCH_BYTES", size)
     patch.setattr(build, "WRITTEN_BYTES", size)
 
@@ -95,7 +95,7 @@ def replaced(read: Session, payload: bytes) -> Session:
 
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join), st.integers(1, 40))
 def test_matches_are_found_wherever_blocks_end(text, size):
-    for sought in (
+    for search in (
         redaction._PASS,
         redaction._LAST_ASTERISK,
         redaction._ECHO_OPTION,
@@ -103,10 +103,10 @@ def test_matches_are_found_wherever_blocks_end(text, size):
         call._MARKUP,
         call._LINE_END,
     ):
-        expected = [match.span() for match in sought.pattern.finditer(text)]
+        expected = [match.span() for match in search.pattern.finditer(text)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(spool, "BLOCK_ITEMS", size)
-            spans = list(markup.find_spans(sought, np.frombuffer(text, np.uint8)))
+            spans = list(markup.find_spans(search, np.frombuffer(text, np.uint8)))
         assert [span for begins, ends in spans for span in zip(begins.tolist(), ends.tolist(), strict=True)] == expected
         assert len(spans) == -(-len(text) // size)
         assert all(begins.size == 0 or begins[0] // size == at for at, (begins, _) in enumerate(spans))

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord.captures.markup import COLOUR, CSI, LINE_END, TELNET, Sought, covered, find_spans
+from greylord.captures.markup import COLOUR, CSI, LINE_END, TELNET, SearchPattern, covered, find_spans
 from greylord.captures.session import Direction, Session
 from greylord.spool import Spool, blocks, release
 
 __all__ = ["LINE_BREAK", "NEARBY", "Call"]
 
-_MARKUP = Sought(CSI.pattern + rb"|" + TELNET.pattern, rb"[\x1b\xff]", 1)
+_MARKUP = SearchPattern(CSI.pattern + rb"|" + TELNET.pattern, rb"[\x1b\xff]", 1)
 _UNSEEN = re.compile(COLOUR + rb"|" + TELNET.pattern, re.DOTALL)
-_LINE_END = Sought(LINE_END.pattern, rb"[\r\n]", 1)
+_LINE_END = SearchPattern(LINE_END.pattern, rb"[\r\n]", 1)
 LINE_BREAK = re.compile(rb"[\r\n]")
 _BEFORE_ECHO = re.compile(rb"(?:.*pass[^\r\n]*[:>?])?\s*", re.DOTALL)
 """What the server says between the first key of a line and its echo: nothing, or the prompt if it was typed ahead."""
 
 NEARBY = 400
 """Bytes of the server to look at before a prompt or after it."""
-LOOKS = 100
-"""Windows of the server's text to look at before pages are given back."""
+RELEASE_EVERY = 100
+"""Windows of the server's text that are read before its pages are given back."""
 
 
 class Call:
@@ -46,7 +46,7 @@ class Call:
 
     def __init__(self, session: Session, folder: Path | None = None) -> None:
         self._spool = partial(Spool, folder=folder)
-        self._looks = 0
+        self._windows = 0
         self._take_text(self._divide(session))
         self._find_lines()
 
@@ -138,8 +138,8 @@ class Call:
 
     def _window(self, begin: int, end: int) -> bytes:
         """What the server sent between two positions."""
-        self._looks += 1
-        if self._looks % LOOKS == 0:
+        self._windows += 1
+        if self._windows % RELEASE_EVERY == 0:
             release(self.server, self.text, self.begins, self.ends, self.begun, self.ended)
         return bytes(self.server[max(0, begin) : end])
 

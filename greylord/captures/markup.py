@@ -9,7 +9,7 @@ import numpy as np
 
 from greylord.spool import blocks
 
-__all__ = ["COLOUR", "CSI", "LINE_END", "TELNET", "Sought", "covered", "edited", "find_spans", "matches"]
+__all__ = ["COLOUR", "CSI", "LINE_END", "TELNET", "SearchPattern", "covered", "edited", "find_spans", "matches"]
 
 CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
 """A complete control sequence (ECMA-48)."""
@@ -29,13 +29,13 @@ def matches(pattern: re.Pattern[bytes], data: bytes) -> tuple[np.ndarray, np.nda
     return begins, ends
 
 
-class Sought:
-    """A pattern that a text of any size can be searched for, block by block.
+class SearchPattern:
+    """A pattern with which a text of any size can be searched block by block.
 
     Args:
-        pattern: in letters of any case. It does not match the empty string.
-        opening: matches the `width` bytes that each match of the pattern begins with, in lower case. No two of its
-            matches can overlap.
+        pattern: ignores case and does not match the empty string.
+        opening: matches the first `width` bytes of each match of the pattern, in lower case. Its own matches cannot
+            overlap.
     """
 
     def __init__(self, pattern: bytes, opening: bytes, width: int) -> None:
@@ -43,18 +43,24 @@ class Sought:
         self.opening, self.width = re.compile(opening), width
 
 
-def find_spans(sought: Sought, text: np.ndarray | memoryview) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield where the matches in a text, uint8 [bytes], begin and end, int64 [n] each: those of each block in turn.
+def find_spans(search: SearchPattern, text: np.ndarray | memoryview) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each block of a text where the matches that begin in it begin and end.
 
-    The matches are those of `finditer`, however long they are and wherever blocks end. A match is of the block that it
-    begins in; see `greylord.spool.blocks`.
+    The matches are those of `finditer`, however long they are and wherever blocks end.
+
+    Args:
+        search: the pattern.
+        text: uint8 [bytes], in blocks as `greylord.spool.blocks` gives them.
+
+    Yields:
+        begins and ends, int64 [n] each.
     """
     whole, end = memoryview(text), 0
-    for first, block in blocks(text, overlap=sought.width - 1):
+    for first, block in blocks(text, overlap=search.width - 1):
         spans = []
-        for candidate in sought.opening.finditer(block.tobytes().lower()):
+        for candidate in search.opening.finditer(block.tobytes().lower()):
             begin = first + candidate.start()
-            if begin >= end and (match := sought.pattern.match(whole, begin)):
+            if begin >= end and (match := search.pattern.match(whole, begin)):
                 end = match.end()
                 spans.append((begin, end))
         begins, ends = np.array(spans, np.int64).reshape(-1, 2).T

@@ -29,7 +29,7 @@ import numpy as np
 
 from greylord.captures import proxylog
 from greylord.captures.call import LINE_BREAK, NEARBY, Call
-from greylord.captures.markup import COLOUR, Sought, edited, find_spans
+from greylord.captures.markup import COLOUR, SearchPattern, edited, find_spans
 from greylord.captures.session import Session
 from greylord.spool import Spool, blocks
 
@@ -38,7 +38,7 @@ __all__ = ["MASK", "Credentials", "copy_file", "find", "masked"]
 MASK = ord("*")
 DELETE = 0x7F
 
-_PASS = Sought((rb"(?:%b)*" % COLOUR).join((b"p", b"a", b"s", b"s")), rb"pas|pa\x1b|p\x1b\[", 3)
+_PASS = SearchPattern((rb"(?:%b)*" % COLOUR).join((b"p", b"a", b"s", b"s")), rb"pas|pa\x1b|p\x1b\[", 3)
 """The beginning of any word for it, whose letters may differ in colour."""
 _PROMPT = re.compile(
     rb"pass(?: ?(?:word|phrase|code|wd)(?:[^:>?\"*]{0,60}[:>]|\s*\?)|[ \t]*[:>?])[ \t]*(?P<asterisks>\*+)?(?P<rest>.*)",
@@ -53,11 +53,11 @@ _OTHER_PROMPT = re.compile(rb"(?!.*\[hp=).*[:>?)\]][ \t]*")
 """A prompt, but for the game's `[HP=46]:`."""
 _SPOKEN = re.compile(rb"(?<![^\r\n\0])[ \t]*(?:set +suicide|suicide|reroll) +([^\r\n]+)", re.IGNORECASE)
 """A line that carries a password after MajorMUD's commands to give a hero up."""
-_GIVING_UP = Sought(rb"suicid|reroll", rb"suicid|reroll", 6)
+_GIVING_UP = SearchPattern(rb"suicid|reroll", rb"suicid|reroll", 6)
 """What each of these commands has."""
-_ECHO_OPTION = Sought(rb"\xff[\xfb\xfc]\x01", rb"\xff[\xfb\xfc]\x01", 3)
+_ECHO_OPTION = SearchPattern(rb"\xff[\xfb\xfc]\x01", rb"\xff[\xfb\xfc]\x01", 3)
 _WILL = 0xFB
-_LAST_ASTERISK = Sought(rb"\*[\r\n]", rb"\*[\r\n]", 2)
+_LAST_ASTERISK = SearchPattern(rb"\*[\r\n]", rb"\*[\r\n]", 2)
 
 MOST_UNECHOED = 4
 """Lines typed while the server holds its echo back; with more, it holds it back for another reason."""
@@ -91,7 +91,7 @@ def masked(session: Session, credentials: Credentials, folder: Path | None = Non
     if not len(credentials.positions):
         return session
     payload = Spool(np.uint8, folder)
-    for begin, block, inside in _among(credentials.positions, session.payload):
+    for begin, block, inside in _by_block(credentials.positions, session.payload):
         copy = block.copy()
         copy[inside - begin] = MASK
         payload.append(copy)
@@ -133,22 +133,22 @@ def find(session: Session, folder: Path | None = None) -> Credentials:
         echoes.append(call.echo(line, typed[first:last] - call.begins[line]))
     positions = np.sort(np.concatenate([call.typed_at(typed), call.said_at(np.unique(np.concatenate(echoes)))]))
     printable = [np.zeros(0, np.int64)]
-    for begin, block, inside in _among(positions, session.payload):
+    for begin, block, inside in _by_block(positions, session.payload):
         values = block[inside - begin]
         printable.append(inside[(values >= ord(" ")) & (values != DELETE)])
     return Credentials(np.concatenate(printable), len(secret))
 
 
-def _among(positions: np.ndarray, payload: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _by_block(positions: np.ndarray, payload: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Where each block of a payload begins, the block, and those of the ascending positions that are in it."""
     for begin, block in blocks(payload):
         first, last = np.searchsorted(positions, (begin, begin + len(block)))
         yield begin, block, positions[first:last]
 
 
-def _hits(sought: Sought, text: memoryview) -> Iterator[tuple[int, int]]:
+def _hits(search: SearchPattern, text: memoryview) -> Iterator[tuple[int, int]]:
     """Where the matches in a text begin and end."""
-    for begins, ends in find_spans(sought, text):
+    for begins, ends in find_spans(search, text):
         yield from zip(begins.tolist(), ends.tolist(), strict=True)
 
 

@@ -127,12 +127,12 @@ def refresh(
     wanted = content_hash([(file.name, file.sha256) for file in files], settings)
     if manifest and manifest.content_hash == wanted:
         return manifest, False
-    with new_folder(corpus_of(dataset)) as corpus, contextlib.ExitStack() as files_open:
+    with new_folder(corpus_of(dataset)) as corpus, contextlib.ExitStack() as open_files:
         manifest = Manifest(dataset.name, wanted, settings)
         spool = corpus / "spool"
         spool.mkdir()
         rows = _read(files, manifest, spool, progress)
-        _write(rows, manifest, corpus, files_open)
+        _write(rows, manifest, corpus, open_files)
         shutil.rmtree(spool)
         manifest.write(corpus)
     return manifest, True
@@ -173,7 +173,7 @@ def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Pro
     return sorted(rows, key=lambda row: (row.file.started_at is None, row.file.started_at, row.file.name))
 
 
-def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path, files_open: contextlib.ExitStack) -> None:
+def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path, open_files: contextlib.ExitStack) -> None:
     """Divide the recordings between the splits and write both."""
     groups = split.time_groups([row.file.started_at for row in rows])
     manifest.groups = max(groups) + 1
@@ -181,7 +181,7 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path, files_open: c
     manifest.cut = manifest.groups < split.MIN_GROUPS
     sizes = np.bincount(groups, [row.counts.payload_bytes.total for row in rows]).astype(np.int64).tolist()
     validating = set() if manifest.cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
-    writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash, files_open) for name in SPLITS}
+    writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash, open_files) for name in SPLITS}
     spools = {file: map_file(file) for file in {row.reading.ids.file for row in rows}}
     for row, group in zip(rows, groups, strict=True):
         ids = row.reading.ids.load(spools)
@@ -216,7 +216,7 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path, files_open: c
 class _SplitWriter:
     """Writes one split as `Dataset.save_to_disk` would, but in batches that 32-bit list offsets can hold."""
 
-    def __init__(self, folder: Path, name: str, content_hash: str, files_open: contextlib.ExitStack) -> None:
+    def __init__(self, folder: Path, name: str, content_hash: str, open_files: contextlib.ExitStack) -> None:
         folder.mkdir()
         self.folder, self.name, self.fingerprint = folder, name, content_hash[:16]
         self.counts = SplitCounts()
@@ -225,7 +225,7 @@ class _SplitWriter:
         self._lengths: list[int] = []
         self._ids: list[np.ndarray] = []
         self._bytes = 0
-        self._file = files_open.enter_context(_ArrowFile(folder / ARROW_NAME))
+        self._file = open_files.enter_context(_ArrowFile(folder / ARROW_NAME))
         self._arrow = ArrowWriter(features=FEATURES, stream=self._file)
 
     def add(self, row: _Row, group: int, *ids: np.ndarray) -> None:

@@ -30,10 +30,11 @@ __all__ = ["Reading", "StoredIds", "read_all"]
 PARALLEL_BYTES = 200 * 10**6
 """From so many on several processes read: before, they would take longer to start than they save."""
 FILE_BYTES = 50_000
-"""A file takes as long as so many bytes, whatever it holds."""
-MAX_PROCESSES = 8
+"""Opening a file and the steps that do not depend on its size take as long as reading so many bytes."""
+MAX_PROCESSES = 4
+"""Each takes up to 150 MB for a large recording."""
 MAX_FILES = 16
-"""Files handed to a process at a time, which takes as long as reading a small one."""
+"""Files handed to a process at a time: handing over takes as long as reading a small file."""
 MCCP = bytes([255, 250, 86, 255, 240])
 """IAC SB COMPRESS2 IAC SE: from here on the server's bytes are one zlib stream (Mud Client Compression Protocol 2)."""
 
