@@ -1,34 +1,45 @@
 """Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["new_folder", "write_file"]
+__all__ = ["new_folder", "numbered", "replacing", "write_file"]
+
+MAX_NAME_BYTES = 255
+"""Of a file's name, on every common file system."""
 
 
 @contextlib.contextmanager
 def _temporary_name(target: Path) -> Iterator[Path]:
-    """A free hidden name beside `target`; what is left there when the block ends is removed."""
+    """Yield a free hidden name beside `target`; what is left there when the block ends is removed."""
     is_new = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    # The name does not hold the target's, which may be as long as names can be.
+    holder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=target.parent))
     try:
-        yield holder / target.name
+        yield holder / "new"
     finally:
         shutil.rmtree(holder, ignore_errors=True)
         if is_new and not any(target.parent.iterdir()):
             target.parent.rmdir()
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name for a file that becomes `path` in one step, once the block has succeeded."""
+    with _temporary_name(path) as temporary:
+        yield temporary
+        temporary.replace(path)
+
+
 def write_file(path: Path, content: bytes | str) -> None:
     """Replace `path` by `content` (text as UTF-8) in one step."""
-    data = content.encode() if isinstance(content, str) else content
-    with _temporary_name(path) as temporary:
-        temporary.write_bytes(data)
-        temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
@@ -37,6 +48,20 @@ def new_folder(path: Path) -> Iterator[Path]:
     with _temporary_name(path) as temporary:
         temporary.mkdir()
         yield temporary
+        old = temporary.with_name("old")
         if path.exists():
-            path.replace(temporary.with_name(f"{path.name}.old"))
-        temporary.replace(path)
+            path.replace(old)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Return `path` with a number before its extension, as "a~2.log", shortened if it would be too long a name."""
+    ending = f"~{number}{path.suffix}"
+    stem = os.fsencode(path.stem)[: MAX_NAME_BYTES - len(os.fsencode(ending))]
+    # A character must not be cut in two.
+    return path.with_name(stem.decode("utf-8", "ignore") + ending)

@@ -10,7 +10,7 @@ import typer
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
 
-__all__ = ["DataDir", "ModelDir", "model_folder", "named_data", "picture_path"]
+__all__ = ["DataDir", "ModelDir", "given_dataset", "model_folder", "picture_path"]
 
 ModelDir = Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")]
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")]
@@ -41,11 +41,15 @@ def model_folder(model_dir: Path) -> Path:
     return pulled.folder
 
 
-def named_data(dataset: str | None, data_dir: Path | None) -> str | None:
-    """What names the recordings, if anything does. Raises UsageError where two flags do."""
+def given_dataset(dataset: str | None, data_dir: Path | None) -> Path | None:
+    """The folder of recordings that the flags name, or None. Raises UsageError where two do, or there is none."""
+    from greylord.corpus import folder
+
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
-    return dataset if data_dir is None else str(data_dir)
+    if data_dir is not None:
+        return folder.locate_path(data_dir)
+    return None if dataset is None else folder.locate(dataset)
 
 
 def picture_path(output: Path | None, name: str, as_json: bool, kind: str = "analysis") -> Path | None:
