@@ -16,10 +16,10 @@ __all__ = ["MEANINGS", "Sign", "signs_of"]
 BLOCK_BYTES = 1 << 24
 MIN_LINES = 8
 """Line ends of the server to judge by."""
-MIN_SEQUENCES = 4
-"""Sequences of UTF-8 to judge by; a genuine recording has one now and then, by chance."""
-SHARE = 0.5
-"""Of the line ends, or high bytes, that are changed."""
+LINE_SHARE = 0.5
+"""Of them that are changed."""
+MIN_SEQUENCES, SEQUENCE_SHARE = 4, 0.9
+"""Sequences of UTF-8 to judge by, and what they make of the high bytes: in line art some stand by chance."""
 LONG_RECORD, MIN_LONG_RECORDS = 400, 16
 """Payload bytes of a record that is nearly as long as where the recorder cuts, at 512 bytes; how many to judge by."""
 ZERO_SHARE, MIN_ZEROS = 0.05, 64
@@ -69,8 +69,8 @@ def signs_of(session: Session) -> list[Sign]:
     by_server = session.directions == Direction.SERVER
     long_records = int((session.sizes[by_server] >= LONG_RECORD).sum())
     found = {
-        Sign.LINE_ENDS: lines >= MIN_LINES and max(bare, doubled, lone_returns) > SHARE * lines,
-        Sign.UTF8: sequences >= MIN_SEQUENCES and spelled > SHARE * high,
+        Sign.LINE_ENDS: lines >= MIN_LINES and max(bare, doubled, lone_returns) > LINE_SHARE * lines,
+        Sign.UTF8: sequences >= MIN_SEQUENCES and spelled > SEQUENCE_SHARE * high,
         Sign.CUTS: session.dialect != "v3" and long_records >= MIN_LONG_RECORDS and not session.truncated.any(),
         Sign.COMMAS: session.dirt.decimal_commas > 0,
         Sign.ZEROS: session.dirt.trailing_zeros > 0 or zeros > max(MIN_ZEROS, ZERO_SHARE * len(payload)),
