@@ -42,7 +42,7 @@ class Evaluation:
     """On the validation sample."""
     learning_rate: float
     label_smoothing: float = 0.0
-    """Share of a uniform target in the training loss. Above 0, `train_bits_per_token` is not the tokens' cross-entropy."""
+    """Share of a uniform target in the training loss; above 0, `train_bits_per_token` is not the cross-entropy."""
 
 
 class LogAtEvaluation(TrainerCallback):
