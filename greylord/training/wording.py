@@ -42,7 +42,12 @@ def describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
     )
     cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.cut else ""
     kept = "; PASSWORDS STAND IN IT: share neither it nor the model" if manifest.settings.keep_credentials else ""
-    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}{kept}"
+    missing = len(manifest.left_out) + len(manifest.skipped)
+    without = f"; {units.count(missing, 'file')} left out" if missing else ""
+    changed = len(set().union(*manifest.signs.values()))
+    marked = f"; {units.count(changed, 'recording')} changed since they were recorded" if changed else ""
+    why = " (`greylord data show` tells why)" if missing or changed else ""
+    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}{without}{marked}{why}{kept}"
 
 
 def describe_steps(plan: Plan, arguments: TrainingArguments) -> str:
