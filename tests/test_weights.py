@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from greylord import model as models
 from greylord import vocabulary
+from greylord.benchmarks import startup
 from greylord.captures import proxylog
 from greylord.captures.session import Direction, Record
-from greylord.errors import UsageError
+from greylord.errors import GreylordError, UsageError
 from greylord.forward import Forward
 from greylord.weights import GPT2Weights
 
@@ -274,3 +275,27 @@ def test_generate_imports_torch_alone_and_wrong_calls_not_even_that(folder, tmp_
     seen = json.loads(run.stderr.splitlines()[-1])
     assert seen == [[each, 2, []] for each in wrong] + [[each, 0, ["torch"]] for each in right]
     assert (tmp_path / "x.cast").exists()
+
+
+def test_the_benchmark_times_generate_beside_the_stock_import(model, called, monkeypatch):
+    seen = []
+
+    def first_byte(arguments: tuple[str, ...]) -> float:
+        seen.append(arguments)
+        if arguments[:2] == ("-m", "greylord"):
+            result = called(*arguments[2:])
+            assert (result.returncode, result.stderr) == (0, "") and result.stdout
+        return float(len(seen))
+
+    monkeypatch.setattr(startup, "first_byte", first_byte)
+    seconds = startup.first_byte_seconds(model)
+    # The first round is not counted.
+    assert seconds == {"greylord": [3, 5, 7, 9, 11], "stock import": [4, 6, 8, 10, 12]}
+    assert seen[1::2] == [("-c", startup.STOCK)] * 6 and "from transformers import GPT2LMHeadModel" in startup.STOCK
+
+
+def test_a_process_that_fails_or_prints_nothing_is_not_timed():
+    assert startup.first_byte(("-c", "print(1)")) > 0
+    for code in ("pass", "print(1); raise SystemExit(3)"):
+        with pytest.raises(GreylordError, match="ended with"):
+            startup.first_byte(("-c", code))
