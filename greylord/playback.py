@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from greylord import pauses, turns, units, vocabulary
+from greylord import pauses, runs, turns, units, vocabulary
 from greylord.captures import asciicast, proxylog
 from greylord.captures.asciicast import Event
 from greylord.errors import UsageError
@@ -19,7 +20,7 @@ from greylord.terminal.display import Display
 if TYPE_CHECKING:
     from greylord.generation import Decoder
 
-__all__ = ["Speech", "capture_ids", "on_screen", "play", "prompt_ids"]
+__all__ = ["Speech", "capture_ids", "on_screen", "pauses_of", "play", "prompt_ids"]
 
 DIRECTIONS = (vocabulary.CLIENT, vocabulary.SERVER)
 
@@ -77,6 +78,19 @@ def capture_ids(path: Path, at: int | None, direction: int | None) -> list[int]:
     ids = turns.encode(turns.turns_of(session))
     after = np.flatnonzero(ids < vocabulary.PAD)[at - 1] + 1 if at else 1
     return ids[:after].tolist() + ([] if direction is None else [direction])
+
+
+def pauses_of(folder: Path) -> Quantiles | None:
+    """Read the pauses of a model's corpus, or None where its folder does not tell them, or not soundly."""
+    quantiles = (runs.read_json(folder / runs.CONFIG_NAME) or {}).get("pauses")
+    sound = isinstance(quantiles, dict) and all(map(_are_seconds, quantiles.values()))
+    return quantiles if sound else None
+
+
+def _are_seconds(values: object) -> bool:
+    if not isinstance(values, list) or not values:
+        return False
+    return all(type(value) in (int, float) and 0 <= value < math.inf for value in values)
 
 
 def _speaker(ids: Sequence[int]) -> int:

@@ -144,6 +144,16 @@ def test_a_model_knows_its_corpus_s_pauses(trained):
     assert len(manifest.pauses["<|delay_short|>"]) == pauses.QUANTILES
 
 
+@pytest.mark.parametrize("value", [None, 7, [], {"x": 1}, {"x": []}, {"x": ["1"]}, {"x": [True]}, {"x": [-1]},
+                                   {"x": [math.nan]}, {"x": [math.inf]}])  # fmt: skip
+def test_pauses_that_are_none_are_not_taken(tmp_path, value):
+    assert playback.pauses_of(tmp_path) is None
+    (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({"pauses": value}))
+    assert playback.pauses_of(tmp_path) is None
+    (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({"pauses": {"x": [0, 0.5]}}))
+    assert playback.pauses_of(tmp_path) == {"x": [0, 0.5]}
+
+
 def test_the_command(trained, tmp_path):
     cast = tmp_path / "play.cast"
     shown = greylord("generate", "--length", 400, "--seed", 3, "--output", cast, cwd=trained, encoding="utf-8")

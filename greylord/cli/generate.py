@@ -66,7 +66,7 @@ def generate(
     if output is not None:
         _check_output(output)
 
-    from greylord import files, pauses, playback, runs, vocabulary
+    from greylord import files, pauses, playback, vocabulary
     from greylord.captures import asciicast
     from greylord.sampling import Sampling
     from greylord.weights import GPT2Weights
@@ -78,12 +78,12 @@ def generate(
     else:
         ids = playback.capture_ids(from_capture, at, direction)
     model_dir = model_folder(model_dir)
-    quantiles = (runs.read_json(model_dir / runs.CONFIG_NAME) or {}).get("pauses")
+    weights = GPT2Weights.read(model_dir)
+    quantiles = playback.pauses_of(model_dir)
     if quantiles is None and (pace or output):
         console.warn(f"{str(model_dir)!r} does not tell its corpus's pauses; usual ones are taken instead.")
-    weights = GPT2Weights.read(model_dir)
 
-    # torch takes a second to import, so wrong calls are refused first.
+    # These import torch, which takes a second: wrong calls have been refused by now.
     from greylord import drafts
     from greylord.generation import Decoder
 
