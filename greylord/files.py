@@ -1,12 +1,24 @@
 """Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["new_folder", "write_file"]
+__all__ = ["json_text", "new_folder", "write_file"]
+
+
+def json_text(path: Path) -> str:
+    """Read the text of a JSON file: UTF-8, or with a mark of its encoding, as editors on Windows save it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is neither UTF-8 nor UTF-16 nor UTF-32.
+    """
+    data = path.read_bytes()
+    return data.decode(json.detect_encoding(data))
 
 
 @contextlib.contextmanager
@@ -24,8 +36,8 @@ def _temporary_name(target: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Replace `path` by `content` (text as UTF-8) in one step."""
-    data = content.encode() if isinstance(content, str) else content
+    """Replace `path` by `content` in one step. Text becomes UTF-8, and what that does not have, JSON's `\\udce9`."""
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with _temporary_name(path) as temporary:
         temporary.write_bytes(data)
         temporary.replace(path)

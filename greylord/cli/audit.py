@@ -95,12 +95,13 @@ def audit(
         console.out.print(table)
         console.note(f"rank by likelihood among {auditing.STRINGS:,} random strings of the same shape")
     telling = sum(each.rank <= TELLING_RANK for each in found)
+    console.out.print()
     console.out.print(
-        f"\n{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
+        f"{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
         f"among the first {TELLING_RANK}; "
-        f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}.\n",
-        markup=False,
+        f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}."
     )
+    console.out.print()
     for name, share in shares.items():
         console.say("copied", f"{units.percent(share)} of {length:,} bytes, {name}")
     console.note(f"in stretches of {auditing.MATCH_BYTES} bytes or more that training recordings hold too")

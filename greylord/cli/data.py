@@ -36,7 +36,7 @@ Dataset = Annotated[str, typer.Argument(metavar="NAME", help="A dataset under da
 
 def _list_files(rows: list[tuple[Path, str]]) -> None:
     for path, why in rows[:SHOWN]:
-        console.out.print(f"  {path}  ({why})", markup=False)
+        console.out.print(f"  {path}  ({why})")
     if len(rows) > SHOWN:
         console.out.print(f"  ... and {len(rows) - SHOWN:,} more")
 

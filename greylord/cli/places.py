@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,16 +11,29 @@ import typer
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
 
-__all__ = ["DataDir", "ModelDir", "model_folder", "named_data", "picture_path"]
+__all__ = ["DataDir", "ModelDir", "PathArgument", "PathOption", "model_folder", "named_data", "picture_path"]
 
-ModelDir = Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")]
+
+def _expanded(typed: str) -> Path:
+    """The path that was typed; a leading `~` or `~USER`, which a shell leaves alone in quotes, is a home folder."""
+    try:
+        return Path(typed).expanduser()
+    except RuntimeError:
+        raise UsageError(f"There is no home folder for {str(typed)!r}; write the path in full.") from None
+
+
+PathArgument, PathOption = partial(typer.Argument, parser=_expanded), partial(typer.Option, parser=_expanded)
+"""What declares every path on the command line."""
+
+ModelDir = Annotated[Path, PathOption(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")]
 DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")]
 
 
 def model_folder(model_dir: Path) -> Path:
     """The folder of a model: a path, or a repository of the Hub, which is fetched unless it has been.
 
-    Raises UsageError or GreylordError if there is no such model, or the Hub cannot be asked for it.
+    The Hub is not asked for what is nearly the name of a folder here. Raises UsageError or GreylordError if there is no
+    such model, or the Hub cannot be asked for it.
     """
     from greylord import runs
 
@@ -28,6 +42,11 @@ def model_folder(model_dir: Path) -> Path:
         return runs.locate(model_dir)
     if (folder := runs.fetched(repo_id)) is not None:
         return folder
+    if (meant := runs.nearest(model_dir)) is not None:
+        raise UsageError(
+            f"There is no model folder {str(model_dir)!r}. Did you mean {str(meant)!r}? "
+            f"For the repository on the Hub, type `greylord pull {repo_id}` first."
+        )
 
     from greylord import hub
 
