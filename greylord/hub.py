@@ -139,12 +139,8 @@ def _checked_token() -> str | None:
 
 def _check_address() -> None:
     """Raise GreylordError where the Hub is looked for at what is not the address of a web server."""
-    try:
-        address = urlsplit(constants.ENDPOINT)
-        sound = address.scheme in ("http", "https") and address.hostname and address.port != 0
-    except ValueError:
-        sound = False
-    if not sound:
+    address = urlsplit(constants.ENDPOINT)
+    if address.scheme not in ("http", "https") or not address.hostname:
         raise GreylordError(
             f"HF_ENDPOINT is {constants.ENDPOINT!r}, which is not the address of a Hub; unset it, or write it like "
             "https://huggingface.co."

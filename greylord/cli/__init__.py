@@ -44,7 +44,7 @@ def _options(
         raise UsageError("The working directory has been deleted; change to one that exists.") from None
     try:
         # The Hub's client cannot even be imported where this fails.
-        urlsplit(endpoint := os.environ.get("HF_ENDPOINT", ""))
+        _ = urlsplit(endpoint := os.environ.get("HF_ENDPOINT", "")).port
     except ValueError:
         raise UsageError(f"HF_ENDPOINT is {endpoint!r}, which is not an address; unset it.") from None
 
