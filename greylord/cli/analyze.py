@@ -11,7 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import DataDir, PathOption, model_folder, named_data, picture_path
+from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder, picture_path
 
 if TYPE_CHECKING:
     from greylord.analysis.data import DataReport
@@ -73,7 +73,7 @@ def data(
     """
     from greylord.corpus import folder
 
-    source = folder.locate(named_data(dataset, data_dir))
+    source = given_dataset(dataset, data_dir) or folder.locate(None)
 
     from greylord.analysis import data as analysis
 
@@ -125,7 +125,7 @@ def _show_training(report: TrainingReport) -> None:
 
 
 def _show_data(report: DataReport) -> None:
-    from greylord.cli.data import dialect_table, name_skipped
+    from greylord.cli.manifest import dialect_table, name_skipped
     from greylord.lines import LONG_LINE
 
     console.out.print()
@@ -162,7 +162,7 @@ def _show_data(report: DataReport) -> None:
     console.say(
         "split", f"{parts} validate; {units.percent(lines.known)} of the long lines there stand in training too"
     )
-    name_skipped(report.skipped)
+    name_skipped(report.skipped, report.left_out)
 
 
 def _show_delays(delays: dict[str, Delays]) -> None:

@@ -10,23 +10,16 @@ import typer
 
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
+from greylord.files import user_path
 
-__all__ = ["DataDir", "ModelDir", "PathArgument", "PathOption", "model_folder", "named_data", "picture_path"]
-
-
-def _expanded(typed: str) -> Path:
-    """The path that was typed; a leading `~` or `~USER`, which a shell leaves alone in quotes, is a home folder."""
-    try:
-        return Path(typed).expanduser()
-    except RuntimeError:
-        raise UsageError(f"There is no home folder for {str(typed)!r}; write the path in full.") from None
+__all__ = ["DataDir", "ModelDir", "PathArgument", "PathOption", "given_dataset", "model_folder", "picture_path"]
 
 
-PathArgument, PathOption = partial(typer.Argument, parser=_expanded), partial(typer.Option, parser=_expanded)
-"""What declares every path on the command line."""
+PathArgument, PathOption = partial(typer.Argument, parser=user_path), partial(typer.Option, parser=user_path)
+"""What declares every path on the command line: a leading `~`, which a shell leaves alone in quotes, is expanded."""
 
 ModelDir = Annotated[Path, PathOption(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")]
-DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")]
+DataDir = Annotated[Path | None, PathOption(metavar="DIR", help="A folder of recordings elsewhere.")]
 
 
 def model_folder(model_dir: Path) -> Path:
@@ -60,11 +53,15 @@ def model_folder(model_dir: Path) -> Path:
     return pulled.folder
 
 
-def named_data(dataset: str | None, data_dir: Path | None) -> str | None:
-    """What names the recordings, if anything does. Raises UsageError where two flags do."""
+def given_dataset(dataset: str | None, data_dir: Path | None) -> Path | None:
+    """The folder of recordings that the flags name, or None. Raises UsageError where two do, or there is none."""
+    from greylord.corpus import folder
+
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
-    return dataset if data_dir is None else str(data_dir)
+    if data_dir is not None:
+        return folder.locate_path(data_dir)
+    return None if dataset is None else folder.locate(dataset)
 
 
 def picture_path(output: Path | None, name: str, as_json: bool, kind: str = "analysis") -> Path | None:

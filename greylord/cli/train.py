@@ -11,7 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import DataDir, PathOption, model_folder, named_data
+from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder
 from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
 from greylord.training.settings import Settings, read_config
@@ -86,7 +86,7 @@ def train(
     if resume is not None:
         kept = ("context", "resume", "num_processes", "push_to_hub")
         _refuse_with_resume([name for name in given if name not in kept and _was_typed(context, name)])
-    wanted = named_data(dataset, data_dir)
+    wanted = given_dataset(dataset, data_dir)
     configured, overrides = read_config(config)
     if model_path is not None:
         # That of config.json is for fresh models.
@@ -115,7 +115,7 @@ def train(
         job = resumed(runs.locate(resume))
     else:
         job = Job(
-            dataset=folder.locate(wanted),
+            dataset=wanted or folder.locate(None),
             settings=settings,
             overrides={**overrides, **parse_overrides(assignments or [])},
             model_path=None if model_path is None else model_folder(model_path),

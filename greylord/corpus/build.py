@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,26 +18,17 @@ import pyarrow as pa
 from datasets import DatasetInfo, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
-from greylord import pauses, turns, units, vocabulary
-from greylord.captures import proxylog
+from greylord import turns, units, vocabulary
 from greylord.corpus import folder, split
-from greylord.corpus.manifest import (
-    DialectCounts,
-    Manifest,
-    RecordingEntry,
-    Settings,
-    SplitCounts,
-    content_hash,
-    file_hash,
-)
-from greylord.corpus.reading import Reading, read_all
+from greylord.corpus.manifest import Manifest, RecordingEntry, Settings, SplitCounts, content_hash
+from greylord.corpus.recordings import Row, files_of, read_files
 from greylord.errors import GreylordError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
+from greylord.workspace import CORPORA, DATA
 
-__all__ = ["CORPORA", "FEATURES", "SPLITS", "corpus_of", "refresh"]
+__all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh"]
 
-CORPORA = Path("corpora")
 SPLITS = ("train", "validation")
 ARROW_NAME = "data-00000-of-00001.arrow"
 BATCH_BYTES = 100 * 10**6
@@ -61,33 +50,10 @@ FEATURES = Features(
 
 def corpus_of(dataset: Path) -> Path:
     """Where the corpus of a dataset's folder lies."""
-    if dataset.parent.resolve() == folder.DATA.resolve():
+    if dataset.parent.resolve() == DATA.resolve():
         return CORPORA / dataset.name
     path = dataset.resolve()
     return CORPORA / f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file of a dataset that may be a recording."""
-
-    path: Path
-    name: str
-    sha256: str
-    started_at: datetime | None
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A recording that has been read. Its ids wait on disk until the split is known."""
-
-    file: _File
-    reading: Reading
-    ids: Path
-
-    @property
-    def counts(self) -> DialectCounts:
-        return self.reading.counts
 
 
 def refresh(
@@ -101,11 +67,10 @@ def refresh(
     """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
 
     Settings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
-    Raises GreylordError if there is no recording, one cannot be read, or there is too little to validate on.
+    Raises GreylordError if there is no recording, or there is too little to validate on.
     """
-    files = _files(dataset)
-    if not files:
-        raise GreylordError(f"{str(dataset)!r} is empty; copy recordings into it with `greylord data copy`.")
+    found = folder.find(dataset)
+    files = files_of(found)
     manifest = Manifest.read(corpus_of(dataset))
     changes = {
         "val_split": val_split,
@@ -117,58 +82,23 @@ def refresh(
         manifest.settings if manifest else Settings(),
         **{name: value for name, value in changes.items() if value is not None},
     )
-    wanted = content_hash([(file.name, file.sha256) for file in files], settings)
+    wanted = content_hash([file.key for file in files], settings)
     if manifest and manifest.content_hash == wanted:
         return manifest, False
     with new_folder(corpus_of(dataset)) as corpus:
-        manifest = Manifest(dataset.name, wanted, settings)
+        manifest = Manifest(dataset.name, wanted, settings, left_out=found.skipped)
         spool = corpus / "spool"
         spool.mkdir()
-        rows = _read(files, manifest, spool, progress)
+        rows = read_files(files, manifest, spool, progress)
         _write(rows, manifest, corpus)
         shutil.rmtree(spool)
         manifest.write(corpus)
     return manifest, True
 
 
-def _files(dataset: Path) -> list[_File]:
-    files = []
-    for path in folder.recordings(dataset):
-        try:
-            sha256 = file_hash(path)
-        except OSError as error:
-            raise GreylordError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-        name = path.relative_to(dataset).as_posix()
-        files.append(_File(path, name, sha256, proxylog.started_at(path.name)))
-    return files
-
-
-def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Progress) -> list[_Row]:
-    """Read the recordings among the files and count what they hold, in the order of their starts."""
-    rows: list[_Row] = []
-    delays: Counter[int] = Counter()
-    with progress("Reading recordings", sum(file.path.stat().st_size for file in files)) as advance:
-        readings = read_all([file.path for file in files], spool, manifest.settings)
-        for index, (file, reading) in enumerate(zip(files, readings, strict=True)):
-            advance(file.path.stat().st_size)
-            if reading is None:
-                manifest.skipped.append(file.name)
-                continue
-            if reading.compressed:
-                manifest.compressed.append(file.name)
-            before = manifest.dialects.get(reading.dialect, DialectCounts())
-            manifest.dialects[reading.dialect] = before + reading.counts
-            delays.update(reading.delays)
-            rows.append(_Row(file, reading, spool / str(index)))
-    if not rows:
-        raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
-    manifest.pauses = pauses.quantiles_of(delays)
-    return sorted(rows, key=lambda row: (row.file.started_at is None, row.file.started_at, row.file.name))
-
-
-def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
+def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path) -> None:
     """Divide the recordings between the splits and write both."""
-    groups = split.time_groups([row.file.started_at for row in rows])
+    groups = split.time_groups([row.file.grouped_at for row in rows])
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split
     manifest.cut = manifest.groups < split.MIN_GROUPS
@@ -191,6 +121,7 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path) -> None:
                 payload_sha256=row.reading.payload_sha256,
                 dialect=row.reading.dialect,
                 started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
+                grouped_by=row.file.grouped_by,
                 group=group,
                 payload_bytes=row.counts.payload_bytes.total,
                 split="both" if manifest.cut else next(iter(shares)),
@@ -213,11 +144,11 @@ class _SplitWriter:
         self.folder, self.name, self.fingerprint = folder, name, content_hash[:16]
         self.counts = SplitCounts()
         self._groups: set[int] = set()
-        self._rows: list[_Row] = []
+        self._rows: list[Row] = []
         self._ids: list[np.ndarray] = []
         self._arrow = ArrowWriter(features=FEATURES, path=str(folder / ARROW_NAME))
 
-    def add(self, row: _Row, group: int, ids: np.ndarray) -> None:
+    def add(self, row: Row, group: int, ids: np.ndarray) -> None:
         """Add a recording, or the part of one, unless it holds nothing but the start symbol."""
         if len(ids) == 1:
             return

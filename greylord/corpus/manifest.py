@@ -26,7 +26,7 @@ __all__ = [
     "payload_hash",
 ]
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the same recordings would give another corpus or manifest."""
 NAME = "manifest.json"
 
@@ -82,6 +82,8 @@ class DialectCounts:
     """Records that end within a hex token."""
     stray_markers: int = 0
     headless_bytes: int = 0
+    decimal_commas: int = 0
+    trailing_zeros: int = 0
     turns: int = 0
     logins: int = 0
     """Passwords given."""
@@ -101,6 +103,8 @@ class DialectCounts:
             cut_tokens=session.dirt.cut_tokens,
             stray_markers=session.dirt.stray_markers,
             headless_bytes=session.dirt.headless_bytes,
+            decimal_commas=session.dirt.decimal_commas,
+            trailing_zeros=session.dirt.trailing_zeros,
             turns=turns,
             logins=credentials.logins,
             credential_bytes=len(credentials.positions),
@@ -136,6 +140,9 @@ class RecordingEntry:
     """See `payload_hash`."""
     dialect: str
     started_at: str | None
+    """As its name tells."""
+    grouped_by: str
+    """What its time group rests on: "name", "modification time", "near-copy" of another recording, or "nothing"."""
     group: int
     payload_bytes: int
     split: str
@@ -156,7 +163,11 @@ class Manifest:
     recordings: list[RecordingEntry] = field(default_factory=list)
     """In the order of their starts."""
     skipped: list[str] = field(default_factory=list)
-    """Files of the dataset that are no recordings."""
+    """Files of the dataset that are not recordings."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Other files of the dataset that are not in the corpus, and why: copies, beginnings, what cannot be read."""
+    signs: dict[str, list[str]] = field(default_factory=dict)
+    """Recordings that were changed on their way, by the `greylord.captures.signs.Sign` that tells."""
     compressed: list[str] = field(default_factory=list)
     """Recordings in which the server turns to MCCP: what follows is zlib, and no model can read it."""
     cut: bool = False
@@ -215,7 +226,7 @@ def payload_hash(masked: Session) -> str:
     return hashlib.sha256(masked.payload).hexdigest()
 
 
-def content_hash(hashes: Iterable[tuple[str, str]], settings: Settings) -> str:
-    """One hash for named file hashes, settings and corpus format."""
-    text = json.dumps([FORMAT, asdict(settings), sorted(hashes)])
+def content_hash(files: Iterable[tuple[str, ...]], settings: Settings) -> str:
+    """One hash for what decides a corpus: name and hash of each file, settings and corpus format."""
+    text = json.dumps([FORMAT, asdict(settings), sorted(files)])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -16,8 +16,13 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
+
 from greylord import turns
 from greylord.captures import proxylog, redaction
+from greylord.captures.signs import Sign, signs_of
+from greylord.corpus.identity import head_of
+from greylord.corpus.likeness import samples_of
 from greylord.corpus.manifest import DialectCounts, Settings, payload_hash
 
 __all__ = ["Reading", "read_all"]
@@ -39,6 +44,9 @@ class Reading:
         compressed: the server turns to MCCP.
         counts: all that the manifest counts.
         delays: how often a pause of so many milliseconds came before a turn, the first left out.
+        signs: what happened to it on the way.
+        head: see `greylord.corpus.identity.Candidate`.
+        samples: see `greylord.corpus.likeness.samples_of`.
     """
 
     dialect: str
@@ -46,10 +54,13 @@ class Reading:
     compressed: bool
     counts: DialectCounts
     delays: Counter[int]
+    signs: list[Sign]
+    head: bytes
+    samples: np.ndarray
 
 
 def read_all(paths: Sequence[Path], spool: Path, settings: Settings) -> Iterator[Reading | None]:
-    """Read files, None for one that is no recording, and write the ids of the i-th, uint16, to the file i of `spool`.
+    """Read files, and write the ids of the i-th, uint16, to file i of `spool`; None for one that is not a recording.
 
     Large datasets are read by several processes, with the same result. Raises OSError where a file cannot be read.
     """
@@ -91,4 +102,7 @@ def _read(job: tuple[Path, Path], settings: Settings) -> Reading | None:
         compressed=compressed,
         counts=DialectCounts.of(session, len(stream), credentials),
         delays=Counter(turns.delays_of(session, settings.keep_records)[1:].tolist()),
+        signs=signs_of(session),
+        head=head_of(session.payload),
+        samples=samples_of(session.payload),
     )
