@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,7 +75,6 @@ COMPLETE = "complete"
 """The file in a checkpoint that is written last."""
 LARGEST_JSON = 20 * 10**6
 """Bytes of a JSON file; greylord's own have a tenth of it."""
-_CONTROLS = re.compile(r"\\u00(?:[01][0-9a-f]|7f|[89][0-9a-f])|[\x7f-\x9f]", re.IGNORECASE)
 STAMP = "%Y-%m-%dT%H-%M-%S"
 """The time in the name of a run's folder."""
 
@@ -186,14 +184,11 @@ def fetched(repo_id: str) -> Path | None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if the file is missing, huge or no such thing.
-
-    Others may have written it, and what it says may be printed: control characters in it are replaced.
-    """
+    """The object in a JSON file; None if the file is missing, huge or no such thing. Others may have written it."""
     try:
         if path.stat().st_size > LARGEST_JSON:
             return None
-        content = json.loads(_CONTROLS.sub(r"\\ufffd", json_text(path)))
+        content = json.loads(json_text(path))
     except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None

@@ -17,6 +17,9 @@ from greylord.errors import GreylordError, UsageError
 
 __all__ = ["app", "main"]
 
+LEAST_COLUMNS = 20
+"""A width below it, in the variable COLUMNS, is not believed."""
+
 app = typer.Typer(
     name="greylord",
     help="Recorded MajorMUD sessions in, a byte-level GPT-2 out.",
@@ -67,13 +70,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     The exit code does not depend on whether the command's account of its work could be printed.
     """
-    # At a width of 0 nothing at all would be printed.
-    if not os.environ.get("COLUMNS", "").strip("0"):
-        os.environ.pop("COLUMNS", None)
+    # Help would be a column of letters, and at a width of 0 nothing at all.
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < LEAST_COLUMNS:
+        del os.environ["COLUMNS"]
     with streams.guarded():
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
-        if not status and (reason := streams.failure(sys.stdout)):
-            console.warn(f"Standard output was cut short: {reason}.")
+        if not status and (lost := streams.lost_output()):
+            reason, is_result = lost
+            (console.error if is_result else console.warn)(f"Standard output could not be written: {reason}.")
+            status = int(is_result)
     sys.exit(status)
 
 

@@ -93,7 +93,8 @@ def generate(
                 time.sleep(speech.pause)
             events.append(event)
             shown = speech.payload if raw else event.text * (event.kind == asciicast.SHOWN)
-            streams.deliver(shown, needed=output is None)
+            if not streams.deliver(shown) and output is None:
+                break
     finally:
         if not raw:
             sys.stdout.write(f"{PLAIN}\n")

@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-import typer
-
-from greylord.errors import GreylordError
 from greylord.escaping import visible
 
-__all__ = ["deliver", "failure", "guarded"]
+__all__ = ["deliver", "guarded", "lost_output"]
 
 IN_ASCII = {
     **dict.fromkeys(range(0x2500, 0x2580), "+"),
@@ -56,6 +53,7 @@ class _Guarded:
     def __init__(self, stream: IO, failures: list[Exception] | None = None) -> None:
         self._stream = stream
         self.failures: list[Exception] = [] if failures is None else failures
+        self.delivers = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
@@ -133,41 +131,32 @@ def guarded() -> Iterator[None]:
             sys.stdin, sys.stdout, sys.stderr = before
 
 
-def failure(stream: object) -> str | None:
-    """Say why a stream could not be written.
+def deliver(result: str | bytes) -> bool:
+    """Write what a command is for to standard output: text, or bytes as they are.
 
     Returns:
-        The reason; None if all could be written, or the reader has left or closed the stream on purpose.
-    """
-    for error in getattr(stream, "failures", ()):
-        if not _reader_left(error) and getattr(error, "errno", None) != errno.EBADF:
-            return getattr(error, "strerror", None) or str(error)
-    return None
-
-
-def _reader_left(error: Exception) -> bool:
-    # Windows reports a pipe without a reader as an invalid argument.
-    return isinstance(error, BrokenPipeError) or (
-        sys.platform == "win32" and getattr(error, "errno", None) == errno.EINVAL
-    )
-
-
-def deliver(result: str | bytes, needed: bool = True) -> None:
-    """Write a command's result to standard output.
-
-    Args:
-        result: Text, or bytes as they are.
-        needed: The work is in vain where this cannot be written. Nothing is raised if it is not.
-
-    Raises:
-        typer.Exit: the reader has left, as `head` does; nobody wants the rest.
-        GreylordError: it cannot be written for another reason.
+        Whether it arrived. If not, nobody will receive what follows.
     """
     stream = sys.stdout
+    stream.delivers = True
     (stream.buffer if isinstance(result, bytes) else stream).write(result)
     stream.flush()
-    for error in getattr(stream, "failures", ()) if needed else ():
-        if _reader_left(error):
-            raise typer.Exit
-        reason = getattr(error, "strerror", None) or error
-        raise GreylordError(f"The result cannot be written to standard output: {reason}.")
+    return not stream.failures
+
+
+def lost_output() -> tuple[str, bool] | None:
+    """Say why standard output could not be written.
+
+    Returns:
+        The reason, and whether a result was lost. None if nothing was, or the reader has left, as `head` does.
+    """
+    for error in sys.stdout.failures:
+        closed = getattr(error, "errno", None) == errno.EBADF
+        # Windows reports a pipe without a reader as an invalid argument.
+        reader_left = isinstance(error, BrokenPipeError) or (
+            sys.platform == "win32" and getattr(error, "errno", None) == errno.EINVAL
+        )
+        # Who closes standard output does not want an account of the work, but a result needs a place.
+        if not reader_left and (sys.stdout.delivers or not closed):
+            return getattr(error, "strerror", None) or str(error), sys.stdout.delivers
+    return None
