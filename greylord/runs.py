@@ -81,6 +81,8 @@ STAMP = "%Y-%m-%dT%H-%M-%S"
 
 def new_run(name: str) -> Path:
     """Make the folder of a new run, models/NAME_TIME."""
+    # models/latest holds it in one line, and safetensors opens no path that is not Unicode.
+    name = "".join(character if character.isprintable() else "_" for character in name).strip()
     stamp = datetime.now().strftime(STAMP)
     number = 1
     while True:

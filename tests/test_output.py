@@ -294,3 +294,11 @@ def test_a_model_card_and_the_files_beside_it_hold_any_name(tmp_path):
     assert markdown("game_2026-01-05") == "game_2026-01-05"
     write_file(tmp_path / "x.json", json.dumps({"name": HOSTILE}, ensure_ascii=False))
     assert json.loads((tmp_path / "x.json").read_text(encoding="utf-8")) == {"name": HOSTILE}
+
+
+def test_folders_of_a_dataset_of_any_name_can_be_opened_by_every_library(workplace):
+    from greylord.corpus.build import corpus_of
+
+    assert runs.new_run(f" {HOSTILE}").name.startswith("_x[old]y $z$ :smile:_[31m_____2")
+    for dataset in (Path(HOSTILE), Path("data", HOSTILE)):
+        assert str(corpus_of(dataset)).encode()
