@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -109,6 +110,7 @@ def test_training_goes_on_to_its_folder_and_to_the_hub_without_its_output(traine
     assert exit_code(*arguments.split()) == 0
     (run,) = set(Path("models").iterdir()) - before
     assert pushed == [run] and (run / runs.SUMMARY).exists()
+    shutil.rmtree(run)
     Path("models/latest").write_text(latest)
 
 
