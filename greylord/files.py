@@ -14,6 +14,8 @@ __all__ = ["json_text", "new_folder", "numbered", "replacing", "user_path", "wri
 
 MAX_NAME_BYTES = 255
 """Of a file's name, on every common file system."""
+MAX_SUFFIX = 16
+"""Characters of an extension; what is longer is part of the name."""
 
 
 def user_path(text: str | Path) -> Path:
@@ -83,7 +85,11 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def numbered(path: Path, number: int) -> Path:
     """Return `path` with a number before its extension, as "a~2.log", shortened if it would be too long a name."""
-    ending = f"~{number}{path.suffix}"
-    stem = os.fsencode(path.stem)[: MAX_NAME_BYTES - len(os.fsencode(ending))]
+    suffix = path.suffix if len(path.suffix) <= MAX_SUFFIX else ""
+    ending = f"~{number}{suffix}"
+    stem = os.fsencode(path.name.removesuffix(suffix))
+    if len(stem) + len(os.fsencode(ending)) <= MAX_NAME_BYTES:
+        return path.with_name(os.fsdecode(stem) + ending)
     # A character must not be cut in two.
+    stem = stem[: MAX_NAME_BYTES - len(os.fsencode(ending))]
     return path.with_name(stem.decode("utf-8", "ignore") + ending)

@@ -91,6 +91,7 @@ def training_curves(
     best_step: int,
     baselines: Mapping[str, float],
     title: str,
+    label_smoothing: float = 0.0,
 ) -> bytes:
     """The course of a run.
 
@@ -101,12 +102,14 @@ def training_curves(
         best_step: the one whose weights were kept.
         baselines: bits per byte of others on the same bytes, drawn as lines.
         title: above the picture.
+        label_smoothing: share of a uniform target in the training loss, for the legend.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.subplots()
         axes.set_title(label(title))
-        axes.plot(*zip(*training, strict=True), color=AMBER, label="training, bits per token")
+        smoothed = f" with label smoothing {label_smoothing:g}" if label_smoothing else ""
+        axes.plot(*zip(*training, strict=True), color=AMBER, label=f"training, bits per token{smoothed}")
         axes.plot(steps, validation, color=BLUE, marker="o", linewidth=2, label="validation, bits per byte")
         best = validation[list(steps).index(best_step)]
         axes.annotate(

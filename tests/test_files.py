@@ -179,6 +179,14 @@ def test_a_number_does_not_cut_a_character_in_two():
     for length in (100, 122, 123, 124, 125):
         name = files.numbered(Path("é" * length + ".log"), 12).name
         assert len(name.encode()) <= 255 and name.endswith("~12.log") and set(name[:-7]) == {"é"}
+    assert files.numbered(Path("a.log"), 2).name == "a~2.log"
+    assert files.numbered(Path("a." + "b" * 253), 2).name == "a." + "b" * 251 + "~2"
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "./" + "x" * 300])
+def test_a_dataset_of_an_impossible_name_is_one_sentence(called, workplace, name):
+    result = called("data", "show", name)
+    assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
 
 
 def test_sources_in_quotes_are_expanded(called, logs, monkeypatch):

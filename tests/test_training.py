@@ -341,7 +341,7 @@ def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
         return model
 
     monkeypatch.setattr(models, "fresh", broken)
-    with pytest.raises(GreylordError, match=r"no number any more at step 1, .* lower --learning-rate than 0\.006"):
+    with pytest.raises(GreylordError, match=r"NaN or infinite at step 1, .* lower --learning-rate than 0\.006"):
         quiet_train(job(TINY))
     assert set(Path("models").glob("*")) == in_realm
 

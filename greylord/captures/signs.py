@@ -6,6 +6,7 @@ Each sign is counted in one recording and compared with what genuine ones hold: 
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -61,15 +62,12 @@ MEANINGS = {
 def signs_of(session: Session) -> list[Sign]:
     """Return the signs of a recording, in the order of `Sign`."""
     payload = session.payload
-    blocks = [_count(session, at, min(at + BLOCK_BYTES, len(payload))) for at in range(0, len(payload), BLOCK_BYTES)]
-    feeds, bare, doubled, lone_returns, sequences, spelled, high, zeros = np.sum(
-        [np.zeros(8, np.int64), *blocks], axis=0
-    ).tolist()
-    lines = max(feeds, lone_returns)
+    blocks = [(at, min(at + BLOCK_BYTES, len(payload))) for at in range(0, len(payload), BLOCK_BYTES)]
+    sequences, spelled, high, zeros = _sums(_high_bytes(payload, *block) for block in blocks)
     by_server = session.directions == Direction.SERVER
     long_records = int((session.sizes[by_server] >= LONG_RECORD).sum())
     found = {
-        Sign.LINE_ENDS: lines >= MIN_LINES and max(bare, doubled, lone_returns) > LINE_SHARE * lines,
+        Sign.LINE_ENDS: _line_ends_changed(session, blocks),
         Sign.UTF8: sequences >= MIN_SEQUENCES and spelled > SEQUENCE_SHARE * high,
         Sign.CUTS: session.dialect != "v3" and long_records >= MIN_LONG_RECORDS and not session.truncated.any(),
         Sign.COMMAS: session.dirt.decimal_commas > 0,
@@ -79,46 +77,53 @@ def signs_of(session: Session) -> list[Sign]:
     return [sign for sign, shows in found.items() if shows]
 
 
-def _count(session: Session, begin: int, end: int) -> np.ndarray:
-    """Count what stands in a stretch of the payload.
+def _sums(counts: Iterable[Sequence[int]]) -> list[int]:
+    """Counts of four things, block by block, added up."""
+    return np.sum([[0] * 4, *counts], axis=0).tolist()
 
-    Returns:
-        int64 [8]: line feeds of the server, those without a carriage return before, those with two, carriage returns
-        of the server without a line feed behind; sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4,
-        and zeros.
-    """
-    # Three bytes more on both sides decide what stands at the borders.
+
+def _high_bytes(payload: np.ndarray, begin: int, end: int) -> tuple[int, int, int, int]:
+    """Of a block: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros."""
+    own = payload[begin:end]
+    marked = np.flatnonzero((own >= 0x80) & (own <= 0xF4))
+    # Three bytes more decide what stands at the end.
+    ahead = np.append(payload[begin : end + 3], np.zeros(3, np.uint8))
+    leads = marked[own[marked] >= 0xC2]
+    sizes = 2 + (own[leads] >= 0xE0) + (own[leads] >= 0xF0)
+    complete = np.ones(len(leads), bool)
+    for offset in (1, 2, 3):
+        complete &= ((ahead[leads + offset] & 0xC0) == 0x80) | (sizes <= offset)
+    return int(complete.sum()), int(sizes[complete].sum()), len(marked), len(own) - np.count_nonzero(own)
+
+
+def _line_ends_changed(session: Session, blocks: Sequence[tuple[int, int]]) -> bool:
+    """Whether most line ends of the server are not CR LF."""
+    texts = (session.payload[begin:end].tobytes() for begin, end in blocks)
+    feeds, returns, pairs, doubled = _sums(
+        [text.count(end) for end in (b"\n", b"\r", b"\r\n", b"\r\r\n")] for text in texts
+    )
+    # Both sides together, which is cheap to count: nearly all recordings are done here.
+    if max(feeds - pairs, returns - pairs, doubled) < LINE_SHARE / 2 * max(feeds, returns):
+        return False
+    feeds, bare, doubled, lone = _sums(_line_ends(session, *block) for block in blocks)
+    lines = max(feeds, lone)
+    return lines >= MIN_LINES and max(bare, doubled, lone) > LINE_SHARE * lines
+
+
+def _line_ends(session: Session, begin: int, end: int) -> tuple[int, int, int, int]:
+    """Of the server, in a block: line feeds, those without a carriage return before, those with two, and carriage
+    returns without a line feed beside them."""
     low = max(0, begin - 3)
-    block = np.asarray(session.payload[low : end + 3])
-    padded = np.concatenate([np.zeros(3, np.uint8), block, np.zeros(3, np.uint8)])
+    padded = np.concatenate([np.zeros(3, np.uint8), session.payload[low : end + 3], np.zeros(3, np.uint8)])
 
     def at(value: int) -> np.ndarray:
-        """Where a byte of the server stands in this stretch, as a position in `padded`."""
-        places = np.flatnonzero(block == value)
-        places = places[(places >= begin - low) & (places < end - low)]
-        records = np.searchsorted(session.ends, places + low, "right")
-        return places[session.directions[records] == Direction.SERVER] + 3
+        """Where a byte of the server stands in this block, as positions in `padded`."""
+        places = begin + np.flatnonzero(session.payload[begin:end] == value)
+        records = np.searchsorted(session.ends, places, "right")
+        return places[session.directions[records] == Direction.SERVER] - low + 3
 
     feeds, returns = at(ord("\n")), at(ord("\r"))
     bare = padded[feeds - 1] != ord("\r")
     doubled = ~bare & (padded[feeds - 2] == ord("\r"))
     lone = (padded[returns + 1] != ord("\n")) & (padded[returns - 1] != ord("\n"))
-    leads = np.flatnonzero((block >= 0xC2) & (block <= 0xF4))
-    leads = leads[(leads >= begin - low) & (leads < end - low)]
-    sizes = 2 + (block[leads] >= 0xE0) + (block[leads] >= 0xF0)
-    goes_on = (padded & 0xC0) == 0x80
-    complete = goes_on[leads + 4] & (goes_on[leads + 5] | (sizes < 3)) & (goes_on[leads + 6] | (sizes < 4))
-    own = block[begin - low : end - low]
-    return np.array(
-        [
-            len(feeds),
-            bare.sum(),
-            doubled.sum(),
-            lone.sum(),
-            complete.sum(),
-            sizes[complete].sum(),
-            ((own >= 0x80) & (own <= 0xF4)).sum(),
-            (own == 0).sum(),
-        ],
-        np.int64,
-    )
+    return len(feeds), int(bare.sum()), int(doubled.sum()), int(lone.sum())

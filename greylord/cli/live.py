@@ -48,7 +48,8 @@ class Live(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
     ) -> None:
         if "loss" in logs:
-            self._loss = f"training {logs['loss'] / math.log(2):.3f}"
+            smoothed = " (label smoothing)" if args.label_smoothing_factor else ""
+            self._loss = f"training {logs['loss'] / math.log(2):.3f}{smoothed}"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._bars.update(self._steps, completed=state.global_step, text=self._text(state))

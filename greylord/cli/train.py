@@ -14,7 +14,7 @@ from greylord.cli import console
 from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder
 from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
-from greylord.training.settings import Settings, read_config
+from greylord.training.settings import CONFIG, Settings, read_config
 
 if TYPE_CHECKING:
     from greylord.training.train import Outcome
@@ -71,7 +71,9 @@ def train(
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Any field of transformers.TrainingArguments; may be repeated."
+            "--set",
+            metavar="FIELD=VALUE",
+            help="A field of transformers.TrainingArguments that no other flag decides; may be repeated.",
         ),
     ] = None,
 ) -> None:
@@ -102,8 +104,9 @@ def train(
     from greylord.cli.live import Live
     from greylord.corpus import folder
     from greylord.training import train as training
-    from greylord.training.arguments import parse_overrides
     from greylord.training.job import Job, resumed
+    from greylord.training.overrides import parse_assignments, parse_values
+    from greylord.training.trial import try_overrides
 
     console.quieten()
     if push_to_hub is not None:
@@ -117,11 +120,16 @@ def train(
         job = Job(
             dataset=wanted or folder.locate(None),
             settings=settings,
-            overrides={**overrides, **parse_overrides(assignments or [])},
+            overrides={
+                **parse_values(overrides, f"{str(config or CONFIG)!r}: "),
+                **parse_assignments(assignments or []),
+            },
             model_path=None if model_path is None else model_folder(model_path),
             cpu=cpu,
         )
     if count := launch.processes_to_launch(num_processes, job.cpu):
+        # What would be refused in each process is refused once.
+        try_overrides(job)
         console.say("launch", units.count(count, "process", "processes"))
         raise typer.Exit(launch.launch(context.obj, count))
     outcome = training.train(job, console.say, console.progress, Live)

@@ -86,21 +86,29 @@ def locate(dataset: str | None) -> Path:
         raise UsageError(f"Which dataset? Name one with --dataset: {', '.join(there)}.")
     if is_path(dataset):
         return locate_path(user_path(dataset))
-    if dataset and (DATA / dataset).is_dir():
+    if dataset and _is_folder(DATA / dataset):
         return DATA / dataset
     known = f"there are {', '.join(there)}" if there else "there is none yet"
     hint = did_you_mean(dataset, there)
-    if dataset and Path(dataset).is_dir():
+    if dataset and _is_folder(Path(dataset)):
         hint = f" For the folder {dataset!r} of the working directory, write {'./' + dataset!r}."
     raise UsageError(f"There is no dataset {dataset!r} under data/; {known}.{hint}")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # A name longer than names can be, or a folder on the way that may not be read.
+        return False
 
 
 def locate_path(path: Path) -> Path:
     """Return `path` if it is a folder. Raises UsageError if it is not, with a hint at a dataset of that name."""
     path = user_path(path)
-    if path.is_dir():
+    if _is_folder(path):
         return path
-    what = "is not a folder" if path.exists() else "does not exist"
+    what = "is not a folder" if os.path.lexists(path) else "does not exist"
     hint = f" The dataset data/{path} is given by its name: {str(path)!r}." if str(path) in names() else ""
     raise UsageError(f"The folder {str(path)!r} {what}.{hint}")
 

@@ -127,6 +127,7 @@ def _curves(
         best_step=summary.best_step,
         baselines=summary.baselines,
         title=f"{name}: {summary.best_bits_per_byte:.3f} bits per byte after {units.duration(summary.seconds)}",
+        label_smoothing=max(evaluation.label_smoothing for evaluation in evaluations),
     )
 
 
