@@ -201,7 +201,7 @@ def test_strings_reach_a_terminal_only_by_the_console():
             assert not found, (path.name, found)
 
 
-@pytest.mark.parametrize("width", [1, 40, 80])
+@pytest.mark.parametrize("width", [1, 40])
 def test_tables_are_as_wide_as_their_cells(called, workplace, monkeypatch, width):
     monkeypatch.setattr(console.out, "_width", width)
     name = "a-name-that-is-" + "very-" * 12 + "long_2026-01-05T10-00-00"
@@ -249,7 +249,7 @@ def test_no_bar_is_drawn_into_a_file_or_on_a_terminal_that_cannot_redraw(monkeyp
     assert not console.out.is_animated
 
 
-@pytest.mark.parametrize("name", [HOSTILE, "x" * 255, "中文", r"$\frac{", "_"])
+@pytest.mark.parametrize("name", [HOSTILE, "_" + "x" * 254, "中文", r"$\frac{"])
 def test_pictures_show_names_as_they_are(name, monkeypatch):
     titles, handles = [], []
     png = plots.png
