@@ -1,18 +1,40 @@
 """Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
 
 import contextlib
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["new_folder", "numbered", "replacing", "write_file"]
+from greylord.errors import UsageError
+
+__all__ = ["json_text", "new_folder", "numbered", "replacing", "user_path", "write_file"]
 
 MAX_NAME_BYTES = 255
 """Of a file's name, on every common file system."""
 MAX_SUFFIX = 16
 """Characters of an extension; what is longer is part of the name."""
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path that `text` means, `~` expanded. Raises UsageError for the home of an unknown user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{str(text)!r} begins with the home of a user who is not known here.") from error
+
+
+def json_text(path: Path) -> str:
+    """Read the text of a JSON file: UTF-8, or with a mark of its encoding, as editors on Windows save it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is neither UTF-8 nor UTF-16 nor UTF-32.
+    """
+    data = path.read_bytes()
+    return data.decode(json.detect_encoding(data))
 
 
 @contextlib.contextmanager
@@ -39,9 +61,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Replace `path` by `content` (text as UTF-8) in one step."""
+    """Replace `path` by `content` in one step. Text becomes UTF-8, and what that does not have, JSON's `\\udce9`."""
     with replacing(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager

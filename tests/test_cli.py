@@ -77,7 +77,7 @@ def fails(result: subprocess.CompletedProcess, code: int) -> str:
         ("train --dataset game --data-dir .", "--dataset and --data-dir exclude each other"),
         ("train --dataset game --config nix.json", "'nix.json' cannot be read"),
         ("train --dataset game --config typo.json", "unknown setting 'epoch'. Did you mean 'epochs'?"),
-        ("train --dataset game --config broken.json", "is no JSON"),
+        ("train --dataset game --config broken.json", "is not JSON"),
         ("train --dataset game --model-path models/nix", "There is no model folder 'models/nix'"),
         ("train --dataset game --model-path old", "is no model folder: it has no config.json"),
         ("train --dataset game --model-path gpt2", "holds a gpt2 of 50257 tokens"),

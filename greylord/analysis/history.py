@@ -14,6 +14,7 @@ from typing import Any
 
 from greylord import runs
 from greylord.errors import GreylordError, UsageError
+from greylord.files import json_text
 
 __all__ = ["Course", "Point", "read_course"]
 
@@ -63,10 +64,10 @@ def read_course(path: Path) -> Course:
     file = path if path.is_file() and path.name != runs.LATEST else _history_of(runs.locate(path))
     going = file.suffix == ".jsonl"
     try:
-        text = file.read_text(encoding="utf-8")
+        text = json_text(file)
         # The last line of a journal may be half written.
         content = [json.loads(line) for line in text.split("\n")[:-1]] if going else json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{str(file)!r} is no training history: it is no JSON ({error}).") from error
     if isinstance(content, Mapping) and isinstance(content.get("val_losses"), list):
         clock, unit, training_unit = "epoch", "nats per token", "nats per token"

@@ -10,7 +10,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import ModelDir, model_folder
+from greylord.cli.places import ModelDir, PathOption, model_folder
 
 if TYPE_CHECKING:
     from greylord.captures.session import Session
@@ -23,7 +23,7 @@ def audit(
     model_dir: ModelDir = Path("models/latest"),
     data_dir: Annotated[
         Path | None,
-        typer.Option(
+        PathOption(
             metavar="DIR", help="The recordings that it was trained on; those that it names.", show_default=False
         ),
     ] = None,
@@ -101,12 +101,13 @@ def audit(
         console.out.print(table)
         console.note(f"rank by likelihood among {auditing.STRINGS:,} random strings of the same shape")
     telling = sum(each.rank <= TELLING_RANK for each in found)
+    console.out.print()
     console.out.print(
-        f"\n{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
+        f"{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
         f"among the first {TELLING_RANK}; "
-        f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}.\n",
-        markup=False,
+        f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}."
     )
+    console.out.print()
     for name, share in shares.items():
         console.say("copied", f"{units.percent(share)} of {length:,} bytes, {name}")
     console.note(f"in stretches of {auditing.MATCH_BYTES} bytes or more that training recordings hold too")

@@ -11,7 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import DataDir, ModelDir, given_dataset, model_folder, picture_path
+from greylord.cli.places import DataDir, ModelDir, PathOption, given_dataset, model_folder, picture_path
 from greylord.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def evaluate(
     ] = False,
     surprise: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Show what of one recording surprises the model.", show_default=False),
+        PathOption(metavar="FILE", help="Show what of one recording surprises the model.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        PathOption(
             metavar="PATH",
             help="The folder of --deep or the picture of --surprise.  "
             "[dim]\\[default: evaluation_MODEL, surprise_FILE.png; with --json none][/]",

@@ -12,8 +12,8 @@ from typing import Annotated
 import typer
 
 from greylord import units
-from greylord.cli import console
-from greylord.cli.places import ModelDir, model_folder
+from greylord.cli import console, streams
+from greylord.cli.places import ModelDir, PathOption, model_folder
 from greylord.errors import UsageError
 
 PLAIN = "\x1b[0m"
@@ -29,7 +29,7 @@ class Side(enum.StrEnum):
 def generate(
     model_dir: ModelDir = Path("models/latest"),
     from_capture: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Recording to continue.", show_default=False)
+        Path | None, PathOption(metavar="FILE", help="Recording to continue.", show_default=False)
     ] = None,
     at: Annotated[
         int | None,
@@ -49,7 +49,7 @@ def generate(
     pace: Annotated[bool, typer.Option("--pace", help="Wait before each turn, as the game does.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="Write the payload bytes of both sides as they are.")] = False,
     output: Annotated[
-        Path | None, typer.Option(metavar="CAST", help="Write an asciicast with the pauses, too.", show_default=False)
+        Path | None, PathOption(metavar="CAST", help="Write an asciicast with the pauses, too.", show_default=False)
     ] = None,
 ) -> None:
     """Let a model play: the game as its player would see it, in colour, byte by byte.
@@ -95,12 +95,10 @@ def generate(
         for speech, event in playback.on_screen(ids, speeches):
             if pace:
                 time.sleep(speech.pause)
-            if raw:
-                sys.stdout.buffer.write(speech.payload)
-            elif event.kind == asciicast.SHOWN:
-                sys.stdout.write(event.text)
-            sys.stdout.flush()
             events.append(event)
+            shown = speech.payload if raw else event.text * (event.kind == asciicast.SHOWN)
+            if not streams.deliver(shown) and output is None:
+                break
     finally:
         if not raw:
             sys.stdout.write(f"{PLAIN}\n")

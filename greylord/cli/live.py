@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from greylord import units
@@ -29,14 +29,11 @@ class Live(TrainerCallback):
         self._loss = self._figure = ""
         self._evaluation_seconds = 0.0
         self._evaluated = 0
-        self._bars = Progress(
-            TextColumn("{task.description:>8}"),
+        self._bars = console.bars(
+            TextColumn("{task.description:>8}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=console.out,
-            transient=True,
-            disable=not console.out.is_terminal,
+            TextColumn("{task.fields[text]}", markup=False),
         )
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

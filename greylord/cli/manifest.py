@@ -26,7 +26,7 @@ SHOWN = 12
 
 def list_files(rows: Sequence[tuple[Path | str, str]]) -> None:
     for path, why in rows[:SHOWN]:
-        console.out.print(f"  {path}  ({why})", markup=False)
+        console.out.print(f"  {path}  ({why})")
     if len(rows) > SHOWN:
         console.out.print(f"  ... and {len(rows) - SHOWN:,} more")
 

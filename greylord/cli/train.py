@@ -11,7 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import DataDir, given_dataset, model_folder
+from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder
 from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
 from greylord.training.settings import CONFIG, Settings, read_config
@@ -54,10 +54,10 @@ def train(
         bool | None, typer.Option("--compile/--no-compile", help=_HELP["compile"], show_default=False)
     ] = None,
     model_path: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
+        Path | None, PathOption(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
+        Path | None, PathOption(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
     ] = None,
     push_to_hub: Annotated[
         str | None, typer.Option(metavar="USER/NAME", help="Publish the model on the Hub when it is trained.")
@@ -67,7 +67,7 @@ def train(
         int | None,
         typer.Option(metavar="N", min=1, help="Processes on this machine.  [dim]\\[default: one for each GPU][/]"),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings to use instead of config.json.")] = None,
+    config: Annotated[Path | None, PathOption(metavar="FILE", help="Settings to use instead of config.json.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
@@ -178,7 +178,7 @@ def _report(outcome: Outcome) -> None:
     console.note(
         f"{summary.protocol}; the compressors know these bytes only, order 2 was counted on the training recordings"
     )
-    console.out.print(_verdict(figures), markup=False)
+    console.out.print(_verdict(figures))
     if summary.best_step == evaluations[-1].step:
         fell = ""
         if len(evaluations) > 1:
@@ -188,8 +188,9 @@ def _report(outcome: Outcome) -> None:
                 f"{last.bits_per_byte:.3f}. "
             )
         longer = math.ceil(4 * summary.seconds / 60)
-        console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.", markup=False)
-    console.out.print(f"\n{outcome.run}", markup=False)
+        console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.")
+    console.out.print()
+    console.out.print(str(outcome.run))
 
 
 def _verdict(figures: dict[str, float]) -> str:

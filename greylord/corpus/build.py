@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,9 +52,9 @@ FEATURES = Features(
 def corpus_of(dataset: Path) -> Path:
     """Where the corpus of a dataset's folder lies."""
     if dataset.parent.resolve() == DATA.resolve():
-        return CORPORA / dataset.name
+        return CORPORA / folder.shown(dataset.name)
     path = dataset.resolve()
-    return CORPORA / f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    return CORPORA / f"{folder.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def refresh(

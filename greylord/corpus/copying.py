@@ -25,7 +25,7 @@ from greylord.captures.redaction import Credentials
 from greylord.corpus import folder
 from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Same, head_of, same_recordings
 from greylord.errors import GreylordError, UsageError
-from greylord.files import numbered, replacing
+from greylord.files import numbered, replacing, user_path
 from greylord.progress import Progress, silent
 from greylord.workspace import DATA
 
@@ -198,7 +198,7 @@ def _is_beginning(path: Path, source: Path, masked: bool) -> bool:
 def _expand(sources: Iterable[str], plan: CopyPlan) -> Iterator[tuple[Path, Path]]:
     """Yield each regular file of the sources, and its path relative to the source that it is of."""
     for source in sources:
-        paths = _matches(folder.user_path(source))
+        paths = _matches(user_path(source))
         if not paths:
             raise UsageError(f"There is nothing at {source!r} to copy; give a folder, a file or a quoted pattern.")
         for path in paths:

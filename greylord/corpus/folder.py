@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from greylord.errors import UsageError, did_you_mean
+from greylord.files import user_path
 from greylord.workspace import DATA
 
 __all__ = [
@@ -35,7 +36,6 @@ __all__ = [
     "nothing_in",
     "recordings",
     "shown",
-    "user_path",
 ]
 
 MAX_NAME_BYTES = 200
@@ -62,14 +62,6 @@ def check_name(name: str) -> str:
 def is_path(text: str) -> bool:
     """Tell whether what stands for a dataset is a path: it holds a separator, or begins with `.` or `~`."""
     return _PATH.match(text) is not None
-
-
-def user_path(text: str | Path) -> Path:
-    """Return the path that `text` means, `~` expanded. Raises UsageError for the home of an unknown user."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise UsageError(f"{str(text)!r} begins with the home of a user who is not known here.") from error
 
 
 def names() -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 from greylord.captures.redaction import Credentials
 from greylord.captures.session import Direction, Session
 from greylord.errors import GreylordError
+from greylord.files import write_file
 
 __all__ = [
     "DialectCounts",
@@ -180,7 +181,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         content = json.dumps(asdict(self), indent=1, ensure_ascii=False)
-        (folder / NAME).write_text(content + "\n", encoding="utf-8")
+        write_file(folder / NAME, content + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
