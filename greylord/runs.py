@@ -188,7 +188,8 @@ def fetched(repo_id: str) -> Path | None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """The object in a JSON file; None if the file is missing, huge or no such thing. Others may have written it."""
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        # A pipe would be waited for.
+        if not path.is_file() or path.stat().st_size > LARGEST_JSON:
             return None
         content = json.loads(json_text(path))
     except (OSError, ValueError, RecursionError):

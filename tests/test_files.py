@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from greylord import files
+from greylord import files, runs
 from greylord.captures import proxylog
 from greylord.captures.session import Direction, Record
 from greylord.corpus import build, folder
@@ -198,3 +198,9 @@ def test_sources_in_quotes_are_expanded(called, logs, monkeypatch):
         assert f"copied  {count} recording" in result.stdout, (source, result.stderr)
     unknown = called("data", "copy", "~nobody-of-that-name/logs", "game")
     assert unknown.returncode == 2 and "a user who is not known here" in unknown.stderr
+
+
+@needs_posix
+def test_a_pipe_in_the_place_of_a_json_file_is_not_waited_for(workplace):
+    os.mkfifo("training_config.json")
+    assert runs.read_json(Path("training_config.json")) is None

@@ -78,9 +78,11 @@ def error(sentence: str) -> None:
     _err.print(text(("error:", "bold red"), " ", sentence))
 
 
-def warn(sentence: str) -> None:
-    """Print what a user should know before going on."""
+def warn(sentence: str, *details: str) -> None:
+    """Print what a user should know before going on, and below it a line for each detail."""
     _err.print(text(("note:", "bold yellow"), " ", sentence))
+    for detail in details:
+        _err.print(f"  {detail}")
 
 
 def say(subject: str, sentence: str) -> None:

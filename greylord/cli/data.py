@@ -12,7 +12,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.manifest import list_files, name_skipped, show_manifest
+from greylord.cli.manifest import listed, name_skipped, show_manifest
 from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_would_go
 from greylord.errors import GreylordError, UsageError
 from greylord.workspace import DATA
@@ -59,14 +59,13 @@ def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
 
     plan = copying.plan_copy(sources, name, masked, console.progress)
     if plan.others:
-        console.warn(f"{units.count(len(plan.others), 'file')} stayed behind, not being recordings:")
-        list_files([(path, units.size(path.stat().st_size)) for path in plan.others])
+        sizes = [(path, units.size(path.stat().st_size)) for path in plan.others]
+        console.warn(f"{units.count(len(sizes), 'file')} stayed behind, not being recordings:", *listed(sizes))
     if plan.same:
-        console.warn(f"{units.count(len(plan.same), 'recording')} stayed behind, since another one holds it all:")
-        list_files(plan.same)
+        count = units.count(len(plan.same), "recording")
+        console.warn(f"{count} stayed behind, since another one holds it all:", *listed(plan.same))
     if plan.skipped:
-        console.warn(f"{units.count(len(plan.skipped), 'file')} skipped:")
-        list_files(plan.skipped)
+        console.warn(f"{units.count(len(plan.skipped), 'file')} skipped:", *listed(plan.skipped))
     if not plan.files and not plan.present and not plan.same:
         packed = [path for path in plan.others if path.name.endswith(ARCHIVES)]
         unpack = f" Unpack {str(packed[0])!r} first." if packed else ""
@@ -299,7 +298,8 @@ def prune(
     rows = [(path.relative_to(pruning.folder), why) for path, why in pruning.removed]
     total = len(rows) + pruning.kept
     console.say("to go", f"{len(rows):,} of {units.count(total, 'file')}, {units.size(pruning.bytes)}:")
-    list_files(rows)
+    for line in listed(rows):
+        console.out.print(f"  {line}")
     if 2 * len(rows) > total:
         console.warn("That is over half of the files. Recordings of the v1 dialect have no extension.")
     if dry_run:

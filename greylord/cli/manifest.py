@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from greylord.corpus.manifest import DialectCounts, Manifest
 
-__all__ = ["dialect_table", "list_files", "name_skipped", "show_manifest"]
+__all__ = ["dialect_table", "listed", "name_skipped", "show_manifest"]
 
 KEPT = (
     "PASSWORDS STAND IN THIS CORPUS AS THEY WERE TYPED. Share neither it nor a model trained on it; "
@@ -24,11 +24,10 @@ SHOWN = 12
 """Files listed before the rest is only counted."""
 
 
-def list_files(rows: Sequence[tuple[Path | str, str]]) -> None:
-    for path, why in rows[:SHOWN]:
-        console.out.print(f"  {path}  ({why})")
-    if len(rows) > SHOWN:
-        console.out.print(f"  ... and {len(rows) - SHOWN:,} more")
+def listed(rows: Sequence[tuple[Path | str, str]]) -> list[str]:
+    """A line for each of the first files, with what is to be said of it, and one that counts the others."""
+    more = [f"... and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else []
+    return [f"{path}  ({why})" for path, why in rows[:SHOWN]] + more
 
 
 def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
@@ -115,5 +114,4 @@ def name_skipped(skipped: Sequence[str], left_out: Mapping[str, str]) -> None:
     if skipped:
         console.warn(f"{units.count(len(skipped), 'file')} left out, not being recordings: {_some(skipped)}")
     if left_out:
-        console.warn(f"{units.count(len(left_out), 'file')} left out:")
-        list_files(list(left_out.items()))
+        console.warn(f"{units.count(len(left_out), 'file')} left out:", *listed(list(left_out.items())))

@@ -149,8 +149,17 @@ class Guard(TrainerCallback):
         self._check(metrics["eval_bits_per_byte"], state, control)
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that end a run: Ctrl-C, SIGTERM, and that of a terminal that is closed, unless it is ignored,
+    as `nohup` has it."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
+
+
 class Interruption(TrainerCallback):
-    """Ctrl-C, SIGTERM or a deadline end training at the next step: evaluated, saved, and with the best weights kept.
+    """Ctrl-C, SIGTERM, a closed terminal or a deadline end training at the next step: evaluated, saved, and with the
+    best weights kept.
 
     A second Ctrl-C raises KeyboardInterrupt at once. Processes agree on the step, or one would wait for the others.
 
@@ -166,7 +175,7 @@ class Interruption(TrainerCallback):
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Within it the signals are ours."""
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = ending_signals()
         before = [signal.signal(number, self._on_signal) for number in signals]
         try:
             yield
