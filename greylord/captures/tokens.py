@@ -14,7 +14,7 @@ import numpy as np
 
 from greylord.captures.session import Direction
 
-__all__ = ["HEADER_BYTES", "LOOKAHEAD", "MARKERS", "Headers", "HexTokens", "Scan"]
+__all__ = ["HEADER_BYTES", "LOOKAHEAD", "MARKERS", "MAX_JUNK_BYTES", "Headers", "HexTokens", "Scan"]
 
 LOOKAHEAD = 1_024
 """No token is longer: one that starts this far before the end of the data is decided."""

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from greylord.spool import blocks
+
 __all__ = ["clusters", "samples_of"]
 
 STRETCH_BYTES = 256
@@ -20,7 +22,6 @@ DENSE_BYTES = 1 << 18
 """Payloads up to this size are sampled behind one blank in `DENSE`, others behind one in `SPARSE`."""
 DENSE, SPARSE = 8, 64
 """Powers of two: what a sparse sampling chooses, a dense one chooses too."""
-BLOCK_BYTES = 1 << 24
 SHARE, MIN_SHARED = 0.5, 16
 """Samples that near-copies share: this part of the shorter one's, and at least so many."""
 MAX_RECORDINGS = 32
@@ -37,10 +38,8 @@ def samples_of(payload: np.ndarray) -> np.ndarray:
         payload: uint8 [bytes].
     """
     every = DENSE if len(payload) <= DENSE_BYTES else SPARSE
-    overlap = 2 * STRETCH_BYTES
-    blocks = range(0, max(1, len(payload)), BLOCK_BYTES)
-    found = [_samples(payload[at : at + BLOCK_BYTES + overlap].tobytes(), every) for at in blocks]
-    return np.unique(np.concatenate(found))
+    found = [_samples(block.tobytes(), every) for _, block in blocks(payload, overlap=2 * STRETCH_BYTES)]
+    return np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
 
 
 def _samples(block: bytes, every: int) -> np.ndarray:
