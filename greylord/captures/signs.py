@@ -6,11 +6,10 @@ Each sign is counted in one recording and compared with what genuine ones hold: 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from greylord import spool
 from greylord.captures.session import Direction, Session
 from greylord.spool import blocks
 
@@ -65,7 +64,7 @@ MEANINGS = {
 def signs_of(session: Session) -> list[Sign]:
     """Return the signs of a recording, in the order of `Sign`."""
     payload = session.payload
-    sequences, spelled, high, zeros = _sums(_high_bytes(block, ahead) for _, block, ahead in _ahead(payload))
+    sequences, spelled, high, zeros = _sums(_high_bytes(payload, *block) for block in blocks(payload))
     long_records, cuts = 0, False
     for piece in session.pieces():
         long_records += int(((piece.sizes >= LONG_RECORD) & (piece.directions == Direction.SERVER)).sum())
@@ -81,39 +80,36 @@ def signs_of(session: Session) -> list[Sign]:
     return [sign for sign, shows in found.items() if shows]
 
 
-def _sums(counts: Iterable[Sequence[int]]) -> list[int]:
+def _sums(counts: Iterable[tuple[int, int, int, int]]) -> list[int]:
     """Counts of four things, block by block, added up."""
-    return np.sum([[0] * 4, *counts], axis=0).tolist()
+    return [sum(column) for column in zip((0, 0, 0, 0), *counts, strict=True)]
 
 
-def _ahead(payload: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Where each block of a payload begins, the block, and the block with `NEAR` bytes more, zeros behind the end."""
-    for begin, block in blocks(payload, overlap=NEAR):
-        size = min(len(block), len(payload) - begin, spool.BLOCK_ITEMS)
-        yield begin, block[:size], np.append(block, np.zeros(size + NEAR - len(block), np.uint8))
-
-
-def _high_bytes(own: np.ndarray, ahead: np.ndarray) -> tuple[int, int, int, int]:
-    """Of a block: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros."""
+def _high_bytes(payload: np.ndarray, begin: int, own: np.ndarray) -> tuple[int, int, int, int]:
+    """Of a block that begins there: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros."""
+    zeros = len(own) - np.count_nonzero(own)
     marked = np.flatnonzero((own >= 0x80) & (own <= 0xF4))
     leads = marked[own[marked] >= 0xC2]
+    if not len(leads):
+        return 0, 0, len(marked), zeros
+    ahead = np.append(payload[begin : begin + len(own) + NEAR], np.zeros(NEAR, np.uint8))
     sizes = 2 + (own[leads] >= 0xE0) + (own[leads] >= 0xF0)
     complete = np.ones(len(leads), bool)
     for offset in (1, 2, 3):
         complete &= ((ahead[leads + offset] & 0xC0) == 0x80) | (sizes <= offset)
-    return int(complete.sum()), int(sizes[complete].sum()), len(marked), len(own) - np.count_nonzero(own)
+    return int(complete.sum()), int(sizes[complete].sum()), len(marked), zeros
 
 
 def _line_ends_changed(session: Session) -> bool:
     """Whether most line ends of the server are not CR LF."""
     texts = (block.tobytes() for _, block in blocks(session.payload))
     feeds, returns, pairs, doubled = _sums(
-        [text.count(end) for end in (b"\n", b"\r", b"\r\n", b"\r\r\n")] for text in texts
+        (text.count(b"\n"), text.count(b"\r"), text.count(b"\r\n"), text.count(b"\r\r\n")) for text in texts
     )
     # Both sides together, which is cheap to count: nearly all recordings are done here.
     if max(feeds - pairs, returns - pairs, doubled) < LINE_SHARE / 2 * max(feeds, returns):
         return False
-    places = (_line_ends(session, begin, begin + len(block)) for begin, block, _ in _ahead(session.payload))
+    places = (_line_ends(session, begin, begin + len(block)) for begin, block in blocks(session.payload))
     feeds, bare, doubled, lone = _sums(places)
     lines = max(feeds, lone)
     return lines >= MIN_LINES and max(bare, doubled, lone) > LINE_SHARE * lines

@@ -29,6 +29,8 @@ MAX_RECORDINGS = 32
 _IGNORED = bytes([*range(32), ord("*"), *range(127, 256)])
 """Line ends, controls, masked passwords and high bytes: what changes on the way."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_OFFSETS = np.arange(0, STRETCH_BYTES, 8)
+_WEIGHTS = np.random.default_rng(0).integers(0, 1 << 64, len(_OFFSETS), np.uint64) | np.uint64(1)
 
 
 def samples_of(payload: np.ndarray) -> np.ndarray:
@@ -51,10 +53,10 @@ def _samples(block: bytes, every: int) -> np.ndarray:
     behind = np.flatnonzero(np.frombuffer(text, np.uint8, len(text) - STRETCH_BYTES) == ord(" ")) + 1
     chosen = words[behind] * _MULTIPLIER >> np.uint64(64 - every.bit_length() + 1) == 0
     behind = behind[chosen]
-    hashes = np.zeros(len(behind), np.uint64)
-    for offset in range(0, STRETCH_BYTES, 8):
-        hashes = (hashes ^ words[behind + offset]) * _MULTIPLIER
-        hashes ^= hashes >> np.uint64(29)
+    # A sum of products with odd weights, modulo 2^64, and its upper half stirred into the lower one.
+    hashes = (words[behind[:, None] + _OFFSETS] * _WEIGHTS).sum(axis=1)
+    hashes = (hashes ^ hashes >> np.uint64(29)) * _MULTIPLIER
+    hashes ^= hashes >> np.uint64(32)
     # The choice is kept in the lowest bits, so that sparse samples can be told among dense ones.
     ranks = words[behind] * _MULTIPLIER >> np.uint64(64 - SPARSE.bit_length() + 1)
     return hashes & ~np.uint64(SPARSE - 1) | ranks
