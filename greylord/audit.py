@@ -27,6 +27,7 @@ from greylord.captures import redaction
 from greylord.captures.markup import covered
 from greylord.captures.session import Direction, Session
 from greylord.generation import Decoder, Sampling
+from greylord.weights import GPT2Weights
 
 __all__ = [
     "MATCH_BYTES",
@@ -157,7 +158,7 @@ def _nats(model: GPT2LMHeadModel, secret: Secret, texts: np.ndarray) -> np.ndarr
 
 def generated(model: GPT2LMHeadModel, length: int, seed: int = 0) -> np.ndarray:
     """uint8 [length]: payload that a model says of itself, at its own odds."""
-    decoder = Decoder(model, Sampling())
+    decoder = Decoder(GPT2Weights.of(model), Sampling())
     decoder.start(0, [vocabulary.PAD], seed)
     payload: list[int] = []
     while len(payload) < length:

@@ -1,34 +1,69 @@
 """Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
 
 import contextlib
+import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["new_folder", "write_file"]
+from greylord.errors import UsageError
+
+__all__ = ["json_text", "new_folder", "numbered", "replacing", "user_path", "write_file"]
+
+MAX_NAME_BYTES = 255
+"""Of a file's name, on every common file system."""
+MAX_SUFFIX = 16
+"""Characters of an extension; what is longer is part of the name."""
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path that `text` means, `~` expanded. Raises UsageError for the home of an unknown user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{str(text)!r} begins with the home of a user who is not known here.") from error
+
+
+def json_text(path: Path) -> str:
+    """Read the text of a JSON file: UTF-8, or with a mark of its encoding, as editors on Windows save it.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is neither UTF-8 nor UTF-16 nor UTF-32.
+    """
+    data = path.read_bytes()
+    return data.decode(json.detect_encoding(data))
 
 
 @contextlib.contextmanager
 def _temporary_name(target: Path) -> Iterator[Path]:
-    """A free hidden name beside `target`; what is left there when the block ends is removed."""
+    """Yield a free hidden name beside `target`; what is left there when the block ends is removed."""
     is_new = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    # The name does not hold the target's, which may be as long as names can be.
+    holder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=target.parent))
     try:
-        yield holder / target.name
+        yield holder / "new"
     finally:
         shutil.rmtree(holder, ignore_errors=True)
         if is_new and not any(target.parent.iterdir()):
             target.parent.rmdir()
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Replace `path` by `content` (text as UTF-8) in one step."""
-    data = content.encode() if isinstance(content, str) else content
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name for a file that becomes `path` in one step, once the block has succeeded."""
     with _temporary_name(path) as temporary:
-        temporary.write_bytes(data)
+        yield temporary
         temporary.replace(path)
+
+
+def write_file(path: Path, content: bytes | str) -> None:
+    """Replace `path` by `content` in one step. Text becomes UTF-8, and what that does not have, JSON's `\\udce9`."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
@@ -37,6 +72,24 @@ def new_folder(path: Path) -> Iterator[Path]:
     with _temporary_name(path) as temporary:
         temporary.mkdir()
         yield temporary
+        old = temporary.with_name("old")
         if path.exists():
-            path.replace(temporary.with_name(f"{path.name}.old"))
-        temporary.replace(path)
+            path.replace(old)
+        try:
+            temporary.replace(path)
+        except OSError:
+            if old.exists():
+                old.replace(path)
+            raise
+
+
+def numbered(path: Path, number: int) -> Path:
+    """Return `path` with a number before its extension, as "a~2.log", shortened if it would be too long a name."""
+    suffix = path.suffix if len(path.suffix) <= MAX_SUFFIX else ""
+    ending = f"~{number}{suffix}"
+    stem = os.fsencode(path.name.removesuffix(suffix))
+    if len(stem) + len(os.fsencode(ending)) <= MAX_NAME_BYTES:
+        return path.with_name(os.fsdecode(stem) + ending)
+    # A character must not be cut in two.
+    stem = stem[: MAX_NAME_BYTES - len(os.fsencode(ending))]
+    return path.with_name(stem.decode("utf-8", "ignore") + ending)

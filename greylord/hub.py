@@ -18,12 +18,12 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from urllib.parse import urlsplit
 
 import torch
-from huggingface_hub import HfApi, get_token, snapshot_download
+from huggingface_hub import HfApi, constants, get_token, snapshot_download
 from huggingface_hub.errors import (
     HFValidationError,
-    HTTPError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -36,7 +36,8 @@ from greylord import runs, units
 from greylord.corpus import build, segments
 from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, UsageError
-from greylord.files import new_folder
+from greylord.escaping import markdown, visible
+from greylord.files import json_text, new_folder, write_file
 from greylord.progress import Progress, silent
 
 __all__ = ["PUBLISHED", "Pulled", "Pushed", "check", "corpus_files", "published_files", "pull", "push", "push_corpus"]
@@ -46,6 +47,7 @@ UNWANTED = ["*.bin", "*.pt", "*.pth", "*.pkl", "*.py"]
 """Removed from a repository when a model is published there."""
 _NAME = re.compile(r"[^/\s]+/[^/\s]+")
 _REFUSED = "The Hub refuses the token for {repo_id!r} ({status}); set HF_TOKEN to one that may write there."
+_UNUSABLE = "{file!r} cannot be used ({why}); set HF_HOME to a folder in which the Hub's client may keep its files."
 
 
 @dataclass(frozen=True)
@@ -111,10 +113,37 @@ def push(folder: Path, repo_id: str, private: bool = False, revision: str | None
 def check(repo_id: str) -> None:
     """Raise UsageError for a name that can be no repository's, and GreylordError if there is no token."""
     _check_name(repo_id)
-    if get_token() is None:
+    if _checked_token() is None:
         raise GreylordError(
             "There is no token for the Hub; make one that may write at https://huggingface.co/settings/tokens "
             "and set HF_TOKEN to it, or run `hf auth login`."
+        )
+
+
+def _checked_token() -> str | None:
+    """The token, if there is one. Raises GreylordError for one that no request can carry; it is not shown."""
+    try:
+        token = get_token()
+    except OSError as error:
+        raise GreylordError(_UNUSABLE.format(file=error.filename, why=error.strerror)) from error
+    except ValueError as error:
+        raise GreylordError("The token for the Hub that is stored is damaged; run `hf auth login` again.") from error
+    for place, character in enumerate(token or "", 1):
+        if not "!" <= character <= "~":
+            raise GreylordError(
+                f"The token for the Hub has {character!r} as character {place}, which no token has; set HF_TOKEN to "
+                "the bare token, without quotation marks and blanks."
+            )
+    return token
+
+
+def _check_address() -> None:
+    """Raise GreylordError where the Hub is looked for at what is not the address of a web server."""
+    address = urlsplit(constants.ENDPOINT)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise GreylordError(
+            f"HF_ENDPOINT is {constants.ENDPOINT!r}, which is not the address of a Hub; unset it, or write it like "
+            "https://huggingface.co."
         )
 
 
@@ -132,7 +161,7 @@ def _upload(
             repo_type=kind,
             folder_path=place,
             revision=revision,
-            commit_message=f"Publish {name}",
+            commit_message=f"Publish {visible(name)}",
             delete_patterns=unwanted,
         )
     return commit.commit_url
@@ -141,13 +170,13 @@ def _upload(
 def _publishable(path: Path, target: Path, repo_id: str) -> None:
     """Write a file as it is to be published: no paths of this machine, and a card that names the repository."""
     if path.name == runs.CONFIG_NAME:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(json_text(path))
         for key in ("dataset_folder", "continued_from"):
             config[key] = config.get(key) and PurePath(config[key]).name
-        target.write_text(json.dumps(config, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_file(target, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
     elif path.name == runs.CARD:
         card = path.read_text(encoding="utf-8").replace('from_pretrained(".")', f'from_pretrained("{repo_id}")')
-        target.write_text(card, encoding="utf-8")
+        write_file(target, card)
     else:
         shutil.copyfile(path, target)
 
@@ -187,7 +216,7 @@ def _dataset_card(manifest: Manifest, repo_id: str) -> str:
         for split, counts in manifest.splits.items()
     )
     return string.Template(template).substitute(
-        name=manifest.dataset,
+        name=markdown(manifest.dataset),
         repo_id=repo_id,
         data_hash=manifest.content_hash[:16],
         table=table,
@@ -238,6 +267,8 @@ def _check_name(repo_id: str) -> None:
 @contextlib.contextmanager
 def _in_one_sentence(repo_id: str) -> Iterator[None]:
     """Tell what the Hub or the way to it did wrong, and what to do."""
+    _checked_token()
+    _check_address()
     try:
         yield
     except GreylordError:
@@ -250,7 +281,10 @@ def _in_one_sentence(repo_id: str) -> Iterator[None]:
         if error.response.status_code != 401 or get_token() is None:
             raise UsageError(f"There is no repository {repo_id!r} that you may see on the Hub.") from error
         raise GreylordError(_REFUSED.format(repo_id=repo_id, status=401)) from error
-    except (HTTPError, OSError, RuntimeError) as error:
+    # The client, and the one below it, raise errors of many kinds.
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename:
+            raise GreylordError(_UNUSABLE.format(file=error.filename, why=error.strerror)) from error
         # What fails while weights are sent comes wrapped.
         response = getattr(error, "response", None) or getattr(error.__cause__, "response", None)
         status = getattr(response, "status_code", None)

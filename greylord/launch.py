@@ -12,9 +12,9 @@ from types import FrameType
 import psutil
 import torch
 
-__all__ = ["launch", "processes_to_launch"]
+from greylord.training.callbacks import ending_signals
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+__all__ = ["launch", "processes_to_launch"]
 
 
 def processes_to_launch(asked: int | None, cpu: bool) -> int:
@@ -33,7 +33,7 @@ def processes_to_launch(asked: int | None, cpu: bool) -> int:
 def launch(arguments: Sequence[str], processes: int) -> int:
     """Run `greylord ARGUMENTS` in several processes on this machine. Returns the exit code.
 
-    Ctrl-C and SIGTERM are passed on to them: they agree on the step at which they stop.
+    What ends a run, as Ctrl-C does, is passed on to them: they agree on the step at which they stop.
     """
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
     command += ["--num_processes", str(processes), "--main_process_port", "0"]
@@ -49,9 +49,10 @@ def launch(arguments: Sequence[str], processes: int) -> int:
         for process in psutil.Process(child.pid).children(recursive=True):
             process.send_signal(number)
 
-    before = [signal.signal(number, pass_on) for number in SIGNALS]
+    signals = ending_signals()
+    before = [signal.signal(number, pass_on) for number in signals]
     try:
         return child.wait()
     finally:
-        for number, handler in zip(SIGNALS, before, strict=True):
+        for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)

@@ -10,10 +10,12 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import GPT2Config, GPT2LMHeadModel
+from transformers.activations import ACT2FN
 
 from greylord import vocabulary
 from greylord.errors import UsageError, did_you_mean
 from greylord.runs import read_json
+from greylord.weights import check_tensors, not_gpt2, read_architecture
 
 __all__ = [
     "DEFAULT",
@@ -157,40 +159,40 @@ def _pass_on(weight: torch.Tensor, output: torch.Tensor, positions: torch.Tensor
 
 
 def read_config(folder: Path) -> GPT2Config:
-    """The configuration of a folder's model. Raises UsageError where it is none, or one of another vocabulary."""
-    config = read_json(folder / "config.json")
-    if config is None or not (folder / "model.safetensors").is_file():
-        raise UsageError(f"{str(folder)!r} is no model folder: it has no config.json or no model.safetensors.")
-    if config.get("model_type") != "gpt2" or config.get("vocab_size") != vocabulary.VOCAB_SIZE:
-        raise UsageError(
-            f"{str(folder)!r} holds a {config.get('model_type')} of {config.get('vocab_size')} tokens; "
-            f"greylord's models are gpt2 of {vocabulary.VOCAB_SIZE}."
-        )
+    """Read the configuration of a model folder.
+
+    Raises:
+        UsageError: the folder does not hold a GPT-2 of greylord's vocabulary.
+    """
+    read_architecture(folder)
     try:
-        return GPT2Config.from_dict(config)
+        config = GPT2Config.from_dict(read_json(folder / "config.json"))
     except StrictDataclassError as error:
-        raise UsageError(
-            f"{str(folder)!r} has a config.json that is no GPT-2's: {' '.join(str(error).split())}"
-        ) from error
+        raise not_gpt2(folder, " ".join(str(error).split())) from error
+    if config.activation_function not in ACT2FN:
+        raise not_gpt2(folder, f"there is no activation_function {config.activation_function!r}")
+    return config
 
 
 def load(folder: Path) -> GPT2LMHeadModel:
-    """The model of a folder in float32. Raises UsageError where it is none, or one of another vocabulary."""
+    """Load a model folder in float32.
+
+    Raises:
+        UsageError: the folder does not hold a sound GPT-2 of greylord's vocabulary.
+    """
     read_config(folder)
+    # transformers would fill gaps with random weights.
+    check_tensors(folder, read_architecture(folder))
     try:
-        model, problems = GPT2LMHeadModel.from_pretrained(
+        model = GPT2LMHeadModel.from_pretrained(
             folder,
             use_safetensors=True,
             trust_remote_code=False,
             local_files_only=True,
             dtype=torch.float32,
-            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise UsageError(f"{str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}.") from error
-    # transformers would fill the gaps with random weights.
-    if missing := set(problems["missing_keys"]) | set(problems["unexpected_keys"]):
-        raise UsageError(f"{str(folder)!r} does not have the weights of its config.json: {min(missing)} is amiss.")
     return _prepared(model)
 
 

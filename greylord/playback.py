@@ -1,41 +1,49 @@
-"""What a model is given to go on from, and what it says then: payload with who says it and after how long a pause."""
+"""Generated play: the ids that a model continues, and its continuation as payload with directions and pauses."""
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from greylord import pauses, turns, units, vocabulary
+from greylord import pauses, runs, turns, units, vocabulary
 from greylord.captures import asciicast, proxylog
 from greylord.captures.asciicast import Event
 from greylord.errors import UsageError
-from greylord.generation import Decoder
 from greylord.pauses import Quantiles
 from greylord.terminal.display import Display
 
-__all__ = ["Speech", "capture_ids", "on_screen", "play", "prompt_ids"]
+if TYPE_CHECKING:
+    from greylord.generation import Decoder
+
+__all__ = ["Speech", "capture_ids", "on_screen", "pauses_of", "play", "prompt_ids"]
 
 DIRECTIONS = (vocabulary.CLIENT, vocabulary.SERVER)
 
 
 class Speech(NamedTuple):
-    """A piece of what is said."""
+    """A piece of generated payload."""
 
     direction: int
-    """The token `CLIENT` or `SERVER`."""
+    """Token id, `CLIENT` or `SERVER`."""
     pause: float
-    """Seconds before it: 0 within a turn."""
+    """Seconds before it; 0 within a turn."""
     payload: bytes
 
 
 def prompt_ids(text: str | None, direction: int) -> list[int]:
-    """The ids of a session that `direction` begins with `text`, or is about to begin if there is none.
+    """Encode a prompt as the beginning of a session.
 
-    Raises UsageError for characters that are no bytes.
+    Args:
+        text: The first payload; None leaves it to the model.
+        direction: Token id of who sends it.
+
+    Raises:
+        UsageError: a character is above U+00FF.
     """
     if text is None:
         return [vocabulary.PAD, direction]
@@ -50,9 +58,15 @@ def prompt_ids(text: str | None, direction: int) -> list[int]:
 
 
 def capture_ids(path: Path, at: int | None, direction: int | None) -> list[int]:
-    """The ids of a recording up to `at` payload bytes, all if None, and then the token `direction` unless it is None.
+    """Encode the beginning of a recording.
 
-    Raises UsageError if there is no recording, or it is shorter.
+    Args:
+        path: The recording.
+        at: Payload bytes to take; None takes all.
+        direction: Token id that opens the next turn; None leaves it to the model.
+
+    Raises:
+        UsageError: the file is not a recording, or is shorter than `at`.
     """
     proxylog.check_capture(path)
     session = proxylog.read_file(path)
@@ -66,23 +80,36 @@ def capture_ids(path: Path, at: int | None, direction: int | None) -> list[int]:
     return ids[:after].tolist() + ([] if direction is None else [direction])
 
 
+def pauses_of(folder: Path) -> Quantiles | None:
+    """Read the pauses of a model's corpus, or None where its folder does not tell them, or not soundly."""
+    quantiles = (runs.read_json(folder / runs.CONFIG_NAME) or {}).get("pauses")
+    sound = isinstance(quantiles, dict) and all(map(_are_seconds, quantiles.values()))
+    return quantiles if sound else None
+
+
+def _are_seconds(values: object) -> bool:
+    if not isinstance(values, list) or not values:
+        return False
+    return all(type(value) in (int, float) and 0 <= value < math.inf for value in values)
+
+
 def _speaker(ids: Sequence[int]) -> int:
-    """The direction token of the last turn."""
+    """Return the direction token of the last turn."""
     return next((token for token in reversed(ids) if token in DIRECTIONS), vocabulary.SERVER)
 
 
 def play(
     decoder: Decoder, ids: Sequence[int], seed: int, length: int, until_turn: bool, quantiles: Quantiles
 ) -> Iterator[Speech]:
-    """Let slot 0 go on from `ids`, piece by piece as it decodes.
+    """Continue `ids` in slot 0, and yield each piece as soon as it is decoded.
 
     Args:
-        decoder: of one slot or more.
-        ids: what has been said.
-        seed: of the bytes and of the pauses.
-        length: payload bytes to say.
-        until_turn: end where another turn begins, if that is sooner.
-        quantiles: of the pauses.
+        decoder: Has one slot or more.
+        ids: What came before.
+        seed: For the bytes and the pauses.
+        length: Payload bytes to generate.
+        until_turn: Stop where the next turn begins, if that is sooner.
+        quantiles: Of the pauses, in seconds.
     """
     decoder.start(0, ids, seed)
     clock = random.Random(seed)
@@ -106,9 +133,13 @@ def play(
 
 
 def on_screen(ids: Sequence[int], speeches: Iterable[Speech]) -> Iterator[tuple[Speech, Event]]:
-    """Each speech, and what a player's terminal makes of it after `ids`.
+    """Yield each speech with what a player's terminal shows of it.
 
-    What the client types is an event of its own kind: to be seen, it has to be echoed by the server.
+    What the client types is an event of its own kind, since it is only seen where the server echoes it.
+
+    Args:
+        ids: What came before.
+        speeches: What follows.
     """
     displays = {vocabulary.SERVER: Display(), vocabulary.CLIENT: Display()}
     kinds = {vocabulary.SERVER: asciicast.SHOWN, vocabulary.CLIENT: asciicast.TYPED}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -14,7 +15,17 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
-__all__ = ["compared_curves", "is_analysis", "png", "recordings_histograms", "training_analysis", "training_curves"]
+from greylord.escaping import visible
+
+__all__ = [
+    "compared_curves",
+    "is_analysis",
+    "label",
+    "png",
+    "recordings_histograms",
+    "training_analysis",
+    "training_curves",
+]
 
 INK, MUTED, BLUE, AMBER, RED = "#1f2430", "#7b8190", "#2563eb", "#f59e0b", "#dc2626"
 STYLE = {
@@ -34,11 +45,14 @@ STYLE = {
     "legend.frameon": False,
     "savefig.dpi": 144,
     "text.color": INK,
+    # A name may hold a dollar sign.
+    "text.parse_math": False,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
 }
 
 
+LABEL_CHARACTERS = 80
 ANALYSIS = "greylord analyze"
 """What the pictures of an analysis give as their software: one may be written over by the next."""
 
@@ -46,8 +60,22 @@ ANALYSIS = "greylord analyze"
 def png(figure: Figure, software: str = "greylord") -> bytes:
     """A picture as a file's contents."""
     target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": software})
+    with warnings.catch_warnings():
+        # A box stands for a character that the font does not have.
+        warnings.filterwarnings("ignore", r"Glyph \d+ ")
+        figure.savefig(target, format="png", metadata={"Software": software})
     return target.getvalue()
+
+
+def label(text: str) -> str:
+    """Make a label of a text that may hold a name: one line, its middle left out if it is long.
+
+    A blank goes before a leading underscore, with which matplotlib would leave it out of a legend.
+    """
+    shown = visible(text)
+    if len(shown) > LABEL_CHARACTERS:
+        shown = f"{shown[: LABEL_CHARACTERS // 2]}...{shown[-LABEL_CHARACTERS // 2 :]}"
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def is_analysis(path: Path) -> bool:
@@ -63,6 +91,7 @@ def training_curves(
     best_step: int,
     baselines: Mapping[str, float],
     title: str,
+    label_smoothing: float = 0.0,
 ) -> bytes:
     """The course of a run.
 
@@ -73,12 +102,14 @@ def training_curves(
         best_step: the one whose weights were kept.
         baselines: bits per byte of others on the same bytes, drawn as lines.
         title: above the picture.
+        label_smoothing: share of a uniform target in the training loss, for the legend.
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.subplots()
-        axes.set_title(title)
-        axes.plot(*zip(*training, strict=True), color=AMBER, label="training, bits per token")
+        axes.set_title(label(title))
+        smoothed = f" with label smoothing {label_smoothing:g}" if label_smoothing else ""
+        axes.plot(*zip(*training, strict=True), color=AMBER, label=f"training, bits per token{smoothed}")
         axes.plot(steps, validation, color=BLUE, marker="o", linewidth=2, label="validation, bits per byte")
         best = validation[list(steps).index(best_step)]
         axes.annotate(
@@ -144,7 +175,7 @@ def training_analysis(
         figure = Figure(figsize=(9, 5.6), layout="constrained")
         panels = figure.subplots(2 if rated else 1, sharex=True, squeeze=False, height_ratios=(4, 1) if rated else None)
         axes, lowest = panels[0, 0], panels[-1, 0]
-        axes.set_title(title, pad=22)
+        axes.set_title(label(title), pad=22)
         trained = [math.nan if value is None else value for value in training]
         axes.plot(at, trained, color=AMBER, marker=".", label=f"training, {units[1]}")
         axes.plot(at, validation, color=BLUE, marker="o", markersize=4, linewidth=2, label=f"validation, {units[0]}")
@@ -206,7 +237,7 @@ def recordings_histograms(
     """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(11, 7.5), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", size=13)
+        figure.suptitle(label(title), x=0.01, ha="left", size=13)
         (volume, waits), (lengths, words) = figure.subplots(2, 2)
         if days:
             volume.bar(list(days), list(days.values()), color=BLUE, width=0.85)
@@ -225,7 +256,7 @@ def recordings_histograms(
         lengths.set_xlabel("payload bytes, from each mark to the next")
         _by_power(lengths, turn_bytes)
         words.set_title("Commands")
-        bars = words.barh(list(commands), list(commands.values()), color=BLUE)
+        bars = words.barh(list(map(label, commands)), list(commands.values()), color=BLUE)
         words.bar_label(bars, fmt="{:,.0f}", padding=4, color=MUTED, size=9)
         words.invert_yaxis()
         words.grid(visible=False)
@@ -246,6 +277,7 @@ def _by_power(axes: Axes, sides: Mapping[str, Mapping[int, int]]) -> None:
     axes.set_yscale("log")
     axes.set_ylim(bottom=0.7)
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xticks(range(len(bins)), map(_power_label, bins), rotation=45, ha="right", rotation_mode="anchor")
     axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, borderaxespad=0.2)
 
@@ -268,9 +300,9 @@ def compared_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]],
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9, 5), layout="constrained")
         axes = figure.subplots()
-        axes.set_title(title)
+        axes.set_title(label(title))
         for colour, (name, (tokens, figures)) in zip((BLUE, AMBER), curves.items(), strict=True):
-            axes.plot(tokens, figures, color=colour, marker="o", markersize=4, linewidth=2, label=name)
+            axes.plot(tokens, figures, color=colour, marker="o", markersize=4, linewidth=2, label=label(name))
             best = min(zip(figures, tokens, strict=True))
             axes.annotate(
                 f"{best[0]:.3f}", best[::-1], xytext=(0, -16), textcoords="offset points", ha="center", color=colour

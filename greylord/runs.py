@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from greylord.errors import GreylordError, UsageError
-from greylord.files import write_file
+from greylord.files import json_text, write_file
 
 __all__ = [
     "CARD",
@@ -36,6 +36,7 @@ __all__ = [
     "fetched",
     "locate",
     "mark_latest",
+    "nearest",
     "new_run",
     "read_journal",
     "read_json",
@@ -74,13 +75,14 @@ COMPLETE = "complete"
 """The file in a checkpoint that is written last."""
 LARGEST_JSON = 20 * 10**6
 """Bytes of a JSON file; greylord's own have a tenth of it."""
-_CONTROLS = re.compile(r"\\u00(?:[01][0-9a-f]|7f|[89][0-9a-f])|[\x7f-\x9f]", re.IGNORECASE)
 STAMP = "%Y-%m-%dT%H-%M-%S"
 """The time in the name of a run's folder."""
 
 
 def new_run(name: str) -> Path:
     """Make the folder of a new run, models/NAME_TIME."""
+    # models/latest holds it in one line, and safetensors opens no path that is not Unicode.
+    name = "".join(character if character.isprintable() else "_" for character in name).strip()
     stamp = datetime.now().strftime(STAMP)
     number = 1
     while True:
@@ -130,9 +132,43 @@ def locate(path: Path) -> Path:
         return path
     if (MODELS / path).is_dir():
         return MODELS / path
+    if (meant := nearest(path)) is not None:
+        raise UsageError(f"There is no model folder {str(path)!r}. Did you mean {str(meant)!r}?")
     known = sorted(folder.name for folder in MODELS.glob("*_*") if folder.is_dir())
     there = f"models/ has {', '.join(known[-5:])}" if known else "models/ has none yet"
     raise UsageError(f"There is no model folder {str(path)!r}; {there}.")
+
+
+def nearest(path: Path) -> Path | None:
+    """Find the folder that a misspelt path may mean.
+
+    Args:
+        path: A path at which there is nothing.
+
+    Returns:
+        A folder whose name is near, in models/ for a bare name; None if there is none.
+    """
+    first, *rest = path.parts or ("",)
+    if not rest:
+        return _near(first, MODELS)
+    if path.parent.is_dir():
+        return _near(path.name, path.parent)
+    # Where the rest is found, the first part may be farther off.
+    if (folder := _near(first, Path(), nearness=0.6)) is None:
+        return None
+    meant = folder.joinpath(*rest)
+    if (found := meant if meant.is_dir() else _near(meant.name, meant.parent)) is not None:
+        return found
+    return _near(first, Path())
+
+
+def _near(name: str, folder: Path, nearness: float = 0.75) -> Path | None:
+    """The folder in a folder whose name is nearest, or models/latest."""
+    if not folder.is_dir():
+        return None
+    known = {each.name.casefold(): each for each in folder.iterdir() if each.is_dir() or each.name == LATEST}
+    close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=nearness)
+    return known[close[0]] if close else None
 
 
 def repository_of(path: Path) -> str | None:
@@ -150,15 +186,13 @@ def fetched(repo_id: str) -> Path | None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """The object in a JSON file; None if the file is missing, huge or no such thing.
-
-    Others may have written it, and what it says may be printed: control characters in it are replaced.
-    """
+    """The object in a JSON file; None if the file is missing, huge or no such thing. Others may have written it."""
     try:
-        if path.stat().st_size > LARGEST_JSON:
+        # A pipe would be waited for.
+        if not path.is_file() or path.stat().st_size > LARGEST_JSON:
             return None
-        content = json.loads(_CONTROLS.sub(r"\\ufffd", path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+        content = json.loads(json_text(path))
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) else None
 
@@ -184,7 +218,7 @@ class Run:
             return read_journal(self.folder / JOURNAL)
         path = self.folder / HISTORY
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            return json.loads(json_text(path))
         except FileNotFoundError:
             return []
         except ValueError as error:

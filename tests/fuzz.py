@@ -1,24 +1,44 @@
-"""Coverage-guided fuzzing of what reads others' bytes: not part of the tests, for it ends when it is told to.
+"""Coverage-guided fuzzing of what reads others' bytes, names and overrides: not part of the tests, for it ends when it
+is told to.
 
     pip install atheris
-    python tests/fuzz.py CORPUS_FOLDER -max_total_time=600
+    python tests/fuzz.py readers|names|overrides CORPUS_FOLDER -max_total_time=600
 
 The arguments are libFuzzer's. A crash, an input that takes longer than 10 seconds or more than 2 GB of memory is
 written to the working directory.
 """
 
 import io
+import os
 import sys
+from pathlib import Path
 
 import atheris
+import transformers  # noqa: F401  (not to be instrumented)
 
 with atheris.instrument_imports(include=["greylord"]):
-    from greylord import turns
+    from greylord import files, turns
     from greylord.captures import proxylog, redaction
+    from greylord.captures.signs import signs_of
+    from greylord.corpus import folder
+    from greylord.corpus.identity import Candidate, head_of, same_recordings
+    from greylord.corpus.likeness import clusters, samples_of
+    from greylord.errors import UsageError
     from greylord.terminal.display import Display
+    from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
 
+VALUES = ["1", "0", "-1", "0.5", "1e-3", "nan", "inf", "1e400", "true", "None", "", "cosine", "adamw_torch", "linear"]
+VALUES += ['{"a": 1}', "{", "[]", "none", "a,b=1", " 2 ", "\n", "\u0661", "0x10", "9" * 400]
 LIMITS = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=2048")
-DICTIONARY = [b"<|server|>", b"<|client|>", b"<|delay#0.1|>", b"<|ansi#1B5B306D|>", b"<|telnet#FFFB01|>", b"<|hex#"]
+DICTIONARY = [
+    b"<|server|>",
+    b"<|client|>",
+    b"<|delay#0.1|>",
+    b"<|delay#0,1|>",
+    b"<|ansi#1B5B306D|>",
+    b"<|telnet#FFFB01|>",
+]
+DICTIONARY += [b"<|hex#", proxylog.V3_HEADER, bytes(40), b"\r\n", b"\xc3\xa9", b"Password: "]
 
 
 def read(data: bytes) -> None:
@@ -29,16 +49,21 @@ def read(data: bytes) -> None:
     ids = turns.encode(turns.turns_of(masked))
     assert turns.payload_of(ids).tobytes() == masked.payload.tobytes()
     assert (turns.encode(turns.decode(ids)) == ids).all()
+    signs_of(session)
+    # A copy, and what it was when half of it was written: they count once.
+    halves = [proxylog.read(io.BytesIO(part)).payload for part in (data, data, data[: len(data) // 2])]
+    same = same_recordings([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])
+    assert same[1].index in (0, 2)
+    clusters([samples_of(payload) for payload in halves])
     display = Display()
     shown = display.feed(data[: len(data) // 2]) + display.feed(data[len(data) // 2 :])
     assert not set(shown) & {"\x07", "\x05", "\x9b", "\x9d"}
 
 
-def target(data: bytes) -> None:
+def readers(provider: atheris.FuzzedDataProvider) -> None:
     """Half of the inputs are made of a recording's own tokens."""
-    provider = atheris.FuzzedDataProvider(data)
     if not provider.ConsumeBool():
-        read(provider.ConsumeBytes(len(data)))
+        read(provider.ConsumeBytes(provider.remaining_bytes()))
         return
     parts = []
     while provider.remaining_bytes():
@@ -47,6 +72,48 @@ def target(data: bytes) -> None:
     read(b"".join(parts))
 
 
+def names(provider: atheris.FuzzedDataProvider) -> None:
+    """What is made of the name of a file or a dataset."""
+    name = os.fsdecode(provider.ConsumeBytes(provider.remaining_bytes()).replace(b"\0", b""))
+    start = proxylog.started_at(name)
+    assert start is None or proxylog.plausible_start(start) == start
+    folder.shown(name).encode()
+    try:
+        folder.check_name(name)
+    except UsageError:
+        pass
+    else:
+        assert not folder.is_path(name) and Path("data", name).parent == Path("data")
+    try:
+        folder.locate(name)
+    except UsageError as error:
+        assert "\n" not in str(error)
+    last = os.fsdecode(os.fsencode(Path(name).name)[:255])
+    if last:
+        assert len(os.fsencode(files.numbered(Path(last), provider.ConsumeIntInRange(2, 99)).name)) <= 255
+
+
+def overrides(provider: atheris.FuzzedDataProvider) -> None:
+    """A field of TrainingArguments, mostly one that there is, and any text for it."""
+    kind = provider.ConsumeIntInRange(0, 9)
+    taken = [field for field, rule in FIELDS.items() if kind == 1 or rule.kind != "ours"]
+    name = provider.ConsumeUnicode(20) if kind == 0 else provider.PickValueInList(taken)
+    text = provider.ConsumeUnicode(60) if provider.ConsumeBool() else provider.PickValueInList(VALUES)
+    try:
+        values = parse_assignments([f"{name}={text}"])
+    except UsageError as error:
+        assert str(error).splitlines() == [str(error)] or "\n" in name + text
+        return
+    for field, value in values.items():
+        assert FIELDS[field].kind != "ours"
+        assert parse_values({field: value}, "") == values
+        assert repr(parse_assignments([written(field, value)])) == repr(values)
+
+
+TARGETS = {target.__name__: target for target in (readers, names, overrides)}
+
+
 if __name__ == "__main__":
-    atheris.Setup([*sys.argv, *LIMITS], target)
+    chosen = TARGETS[sys.argv.pop(1)]
+    atheris.Setup([*sys.argv, *LIMITS], lambda data: chosen(atheris.FuzzedDataProvider(data)))
     atheris.Fuzz()

@@ -77,7 +77,7 @@ def fails(result: subprocess.CompletedProcess, code: int) -> str:
         ("train --dataset game --data-dir .", "--dataset and --data-dir exclude each other"),
         ("train --dataset game --config nix.json", "'nix.json' cannot be read"),
         ("train --dataset game --config typo.json", "unknown setting 'epoch'. Did you mean 'epochs'?"),
-        ("train --dataset game --config broken.json", "is no JSON"),
+        ("train --dataset game --config broken.json", "is not JSON"),
         ("train --dataset game --model-path models/nix", "There is no model folder 'models/nix'"),
         ("train --dataset game --model-path old", "is no model folder: it has no config.json"),
         ("train --dataset game --model-path gpt2", "holds a gpt2 of 50257 tokens"),
@@ -174,15 +174,15 @@ def test_passwords_are_masked_until_they_are_kept(workplace):
         b"<|server|><|delay#0.1|>Password: <|client|><|delay#0.1|>hush\r" + b"<|server|><|delay#0.1|>Hello.\r\n" * 99
     )
     for hour in range(4):
-        Path("logs", f"{1_750_000_000 + 7_200 * hour}_a.log").write_bytes(login)
+        Path("logs", f"{1_750_000_000 + 7_200 * hour}_a.log").write_bytes(login + b"Hour %d" % hour)
     copied = greylord("data", "redact", "logs", "game", cwd=workplace)
     assert copied.returncode == 0 and "4 logins, 16 bytes" in copied.stdout
-    assert all(path.read_bytes() == login.replace(b"hush", b"****") for path in Path("data/game").iterdir())
-    masked = greylord("data", "build", "logs", "--json", cwd=workplace)
+    assert all(path.read_bytes().startswith(login.replace(b"hush", b"****")) for path in Path("data/game").iterdir())
+    masked = greylord("data", "build", "./logs", "--json", cwd=workplace)
     assert json.loads(masked.stdout)["settings"]["keep_credentials"] is False
-    kept = greylord("data", "build", "logs", "--keep-credentials", cwd=workplace)
+    kept = greylord("data", "build", "./logs", "--keep-credentials", cwd=workplace)
     assert kept.returncode == 0 and "Share neither it nor a model trained on it" in kept.stderr
-    assert "Share neither" in greylord("data", "show", "logs", cwd=workplace).stderr
+    assert "Share neither" in greylord("data", "show", "./logs", cwd=workplace).stderr
 
 
 def test_the_same_seed_samples_the_same_recordings(workplace):

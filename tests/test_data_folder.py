@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from greylord import units
 from greylord.captures.redaction import Credentials
-from greylord.corpus import folder
+from greylord.corpus import copying, folder, pruning
 from greylord.errors import GreylordError, UsageError
 
 
@@ -25,9 +25,9 @@ def write(path: str, content: bytes) -> Path:
     return target
 
 
-def copy(*sources: str, name: str = "game") -> folder.CopyPlan:
-    plan = folder.plan_copy(sources, name)
-    folder.copy(plan)
+def copy(*sources: str, name: str = "game") -> copying.CopyPlan:
+    plan = copying.plan_copy(sources, name)
+    copying.copy(plan)
     return plan
 
 
@@ -67,9 +67,9 @@ def test_copying_again_copies_nothing(sources):
 LOGIN = b"<|server|><|delay#0.1|>Password: <|client|><|delay#0.1|>%b\r<|server|><|delay#0.1|><|ansi#1B5B306D|>Hello."
 
 
-def redact(*sources: str) -> tuple[folder.CopyPlan, list[Credentials]]:
-    plan = folder.plan_copy(sources, "shared", masked=True)
-    return plan, folder.copy(plan)
+def redact(*sources: str) -> tuple[copying.CopyPlan, list[Credentials]]:
+    plan = copying.plan_copy(sources, "shared", masked=True)
+    return plan, copying.copy(plan).credentials
 
 
 def test_redacted_copies_are_told_from_other_recordings(sources):
@@ -95,10 +95,10 @@ def test_a_recording_of_the_same_name_is_never_overwritten(sources):
     copy("one")
     write("one/a.log", recording("changed"))
     copy("one")
-    write("one/a.log", recording("changed again"))
+    write("one/a.log", recording("and changed again"))
     copy("one")
     assert contents("data/game") == {
-        "a.log": recording("first"), "a~2.log": recording("changed"), "a~3.log": recording("changed again"),
+        "a.log": recording("first"), "a~2.log": recording("changed"), "a~3.log": recording("and changed again"),
         "deep/b": recording("second"),
     }  # fmt: skip
 
@@ -146,24 +146,24 @@ def test_impossible_names(workplace, name):
 def test_pruning_keeps_what_is_large_enough_and_matches(workplace):
     for name, size in [("a.log", 2_000), ("b.log", 100), ("deep/c", 5_000), ("deep/d.log", 3_000)]:
         write(f"data/game/{name}", bytes(size))
-    pruning = folder.plan_pruning(Path("data/game"), 1_000, "*.log")
-    assert {(path.name, why) for path, why in pruning.removed} == {
+    plan = pruning.plan_pruning(Path("data/game"), 1_000, "*.log")
+    assert {(path.name, why) for path, why in plan.removed} == {
         ("b.log", "smaller than 1.0 kB"),
         ("c", "does not match '*.log'"),
     }
-    assert pruning.kept == 2 and pruning.bytes == 5_100
-    attic = folder.prune(pruning, delete=False)
+    assert plan.kept == 2 and plan.bytes == 5_100
+    assert pruning.prune(plan, delete=False).removed == 2
     assert sorted(contents("data/game")) == ["a.log", "deep/d.log"]
-    assert {name: len(data) for name, data in contents(str(attic)).items()} == {"b.log": 100, "deep/c": 5_000}
+    assert {name: len(data) for name, data in contents(str(plan.attic)).items()} == {"b.log": 100, "deep/c": 5_000}
     write("data/game/b.log", bytes(50))
-    folder.prune(folder.plan_pruning(Path("data/game"), 1_000, None), delete=False)
-    assert sorted(contents(str(attic))) == ["b.log", "b~2.log", "deep/c"]
+    pruning.prune(pruning.plan_pruning(Path("data/game"), 1_000, None), delete=False)
+    assert sorted(contents(str(plan.attic))) == ["b.log", "b~2.log", "deep/c"]
 
 
 def test_deleting_leaves_no_empty_folder(workplace):
     write("data/game/deep/a.log", b"x")
     write("data/game/b.log", bytes(10))
-    assert folder.prune(folder.plan_pruning(Path("data/game"), 5, None), delete=True) is None
+    assert pruning.prune(pruning.plan_pruning(Path("data/game"), 5, None), delete=True).removed == 1
     assert sorted(contents("data/game")) == ["b.log"] and not Path("data/game/deep").exists()
     assert not Path("data/.pruned").exists()
 
@@ -174,7 +174,13 @@ def test_a_dataset_is_a_name_a_path_or_the_only_one(workplace):
     write("data/game/a", b"x")
     write("elsewhere/a", b"x")
     assert folder.locate(None) == folder.locate("game") == Path("data/game")
-    assert folder.locate("elsewhere") == Path("elsewhere")
+    assert folder.locate("./elsewhere") == folder.locate_path(Path("elsewhere")) == Path("elsewhere")
+    with pytest.raises(UsageError, match=r"no dataset 'elsewhere' .* write './elsewhere'"):
+        folder.locate("elsewhere")
+    with pytest.raises(UsageError, match="'game' does not exist"):
+        folder.locate("./game")
+    with pytest.raises(UsageError, match="The dataset data/game is given by its name: 'game'"):
+        folder.locate_path(Path("game"))
     write("data/other/a", b"x")
     with pytest.raises(UsageError, match="game, other"):
         folder.locate(None)

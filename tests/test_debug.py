@@ -275,7 +275,7 @@ BIAS = "transformer.h.1.mlp.c_fc.bias"
         (lambda t: t[MATRIX][3, 4:5].fill_(-101), f"{MATRIX} has weights up to 101, beyond 100."),
         (lambda t: t.update({"lm_head.weight": t["transformer.wte.weight"] + 1}), "lm_head.weight is not tied"),
         (lambda t: t["transformer.ln_f.weight"].mul_(50), "is above the 5.57 of guessing, ln 262."),
-        (lambda t: t.pop(MATRIX), f"does not have the weights of its config.json: {MATRIX} is amiss."),
+        (lambda t: t.pop(MATRIX), f"does not have the weights of its config.json: {MATRIX} is missing."),
     ],
 )
 def test_damaged_weights(call, copied, change, expected):
@@ -306,7 +306,7 @@ def test_biases_may_be_zero_and_weights_of_half_precision(copied):
             8192,
             "model_max_length is 8,192, but the model has 64 positions.",
         ),
-        ("config.json", "n_positions", 65, "cannot be loaded"),
+        ("config.json", "n_positions", 65, "wpe.weight has the shape [64, 128], not [65, 128]."),
     ],
 )
 def test_damaged_settings(call, copied, file, key, value, expected):

@@ -29,6 +29,7 @@ from greylord.evaluation.calibration import DelayTally
 from greylord.evaluation.unseen import trained_part, unseen_part
 from greylord.generation import Decoder, Sampling
 from greylord.turns import MAY_FOLLOW
+from greylord.weights import GPT2Weights
 
 CLIENT, SERVER = Direction.CLIENT, Direction.SERVER
 WIPE = b"\x1b[79D\x1b[K"
@@ -107,7 +108,7 @@ def test_the_beam_says_what_the_stock_model_finds_likeliest(player):
     model, rows = player
     asked = [(row, command.at) for row in rows for command in commands.commands_of(row) if command.at][:6]
     heard = [row[at - 30 : at].tolist() for row, at in asked]
-    decoder = Decoder(model, Sampling(), 5 * len(heard))
+    decoder = Decoder(GPT2Weights.of(model), Sampling(), 5 * len(heard))
     for width in (1, 5):
         expected = [slow_lines(model, context, width) for context in heard]
         assert commands.likely_lines(decoder, heard, width) == expected

@@ -172,8 +172,15 @@ def test_a_file_of_a_gigabyte_is_not_read(folder, name):
     assert memory < 10**8
 
 
-def test_what_a_model_says_of_itself_holds_no_control_characters(folder):
-    dataset = "\x1b]52;c;eA==\x07 \x9b21t \x7f \\u001b é"
+def test_what_a_model_says_of_itself_is_printed_without_control_characters(folder, called):
+    config = {"dataset": "\x1b]52;c;eA==\x07 \x9b21t \x7f é", "plan": {}, "data_hash": "0"}
+    summary = {
+        "dataset": config["dataset"], "data_hash": "0", "scored_bytes": 1, "protocol": "\x1b[21t", "parameters": 1,
+        "best_bits_per_byte": 1.0, "steps": 1, "seconds": 1.0,
+    }  # fmt: skip
     for ascii_only in (True, False):
-        (folder / runs.CONFIG_NAME).write_text(json.dumps({"dataset": dataset}, ensure_ascii=ascii_only))
-        assert runs.read_json(folder / runs.CONFIG_NAME)["dataset"].isprintable()
+        for name, content in ((runs.CONFIG_NAME, config), (runs.SUMMARY, summary)):
+            (folder / name).write_text(json.dumps(content, ensure_ascii=ascii_only))
+        for arguments in (["models"], ["models", "--json"]):
+            told = called(*arguments).stdout
+            assert "52;c;eA==" in told and told.replace("\n", "").isprintable()

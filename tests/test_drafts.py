@@ -33,6 +33,12 @@ def test_streams_follow_the_grammar_and_are_as_long_as_training_was(model):
     assert len({tuple(ids[begin : begin + 41]) for begin in range(0, len(ids), 41)}) > 1
 
 
+def test_a_model_that_cannot_be_decoded_has_no_drafts():
+    other = models.fresh(32, models.Shape(1, 8, 1))
+    other.config.activation_function = "silu"
+    assert drafts.generate(other, 40 * LITTLE) == []
+
+
 def test_no_more_is_said_than_a_decoder_remembers(model, monkeypatch):
     monkeypatch.setattr(drafts, "MEMORY_TOKENS", 100)
     assert len(drafts.generate(model, 10**12)) == drafts.STREAMS * (1 + 100 // drafts.STREAMS)

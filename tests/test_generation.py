@@ -10,9 +10,9 @@ from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessorList
 from greylord import model as models
 from greylord import turns, vocabulary
 from greylord.benchmarks import generation as benchmark
-from greylord.errors import UsageError
-from greylord.forward import ACTIVATIONS, Forward
+from greylord.forward import Forward
 from greylord.generation import Decoder, Grammar, Sampling
+from greylord.weights import ACTIVATIONS, GPT2Weights
 
 CONTEXT = 64
 START = [vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT]
@@ -43,7 +43,7 @@ def test_the_forward_pass_gives_the_stock_model_s_logits(model, activation):
     other = GPT2LMHeadModel(GPT2Config.from_dict(model.config.to_dict() | {"activation_function": activation}))
     other.load_state_dict(model.state_dict())
     model = other.eval()
-    forward, ids = Forward(model), some_ids(CONTEXT)
+    forward, ids = Forward(GPT2Weights.of(model)), some_ids(CONTEXT)
     expected, begin = stock_logits(model, ids), 0
     for size in (20, 1, 7, 1, CONTEXT - 29):
         logits = forward(slice(0, 1), np.array([ids[begin : begin + size]]), np.array([begin]))
@@ -53,7 +53,7 @@ def test_the_forward_pass_gives_the_stock_model_s_logits(model, activation):
 
 @given(st.lists(st.integers(1, CONTEXT), min_size=2, max_size=5), st.integers(0, 1 << 30))
 def test_rows_of_different_length_do_not_disturb_each_other(model, lengths, seed):
-    decoder = Decoder(model, Sampling(), slots=len(lengths) + 1)
+    decoder = Decoder(GPT2Weights.of(model), Sampling(), slots=len(lengths) + 1)
     rows = [some_ids(length, seed + index) for index, length in enumerate(lengths)]
     for slot, ids in enumerate(rows):
         decoder.start(slot, ids)
@@ -63,7 +63,7 @@ def test_rows_of_different_length_do_not_disturb_each_other(model, lengths, seed
 
 
 def test_what_is_heard_counts_and_a_full_context_goes_on_from_its_last_half(model):
-    decoder, ids = Decoder(model, Sampling()), some_ids(CONTEXT + 9)
+    decoder, ids = Decoder(GPT2Weights.of(model), Sampling()), some_ids(CONTEXT + 9)
     decoder.start(0, ids[:50])
     decoder.logits([0])
     decoder.hear(0, ids[50:CONTEXT])
@@ -74,7 +74,7 @@ def test_what_is_heard_counts_and_a_full_context_goes_on_from_its_last_half(mode
 
 
 def said(model, sampling, count, slots=1, seed=0, **options) -> list[list[int]]:
-    decoder = Decoder(model, sampling, slots, **options)
+    decoder = Decoder(GPT2Weights.of(model), sampling, slots, **options)
     for slot in range(slots):
         decoder.start(slot, START, seed + slot)
     streams = [[] for _ in range(slots)]
@@ -113,7 +113,7 @@ def test_drafts_are_taken():
     model = models.fresh(CONTEXT).eval()
     # Without positions an untrained model repeats itself.
     model.transformer.wpe.weight.data.zero_()
-    decoder = Decoder(model, Sampling(0))
+    decoder = Decoder(GPT2Weights.of(model), Sampling(0))
     decoder.start(0, START)
     steps = [decoder.step([0])[0] for _ in range(100)]
     assert sum(map(len, steps)) > 110
@@ -122,7 +122,7 @@ def test_drafts_are_taken():
 def test_a_memory_changes_the_drafts_and_nothing_else(model):
     count = 3 * CONTEXT
     (expected,) = said(model, Sampling(1.0), count)
-    decoder = Decoder(model, Sampling(1.0), memory=[*START, *expected])
+    decoder = Decoder(GPT2Weights.of(model), Sampling(1.0), memory=[*START, *expected])
     decoder.start(0, START, 0)
     stream, steps = [], 0
     while len(stream) < count:
@@ -134,7 +134,7 @@ def test_a_memory_changes_the_drafts_and_nothing_else(model):
 
 
 def test_a_fork_goes_on_as_its_source_does(model):
-    decoder = Decoder(model, Sampling(1.0), slots=3)
+    decoder = Decoder(GPT2Weights.of(model), Sampling(1.0), slots=3)
     decoder.start(2, [*START, *some_ids(20)], seed=3)
     for _ in range(5):
         decoder.step([2])
@@ -150,7 +150,7 @@ def test_a_fork_goes_on_as_its_source_does(model):
 
 
 def test_nothing_is_said_after_a_stop(model):
-    decoder = Decoder(model, Sampling(0))
+    decoder = Decoder(GPT2Weights.of(model), Sampling(0))
     decoder.start(0, START)
     stream = [token for _ in range(30) for token in decoder.step([0])[0]]
     stop = stream[-1]
@@ -206,13 +206,6 @@ def test_the_stock_generate_takes_the_grammar_too(model):
     )
     for row in ids.numpy():
         turns.decode(row[:-1] if row[-1] in (vocabulary.CLIENT, vocabulary.SERVER) else row)
-
-
-def test_another_kind_of_gpt_2_is_refused(model):
-    other = models.fresh(16)
-    other.config.activation_function = "silu"
-    with pytest.raises(UsageError, match="relu, gelu_new"):
-        Forward(other)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -23,6 +23,7 @@ from greylord.corpus.build import corpus_of
 from greylord.corpus.manifest import Manifest
 from greylord.errors import UsageError
 from greylord.generation import Decoder, Sampling
+from greylord.weights import GPT2Weights
 
 PAD, CLIENT, SERVER = vocabulary.PAD, vocabulary.CLIENT, vocabulary.SERVER
 SHORT, LONG = vocabulary.DELAY_SHORT, vocabulary.DELAY_LONG
@@ -37,7 +38,7 @@ IDS = [PAD, SERVER, SHORT, *b"name:\x1b[0", CLIENT, SHORT, *b"me\r", SERVER, LON
 @pytest.fixture(scope="module")
 def decoder() -> Decoder:
     torch.manual_seed(2)
-    return Decoder(models.fresh(64).eval(), Sampling())
+    return Decoder(GPT2Weights.of(models.fresh(64)), Sampling())
 
 
 @pytest.fixture
@@ -143,6 +144,16 @@ def test_a_model_knows_its_corpus_s_pauses(trained):
     assert len(manifest.pauses["<|delay_short|>"]) == pauses.QUANTILES
 
 
+@pytest.mark.parametrize("value", [None, 7, [], {"x": 1}, {"x": []}, {"x": ["1"]}, {"x": [True]}, {"x": [-1]},
+                                   {"x": [math.nan]}, {"x": [math.inf]}])  # fmt: skip
+def test_pauses_that_are_none_are_not_taken(tmp_path, value):
+    assert playback.pauses_of(tmp_path) is None
+    (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({"pauses": value}))
+    assert playback.pauses_of(tmp_path) is None
+    (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({"pauses": {"x": [0, 0.5]}}))
+    assert playback.pauses_of(tmp_path) == {"x": [0, 0.5]}
+
+
 def test_the_command(trained, tmp_path):
     cast = tmp_path / "play.cast"
     shown = greylord("generate", "--length", 400, "--seed", 3, "--output", cast, cwd=trained, encoding="utf-8")
@@ -150,7 +161,7 @@ def test_the_command(trained, tmp_path):
     raw = greylord("generate", "--length", 400, "--seed", 3, "--raw", cwd=trained, encoding="latin-1")
 
     run = latest(trained)
-    decoder, ids = Decoder(models.load(run), Sampling()), playback.prompt_ids(None, SERVER)
+    decoder, ids = Decoder(GPT2Weights.of(models.load(run)), Sampling()), playback.prompt_ids(None, SERVER)
     quantiles = runs.read_json(run / runs.CONFIG_NAME)["pauses"]
     speeches, events = zip(*playback.on_screen(ids, playback.play(decoder, ids, 3, 400, False, quantiles)), strict=True)
     assert raw.stdout == lines(b"".join(speech.payload for speech in speeches).decode("latin-1"))
@@ -200,8 +211,10 @@ def test_a_folder_without_pauses_is_told_of(trained, tmp_path):
         ("--prompt €", "the model knows bytes only"),
         ("--from-capture nix.log", "There is no file 'nix.log'"),
         ("--model-dir models/nix", "There is no model folder"),
+        ("--output file/x.cast", "is not a folder that you may write to"),
     ],
 )
 def test_wrong_calls(workplace, arguments, sentence):
+    (workplace / "file").touch()
     with pytest.raises(UsageError, match=re.escape(sentence)):
         call(*arguments.split())

@@ -31,7 +31,7 @@ from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
 from greylord.training import train as training
 from greylord.training import wording
-from greylord.training.callbacks import LogAtEvaluation
+from greylord.training.callbacks import Interruption, LogAtEvaluation, ending_signals
 from greylord.training.compilation import choose_compilation
 from greylord.training.job import Job, resumed
 from greylord.training.recipe import Plan
@@ -309,6 +309,25 @@ def test_two_processes_started_by_greylord_agree_where_to_stop(realm):
     shutil.rmtree(folder)
 
 
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_ends_training_at_the_next_step(name):
+    number = getattr(signal, name, signal.SIGINT)
+    interruption, control = Interruption(), TrainerControl()
+    with interruption.handled():
+        signal.raise_signal(number)
+    interruption.on_step_end(TrainingArguments("nowhere"), TrainerState(global_step=7, logging_steps=1), control)
+    assert control.should_training_stop and control.should_save and interruption.stopped_at == 7
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal")
+def test_a_run_that_ignores_its_terminal_goes_on_when_it_is_closed():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert signal.SIGHUP not in ending_signals() and signal.SIGTERM in ending_signals()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def job(settings: Settings, **overrides) -> Job:
     return Job(Path("data/tiny"), settings, overrides, None, cpu=True)
 
@@ -341,7 +360,7 @@ def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
         return model
 
     monkeypatch.setattr(models, "fresh", broken)
-    with pytest.raises(GreylordError, match=r"no number any more at step 1, .* lower --learning-rate than 0\.006"):
+    with pytest.raises(GreylordError, match=r"NaN or infinite at step 1, .* lower --learning-rate than 0\.006"):
         quiet_train(job(TINY))
     assert set(Path("models").glob("*")) == in_realm
 

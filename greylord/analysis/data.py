@@ -5,6 +5,7 @@ Recordings are read one at a time. User names and passwords stay out of the repo
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,10 +28,10 @@ from greylord.analysis.tallies import (
 )
 from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Session
-from greylord.corpus import folder, split
+from greylord.corpus import split
 from greylord.corpus.build import corpus_of
 from greylord.corpus.manifest import DialectCounts, Manifest, Settings
-from greylord.errors import GreylordError
+from greylord.corpus.recordings import read_dataset
 from greylord.lines import side_of, typed
 from greylord.progress import Progress, silent
 
@@ -77,7 +78,9 @@ class DataReport:
     """In the order of their starts."""
     time_groups: int
     skipped: list[str]
-    """Files that are no recordings."""
+    """Files that are not recordings."""
+    left_out: dict[str, str]
+    """Other files that are not counted, and why."""
     dialects: dict[str, DialectCounts]
     delays: dict[str, Delays]
     """By side, but for the first of each recording, which counts from nothing."""
@@ -90,25 +93,21 @@ class DataReport:
 
 
 def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
-    """Read all recordings of a folder and below. Raises GreylordError if there is none."""
-    files = folder.recordings(dataset)
-    if not files:
-        raise GreylordError(f"{str(dataset)!r} is empty; copy recordings into it with `greylord data copy`.")
-    captures = [path for path in files if proxylog.is_capture(path)]
-    if not captures:
-        raise GreylordError(f"None of the {len(files):,} files of {str(dataset)!r} is a recording.")
+    """Read all recordings of a folder and below, once each. Raises GreylordError if there is none."""
     manifest = Manifest.read(corpus_of(dataset))
     settings = manifest.settings if manifest else Settings()
-    starts = [proxylog.started_at(path.name) for path in captures]
-    groups = split.time_groups(starts)
+    with tempfile.TemporaryDirectory() as spool:
+        rows, found = read_dataset(dataset, Path(spool), settings, progress)
+    groups = split.time_groups([row.file.grouped_at for row in rows])
     tally = _Tally(settings, cut=max(groups) + 1 < split.MIN_GROUPS)
     recordings = []
-    with progress("Reading", sum(path.stat().st_size for path in captures)) as advance:
-        for path, start, group in zip(captures, starts, groups, strict=True):
-            server, client = tally.add(proxylog.read_file(path))
-            name, started_at = path.relative_to(dataset).as_posix(), start and start.isoformat(timespec="milliseconds")
-            recordings.append(Recording(name, started_at, group, server, client))
-            advance(path.stat().st_size)
+    with progress("Reading again", sum(row.file.path.stat().st_size for row in rows)) as advance:
+        for row, group in zip(rows, groups, strict=True):
+            server, client = tally.add(proxylog.read_file(row.file.path))
+            start = row.file.started_at
+            started_at = start and start.isoformat(timespec="milliseconds")
+            recordings.append(Recording(row.file.name, started_at, group, server, client))
+            advance(row.file.path.stat().st_size)
     if tally.cut:
         validating = [True] * len(recordings)
     else:
@@ -116,9 +115,10 @@ def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
         tally.lines.divide(validating)
     return DataReport(
         folder=str(dataset),
-        recordings=sorted(recordings, key=lambda each: (each.started_at is None, each.started_at, each.name)),
+        recordings=recordings,
         time_groups=max(groups) + 1,
-        skipped=sorted(path.relative_to(dataset).as_posix() for path in set(files) - set(captures)),
+        skipped=found.skipped,
+        left_out=found.left_out,
         dialects=tally.dialects,
         delays={side: delays.report() for side, delays in tally.delays.items()},
         turn_bytes={side: sizes.report() for side, sizes in tally.turns.items()},
@@ -168,8 +168,8 @@ class _Tally:
         if self.cut:
             ids = turns.encode(stream)
             end, begin = split.cut_tail(ids, self.settings.val_split)
-            for name, part in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
-                self.lines.add_part(name, side_of(turns.decode(part), vocabulary.SERVER).text)
+            for part, its_ids in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
+                self.lines.add_part(part, side_of(turns.decode(its_ids), vocabulary.SERVER).text)
         return counts.payload_bytes.server, counts.payload_bytes.client
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from greylord import runs
 from greylord.errors import GreylordError, UsageError
+from greylord.files import json_text
 
 __all__ = ["Course", "Point", "read_course"]
 
@@ -39,6 +40,8 @@ class Course:
     unit: str
     """Of validation."""
     training_unit: str
+    label_smoothing: float
+    """Share of a uniform target in the figures of training. With any they do not compare with those of validation."""
     going: bool
     """The run has not ended."""
     planned: int | None
@@ -61,18 +64,19 @@ def read_course(path: Path) -> Course:
     file = path if path.is_file() and path.name != runs.LATEST else _history_of(runs.locate(path))
     going = file.suffix == ".jsonl"
     try:
-        text = file.read_text(encoding="utf-8")
+        text = json_text(file)
         # The last line of a journal may be half written.
         content = [json.loads(line) for line in text.split("\n")[:-1]] if going else json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{str(file)!r} is no training history: it is no JSON ({error}).") from error
     if isinstance(content, Mapping) and isinstance(content.get("val_losses"), list):
         clock, unit, training_unit = "epoch", "nats per token", "nats per token"
-        rows = _rows_of_original(content)
+        rows, smoothing = _rows_of_original(content), 0.0
     elif isinstance(content, list) and all(isinstance(row, Mapping) for row in content):
         clock, unit, training_unit = "step", "bits per byte", "bits per token"
         keys = ("step", "bits_per_byte", "train_bits_per_token", "learning_rate")
         rows = [tuple(row.get(key) for key in keys) for row in content]
+        smoothing = max((_number(row.get("label_smoothing")) or 0.0 for row in content), default=0.0)
     else:
         raise UsageError(f"{str(file)!r} is no training history: it has neither evaluations nor val_losses.")
     points = [
@@ -88,7 +92,8 @@ def read_course(path: Path) -> Course:
         source=str(file),
         clock=clock,
         unit=unit,
-        training_unit=training_unit,
+        training_unit=training_unit + (f" with label smoothing {smoothing:g}" if smoothing else ""),
+        label_smoothing=smoothing,
         going=going,
         planned=_planned_steps(folder) if going else None,
         points=points,

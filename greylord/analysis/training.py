@@ -126,7 +126,7 @@ def _advise(course: Course, best: Point, verdict: Verdict) -> Iterator[str]:
     # By steps and not by evaluations: a run that is interrupted is evaluated right then.
     earlier = [point for point in points if point.at <= LATE * points[-1].at] or points[:1]
     gain = 1 - best.validation / min(point.validation for point in earlier)
-    what = longer if gain >= FALLING else _limit(points[-1])
+    what = longer if gain >= FALLING else _limit(points[-1], course.label_smoothing)
     yield f"{what}: validation gained {percent(max(0, gain))} since {clock} {earlier[-1].at:,}."
 
 
@@ -146,10 +146,12 @@ def _instabilities(course: Course, best: Point, verdict: Verdict) -> Iterator[st
         yield f"validation and training have both risen since {course.clock} {best.at:,}"
 
 
-def _limit(last: Point) -> str:
+def _limit(last: Point, label_smoothing: float) -> str:
     """What holds a run that gains nothing any more, and what to try."""
     if last.training is None:
         return "Try a larger model or more recordings (without figures of training it cannot be told which)"
+    if label_smoothing:
+        return "Try a larger model or more recordings (training with label smoothing does not compare with validation)"
     gap = 1 - last.training / last.validation
     if gap >= GAP:
         return f"Train on more recordings, training lies {percent(gap)} below validation"

@@ -21,6 +21,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from greylord import runs, turns, units, vocabulary
 from greylord.errors import UsageError
+from greylord.files import json_text
 from greylord.tokenizer import GreylordTokenizer, write_vocabulary
 
 __all__ = ["FILES", "SAMPLES", "Form", "Report", "folder_of", "inspect", "meaning"]
@@ -293,8 +294,8 @@ def _read_ids(path: Path) -> _Table:
 def _pairs(path: Path) -> tuple[tuple[str, Any], ...]:
     """The pairs of a JSON object, those of a repeated key too. Raises ValueError if it is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=tuple)
-    except (OSError, ValueError) as error:
+        content = json.loads(json_text(path), object_pairs_hook=tuple)
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"it cannot be read as JSON, {error}") from error
     if not isinstance(content, tuple):
         raise ValueError("it does not hold a JSON object")

@@ -10,6 +10,7 @@ import torch
 
 from greylord.benchmarks.corpus import corpus_speeds
 from greylord.benchmarks.generation import generation_speeds
+from greylord.benchmarks.startup import first_byte_seconds
 from greylord.benchmarks.training import recipes, training_speeds
 from greylord.cli import console
 from greylord.corpus import build
@@ -23,7 +24,7 @@ CONTEXTS = (256, 1_024)
 
 
 def main(dataset: Path, seconds: float) -> None:
-    """Print one table: the corpus, training, and what is reached in a time."""
+    """Print one table: the corpus, training, what a time budget reaches, and generation."""
     console.quieten()
     device = choose_device(cpu=False)
     console.say("machine", f"{platform.processor() or platform.machine()}; {device.reason}")
@@ -46,15 +47,18 @@ def main(dataset: Path, seconds: float) -> None:
     own = figures.pop("greylord")
     for other, figure in figures.items():
         _row(table, f"bits per byte after {seconds:g} s", [own], other, [figure], ".3f")
-    speeds = generation_speeds(model.cpu().eval(), tokens)
+    model = model.cpu().eval()
+    speeds = generation_speeds(model, tokens)
     for other in ("without drafts", "model.generate"):
         _row(table, "generation, bytes/s", speeds["greylord"], other, speeds[other], ",.0f")
+    times = first_byte_seconds(model)
+    _row(table, "first byte generated, s", times["greylord"], "stock import", times["stock import"], ".2f")
     console.out.print()
     console.out.print(table)
 
 
 def _row(table: object, what: str, own: Sequence[float], other: str, figures: Sequence[float], style: str) -> None:
-    """Medians of rounds, and the median of the rounds' ratios: within a round the machine was about the same."""
+    """Add the medians of all rounds, and the median of the ratios: within a round the machine was about the same."""
     ratio = statistics.median(ours / theirs for ours, theirs in zip(own, figures, strict=True))
     table.add_row(
         what, f"{statistics.median(own):{style}}", f"{statistics.median(figures):{style}}", other, f"{ratio:.2f}"

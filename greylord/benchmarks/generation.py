@@ -1,8 +1,8 @@
-"""The decode engine beside the stock `model.generate`: both draw at temperature 1, on the CPU, one stream.
+"""The decode engine beside the stock `model.generate`: one stream, on the CPU, at temperature 1.
 
-The engine's speed is amortised: it counts the payload bytes of two contexts, at least of `LENGTH` ids, which is some
-screens of play, and the time to go on from half a context whenever it is full. It looks drafts up in what the model
-said after its training, as `greylord generate` does. `model.generate` is given its best case, half a context once.
+The engine generates two contexts, and at least `LENGTH` ids, so that its speed includes what it costs to restart from
+half a context whenever the context is full. It has drafts for prompt lookup, as `greylord generate` has.
+`model.generate` gets its best case, half a context from an empty cache.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from transformers import GPT2LMHeadModel
 
 from greylord import drafts, vocabulary
 from greylord.generation import DRAFT_TOKENS, Decoder, Grammar, Sampling
+from greylord.weights import GPT2Weights
 
 __all__ = ["generation_speeds"]
 
 RUNS = 5
 LENGTH = 4_096
-"""Ids that the engine says at least."""
+"""Ids that the engine generates at least."""
 START = (vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT)
 
 
-def engine_speed(model: GPT2LMHeadModel, seed: int, draft_tokens: int, memory: Sequence[int] = ()) -> float:
-    """Payload bytes a second."""
-    decoder = Decoder(model, Sampling(), draft_tokens=draft_tokens, memory=memory)
+def engine_speed(weights: GPT2Weights, seed: int, draft_tokens: int, memory: Sequence[int] = ()) -> float:
+    """Measure the engine, in payload bytes/s."""
+    decoder = Decoder(weights, Sampling(), draft_tokens=draft_tokens, memory=memory)
     decoder.start(0, START, seed)
     said: list[int] = []
     began = time.perf_counter()
@@ -37,7 +38,7 @@ def engine_speed(model: GPT2LMHeadModel, seed: int, draft_tokens: int, memory: S
 
 
 def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
-    """Tokens a second."""
+    """Measure `model.generate`, in tokens/s."""
     torch.manual_seed(seed)
     count = model.config.n_positions // 2
     began = time.perf_counter()
@@ -48,12 +49,21 @@ def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
 
 
 def generation_speeds(model: GPT2LMHeadModel, trained_tokens: int) -> dict[str, list[float]]:
-    """Payload bytes a second of the engine, with drafts and without, and tokens a second of `model.generate`: of five
-    rounds in which each takes its turn, so that whatever else the machine does falls on all of them."""
+    """Measure all ways in turns, so that whatever else the machine does affects all of them.
+
+    Args:
+        model: On the CPU, in evaluation mode.
+        trained_tokens: Decides how many drafts there are.
+
+    Returns:
+        One figure for each round, by way: payload bytes/s of the engine with drafts ("greylord") and without, and
+        tokens/s of "model.generate".
+    """
+    weights = GPT2Weights.of(model)
     memory = drafts.generate(model, trained_tokens)
     ways = {
-        "greylord": lambda seed: engine_speed(model, seed, DRAFT_TOKENS, memory),
-        "without drafts": lambda seed: engine_speed(model, seed, 0),
+        "greylord": lambda seed: engine_speed(weights, seed, DRAFT_TOKENS, memory),
+        "without drafts": lambda seed: engine_speed(weights, seed, 0),
         "model.generate": lambda seed: stock_speed(model, seed),
     }
     rounds = [{name: speed(seed) for name, speed in ways.items()} for seed in range(RUNS)]

@@ -111,7 +111,6 @@ def _trainer(
         overrides = {
             "eval_strategy": "no",
             "save_strategy": "no",
-            "load_best_model_at_end": False,
             # A run logs at one step in a hundred or so; one as short as this would at each.
             "logging_steps": STEPS,
         }

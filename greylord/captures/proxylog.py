@@ -16,43 +16,74 @@ and is counted, so that no bytes make reading fail.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from greylord.captures.session import Direction, Dirt, Record, Session
-from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, MAX_JUNK_BYTES, Scan
+from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, MAX_HEX_DIGITS, MAX_JUNK_BYTES, Scan
 from greylord.errors import UsageError
 from greylord.spool import Spool
 
-__all__ = ["check_capture", "copy_masked", "is_capture", "read", "read_file", "started_at", "write"]
+__all__ = [
+    "check_capture",
+    "copy_masked",
+    "is_capture",
+    "plausible_start",
+    "read",
+    "read_file",
+    "read_head",
+    "started_at",
+    "write",
+]
 
 V3_HEADER = b"<|greylord#3|>\n"
 TRUNCATED = b"<|truncated|>"
 CUT_RECORD_BYTES = 512
+MIN_ZEROS = 32
+"""Zero bytes at the end of a file from which on they are no payload: room that was made for it and never written."""
 BLOCK_BYTES = 1 << 19
+ZEROS_IN_TOKEN = MAX_HEX_DIGITS // 2
 
-_ISO_NAME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d)-(\d\d)-(\d\d)(?:-(\d{3}))?(?!\d)")
-_EPOCH_NAME = re.compile(r"\d{9,10}(?![0-9a-zA-Z-])")
+EARLIEST_START = datetime(1995, 1, 1, tzinfo=UTC)
+"""MajorMUD is not older."""
+_DATE_NAME = re.compile(
+    r"(?<!\d)(\d{4})([-._]?)(\d\d)\2(\d\d)"
+    r"(?:[T _.-]{0,3}(?:at )?(\d\d)([-:._h]?)(\d\d)(?:\6(\d\d)(?:[-.,](\d{3}))?)?)?(?!\d)"
+)
+_EPOCH_NAME = re.compile(r"(?<!\d)(\d{13}|\d{9,10})(?![0-9a-zA-Z])")
 
 
 def started_at(name: str) -> datetime | None:
-    """The start of a recording (UTC) as its file name carries it, or None if it carries none."""
-    if match := _ISO_NAME.match(name):
-        year, month, day, hour, minute, second, milli = (int(part or 0) for part in match.groups())
-        try:
-            return datetime(year, month, day, hour, minute, second, milli * 1_000, tzinfo=UTC)
-        except ValueError:
-            return None
-    if match := _EPOCH_NAME.match(name):
-        return datetime.fromtimestamp(int(match[0]), UTC)
+    """Return the start of a recording (UTC) as its file name carries it, or None if it carries none.
+
+    A name may hold a date, with a time or without (`2025-06-18T05-44-07-829`, `2025-06-18 05-44-07`,
+    `20250618_054407`), or the seconds or milliseconds since 1970 (`1750709786`, `1750709786123`). A start before 1995
+    or after tomorrow is not one.
+    """
+    for match in _DATE_NAME.finditer(name):
+        year, _, month, day, hour, _, minute, second, milli = match.groups()
+        numbers = [int(part or 0) for part in (year, month, day, hour, minute, second)]
+        with contextlib.suppress(ValueError):
+            if plausible := plausible_start(datetime(*numbers, int(milli or 0) * 1_000, tzinfo=UTC)):
+                return plausible
+    for match in _EPOCH_NAME.finditer(name):
+        milliseconds = int(match[1]) * (1 if len(match[1]) == 13 else 1_000)
+        if plausible := plausible_start(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)):
+            return plausible
     return None
+
+
+def plausible_start(start: datetime) -> datetime | None:
+    """Return `start`, or None if it is before 1995 or after tomorrow."""
+    return start if EARLIEST_START <= start <= datetime.now(UTC) + timedelta(days=1) else None
 
 
 def write(records: Iterable[Record], target: BinaryIO) -> None:
@@ -62,7 +93,15 @@ def write(records: Iterable[Record], target: BinaryIO) -> None:
         seconds, milliseconds = divmod(abs(delay_ms), 1_000)
         sign = "-" if delay_ms < 0 else ""
         target.write(MARKERS[direction] + f"<|delay#{sign}{seconds}.{milliseconds:03}|>".encode())
-        target.write((TRUNCATED if truncated else b"") + payload.replace(b"<|", b"<|hex#3C7C|>"))
+        target.write((TRUNCATED if truncated else b"") + _escaped(payload))
+
+
+def _escaped(payload: bytes) -> bytes:
+    """A payload as v3 has it: with no token's opening in it, and no zeros at its end that reading would cut off."""
+    written = payload.rstrip(b"\0") if payload.endswith(bytes(MIN_ZEROS)) else payload
+    zeros = len(payload) - len(written)
+    tokens = (b"<|hex#%b|>" % (b"00" * min(ZEROS_IN_TOKEN, zeros - at)) for at in range(0, zeros, ZEROS_IN_TOKEN))
+    return written.replace(b"<|", b"<|hex#3C7C|>") + b"".join(tokens)
 
 
 def read_file(path: Path, folder: Path | None = None) -> Session:
@@ -85,7 +124,7 @@ def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES, folder: Path | None =
     directions.append([Direction.SERVER])
     delays.append([0])
     junk = np.zeros(MAX_JUNK_BYTES + 1, np.int64)
-    dirt, end, cut, v3, spells = Dirt(), 0, False, False, False
+    dirt, end, cut, v3, spells, zeros = Dirt(), 0, False, False, False, 0
     for block, _ in _blocks(source, block_bytes):
         # What stands before a block's first header belongs to the record that the block before left open.
         block_ends = end + np.cumsum(block.sizes, dtype=np.int64)
@@ -99,7 +138,11 @@ def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES, folder: Path | None =
         junk += np.bincount(block.junk, minlength=len(junk))
         dirt.cut_tokens += block.cut_tokens
         dirt.stray_markers += block.stray_markers
+        dirt.decimal_commas += block.decimal_commas
+        zeros = zeros + block.zeros if block.zeros == block.text_bytes else block.zeros
         v3, spells = block.v3, spells or block.spells
+    if zeros >= MIN_ZEROS:
+        dirt.trailing_zeros, end = zeros, end - zeros
     ends.append([end])
     truncated.append([cut])
     columns = [column.array() for column in (ends, directions, delays, truncated)]
@@ -108,13 +151,28 @@ def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES, folder: Path | None =
     if not dirt.headless_bytes:
         columns = [column[1:] for column in columns]
     wild = "v1" if junk[1:].any() or not spells else "v2"
-    return Session(payload.array(), *columns, "v3" if v3 else wild, dirt)
+    return Session(payload.array()[:end], *columns, "v3" if v3 else wild, dirt)
 
 
 def is_capture(path: Path) -> bool:
     """Whether a file holds at least one record header. Reads little further than the first."""
+    return read_head(path, 0) is not None
+
+
+def read_head(path: Path, size: int) -> np.ndarray | None:
+    """Return the first `size` bytes of a log's payload, uint8, or all if it has fewer; None if it has no record.
+
+    Reads little further. Raises OSError where the file cannot be read.
+    """
+    parts, held, is_log = [], 0, False
     with path.open("rb") as source:
-        return any(len(block.directions) for block, _ in _blocks(source, 1 << 16))
+        for block, _ in _blocks(source, 1 << 16):
+            is_log |= len(block.directions) > 0
+            parts.append(block.payload[: size - held])
+            held += len(parts[-1])
+            if is_log and held == size:
+                break
+    return np.concatenate(parts) if is_log else None
 
 
 def check_capture(path: Path) -> None:
@@ -164,6 +222,11 @@ class _Block:
     """Whether there are hex tokens."""
     cut_tokens: int
     stray_markers: int
+    decimal_commas: int
+    text_bytes: int
+    """Bytes of the log."""
+    zeros: int
+    """Of these, zeros at the end."""
 
 
 @dataclass
@@ -247,5 +310,8 @@ def _parse(data: bytes, v3: bool, final: bool) -> tuple[_Block, _Layout]:
         spells=bool((kept & ~plain).any()),
         cut_tokens=len(cut),
         stray_markers=int(plain[openings[openings < end]].sum()),
+        decimal_commas=int(headers.commas.sum()),
+        text_bytes=end,
+        zeros=end - len(data[:end].rstrip(b"\0")),
     )
     return block, _Layout(data[:end], kept, plain)

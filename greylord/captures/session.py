@@ -53,14 +53,10 @@ class Dirt:
     """`<|` in the file that opens nothing known and stayed payload."""
     headless_bytes: int = 0
     """Bytes before the first record header, kept as server payload."""
-
-    def __add__(self, other: Dirt) -> Dirt:
-        return Dirt(
-            self.junk + other.junk,
-            self.cut_tokens + other.cut_tokens,
-            self.stray_markers + other.stray_markers,
-            self.headless_bytes + other.headless_bytes,
-        )
+    decimal_commas: int = 0
+    """Delays with a comma for the point."""
+    trailing_zeros: int = 0
+    """Zero bytes that were cut off the end of the file."""
 
 
 @dataclass(frozen=True, eq=False)

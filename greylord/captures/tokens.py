@@ -70,6 +70,8 @@ class Headers(_Columns):
     """int64 [n], milliseconds."""
     junk: np.ndarray
     """int64 [n], bytes between marker and delay."""
+    commas: np.ndarray
+    """bool [n]: the delay has a decimal comma."""
 
 
 @dataclass
@@ -107,9 +109,9 @@ class Scan:
     def headers(self) -> Headers:
         """The direction markers that a delay follows within `MAX_JUNK_BYTES`."""
         delay_starts = self.openings[self._opened_by(DELAY)]
-        delay_ends, delays = self._delays(delay_starts + len(DELAY))
+        delay_ends, delays, commas = self._delays(delay_starts + len(DELAY))
         valid = delay_ends > 0
-        delay_starts, delay_ends, delays = delay_starts[valid], delay_ends[valid], delays[valid]
+        delay_starts, delay_ends, delays, commas = (each[valid] for each in (delay_starts, delay_ends, delays, commas))
 
         marked = np.zeros(len(self.openings), np.uint8)
         for direction, marker in MARKERS.items():
@@ -121,14 +123,24 @@ class Scan:
         junk = np.append(delay_starts, len(self._bytes))[follower] - starts - MARKER_BYTES
         complete = junk <= MAX_JUNK_BYTES
         follower = follower[complete]
-        return Headers(starts[complete], delay_ends[follower], directions[complete], delays[follower], junk[complete])
+        return Headers(
+            starts=starts[complete],
+            ends=delay_ends[follower],
+            directions=directions[complete],
+            delays=delays[follower],
+            junk=junk[complete],
+            commas=commas[follower],
+        )
 
-    def _delays(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where each `-?digits[.digits]|>` ends (0 where none stands), and its milliseconds."""
+    def _delays(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Where each `-?digits[.digits]|>` ends (0 where none stands), its milliseconds, and whether its point is a
+        comma."""
         text = self._bytes[starts[:, None] + np.arange(MAX_DELAY_CHARACTERS + 1)]
         width = np.argmax(text == ord("|"), axis=1)
         negative = text[:, 0] == ord("-")
         value, digits, decimals = np.zeros((3, len(starts)), np.int64)
+        commas = ((text == ord(",")) & (np.arange(text.shape[1]) < width[:, None])).any(axis=1)
+        text[text == ord(",")] = ord(".")
         pointed = np.zeros(len(starts), bool)
         valid = self._bytes[starts + width + 1] == ord(">")
         for column in range(width.max(initial=0)):
@@ -145,7 +157,7 @@ class Scan:
             pointed |= point
         valid &= (digits > 0) & ((decimals > 0) | ~pointed) & (digits - decimals <= MAX_DELAY_DIGITS)
         value *= 10 ** (3 - np.minimum(decimals, 3))
-        return np.where(valid, starts + width + 2, 0), np.where(negative, -value, value)
+        return np.where(valid, starts + width + 2, 0), np.where(negative, -value, value), commas
 
     def followed_by(self, positions: np.ndarray, text: bytes) -> np.ndarray:
         """bool [n]: whether `text`, which begins with `<|`, stands at each position."""

@@ -6,14 +6,19 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import typer
 
 import greylord
-from greylord.cli import analyze, audit, console, data, debug, evaluate, generate, hub, models, optimize, train
-from greylord.errors import GreylordError
+from greylord.cli import analyze, audit, console, data, debug, evaluate, generate, hub, models, optimize, streams, train
+from greylord.errors import GreylordError, UsageError
 
 __all__ = ["app", "main"]
+
+LEAST_COLUMNS = 20
+"""A width below it, in the variable COLUMNS, is not believed."""
 
 app = typer.Typer(
     name="greylord",
@@ -36,7 +41,15 @@ def _print_version(wanted: bool) -> None:
 def _options(
     version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_print_version),
 ) -> None:
-    pass
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("The working directory has been deleted; change to one that exists.") from None
+    try:
+        # The Hub's client cannot even be imported where this fails.
+        _ = urlsplit(endpoint := os.environ.get("HF_ENDPOINT", "")).port
+    except ValueError:
+        raise UsageError(f"HF_ENDPOINT is {endpoint!r}, which is not an address; unset it.") from None
 
 
 app.add_typer(data.app, name="data")
@@ -53,33 +66,45 @@ app.command("pull")(hub.pull)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Errors are one sentence."""
-    # A log should grow a line at a time, as a terminal does.
-    sys.stdout.reconfigure(line_buffering=True)
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    """Run a command and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Errors are one sentence.
+
+    The exit code does not depend on whether the command's account of its work could be printed.
+    """
+    # Help would be a column of letters, and at a width of 0 nothing at all.
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < LEAST_COLUMNS:
+        del os.environ["COLUMNS"]
+    with streams.guarded():
+        status = _run(sys.argv[1:] if arguments is None else list(arguments))
+        if not status and (lost := streams.lost_output()):
+            reason, is_result = lost
+            (console.error if is_result else console.warn)(f"Standard output could not be written: {reason}.")
+            status = int(is_result)
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run a command. Returns the exit code."""
     try:
         # Training in several processes passes the arguments on.
-        status = app(args=arguments, prog_name="greylord", standalone_mode=False, obj=arguments)
+        return app(args=arguments, prog_name="greylord", standalone_mode=False, obj=arguments) or 0
     except GreylordError as error:
         console.error(str(error))
-        status = error.exit_code
+        return error.exit_code
     except typer.Abort:
-        status = 1
+        return 1
     except KeyboardInterrupt:
         console.error("Interrupted.")
-        status = 130
-    except BrokenPipeError:
-        # Whoever read our output has gone; let the interpreter's last flush go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        return 130
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         full = error.errno == errno.ENOSPC
         console.error(f"{'The disk is full' if full else error.strerror or error}{where}.")
-        status = 1
+        return 1
     except Exception as error:
-        if not hasattr(error, "exit_code"):
+        # A wrong call, as typer reports it. Without arguments a group has shown its help, and the message is empty.
+        if not hasattr(error, "format_message"):
             raise
-        error.show()
-        status = error.exit_code
-    sys.exit(status)
+        if message := " ".join(error.format_message().split()):
+            called = error.ctx.command_path if getattr(error, "ctx", None) else app.info.name
+            console.error(f"{message}{'' if message[-1] in '.?' else '.'} See `{called} --help`.")
+        return error.exit_code

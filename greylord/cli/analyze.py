@@ -11,7 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import DataDir, model_folder, named_data, picture_path
+from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder, picture_path
 
 if TYPE_CHECKING:
     from greylord.analysis.data import DataReport
@@ -24,7 +24,7 @@ app = typer.Typer(help="Analyze a run (did it overfit?) or recordings (what is i
 
 Output = Annotated[
     Path | None,
-    typer.Option(
+    PathOption(
         metavar="PNG", help="The picture.  [dim]\\[default: analysis_NAME.png; with --json none][/]", show_default=False
     ),
 ]
@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def training(
     model_dir: Annotated[
         Path,
-        typer.Option(
+        PathOption(
             metavar="DIR", help="The folder of a run, ended or not, USER/NAME on the Hub, or a training_history.json."
         ),
     ] = Path("models/latest"),
@@ -73,7 +73,7 @@ def data(
     """
     from greylord.corpus import folder
 
-    source = folder.locate(named_data(dataset, data_dir))
+    source = given_dataset(dataset, data_dir) or folder.locate(None)
 
     from greylord.analysis import data as analysis
 
@@ -125,7 +125,7 @@ def _show_training(report: TrainingReport) -> None:
 
 
 def _show_data(report: DataReport) -> None:
-    from greylord.cli.data import dialect_table, name_skipped
+    from greylord.cli.manifest import dialect_table, name_skipped
     from greylord.lines import LONG_LINE
 
     console.out.print()
@@ -162,7 +162,7 @@ def _show_data(report: DataReport) -> None:
     console.say(
         "split", f"{parts} validate; {units.percent(lines.known)} of the long lines there stand in training too"
     )
-    name_skipped(report.skipped)
+    name_skipped(report.skipped, report.left_out)
 
 
 def _show_delays(delays: dict[str, Delays]) -> None:
@@ -189,7 +189,7 @@ def _show_commands(commands: Commands) -> None:
     top = max(commands.frequent.values(), default=1)
     for command, count in commands.frequent.items():
         bar = "█" * max(1, round(console.BAR_WIDTH * count / top))
-        console.out.print(f"{command:<20}  {count:>9,}  {bar}", markup=False)
+        console.out.print(f"{command:<20}  {count:>9,}  {bar}")
     console.out.print()
     console.say(
         "typed",

@@ -10,7 +10,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import ModelDir, model_folder
+from greylord.cli.places import ModelDir, PathOption, model_folder
 
 if TYPE_CHECKING:
     from greylord.captures.session import Session
@@ -22,8 +22,8 @@ TELLING_RANK = 10
 def audit(
     model_dir: ModelDir = Path("models/latest"),
     data_dir: Annotated[
-        str | None,
-        typer.Option(
+        Path | None,
+        PathOption(
             metavar="DIR", help="The recordings that it was trained on; those that it names.", show_default=False
         ),
     ] = None,
@@ -37,23 +37,29 @@ def audit(
     Passwords are found in the recordings now, and neither stored nor shown. Each is ranked by the model among 10,000
     random strings of its shape; what the model has not learned has any rank. A word ranks high with any model.
 
-    [dim]Example: greylord audit --model-dir models/latest --data-dir majormud[/]
+    [dim]Example: greylord audit --model-dir models/latest --data-dir data/majormud[/]
     """
+    from greylord.corpus import folder
+
+    given = None if data_dir is None else folder.locate_path(data_dir)
+    model_dir = model_folder(model_dir)
+
     from greylord import audit as auditing
     from greylord import model as models
     from greylord.captures import proxylog
-    from greylord.corpus import build, folder
+    from greylord.corpus import build
     from greylord.corpus.windows import Rows
     from greylord.evaluation.unseen import own_dataset
     from greylord.training.device import choose_device
 
     console.quieten()
-    model_dir = model_folder(model_dir)
     model = models.load(model_dir).eval().to(choose_device(cpu).type)
-    dataset = own_dataset(model_dir) if data_dir is None else folder.locate(data_dir)
+    dataset = given or own_dataset(model_dir)
     manifest, _ = build.refresh(dataset, progress=console.progress)
     corpus = build.corpus_of(dataset)
-    read = [dataset / entry.name for entry in manifest.recordings if entry.split != "validation"]
+    found = folder.find(dataset)
+    by_name = {found.name(path): path for path in found.files}
+    read = [by_name[entry.name] for entry in manifest.recordings if entry.split != "validation"]
     with console.progress("Finding passwords", len(read)) as advance:
 
         def sessions() -> Iterator[Session]:
@@ -95,12 +101,13 @@ def audit(
         console.out.print(table)
         console.note(f"rank by likelihood among {auditing.STRINGS:,} random strings of the same shape")
     telling = sum(each.rank <= TELLING_RANK for each in found)
+    console.out.print()
     console.out.print(
-        f"\n{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
+        f"{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
         f"among the first {TELLING_RANK}; "
-        f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}.\n",
-        markup=False,
+        f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}."
     )
+    console.out.print()
     for name, share in shares.items():
         console.say("copied", f"{units.percent(share)} of {length:,} bytes, {name}")
     console.note(f"in stretches of {auditing.MATCH_BYTES} bytes or more that training recordings hold too")

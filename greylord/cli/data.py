@@ -4,41 +4,27 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.manifest import listed, name_skipped, show_manifest
 from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_would_go
 from greylord.errors import GreylordError, UsageError
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from greylord.corpus.manifest import DialectCounts, Manifest
+from greylord.workspace import DATA
 
 app = typer.Typer(help="Recordings: copy, sample, prune, show, build into a corpus, and share.", no_args_is_help=True)
 
-KEPT = (
-    "PASSWORDS STAND IN THIS CORPUS AS THEY WERE TYPED. Share neither it nor a model trained on it; "
-    "build with --mask-credentials to mask them."
-)
-SHOWN = 12
-"""Files listed before the rest is only counted."""
 ARCHIVES = (".zip", ".7z", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 """Names of files that recordings may be packed in end so."""
 
-Dataset = Annotated[str, typer.Argument(metavar="NAME", help="A dataset under data/, or a folder.")]
-
-
-def _list_files(rows: list[tuple[Path, str]]) -> None:
-    for path, why in rows[:SHOWN]:
-        console.out.print(f"  {path}  ({why})", markup=False)
-    if len(rows) > SHOWN:
-        console.out.print(f"  ... and {len(rows) - SHOWN:,} more")
+Dataset = Annotated[
+    str, typer.Argument(metavar="NAME", help="A dataset under data/, or the path of a folder, as ./logs.")
+]
 
 
 @app.command()
@@ -46,7 +32,10 @@ def copy(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Folders, files or quoted patterns.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The dataset to copy into.")],
 ) -> None:
-    """Copy recordings into data/NAME. Nothing is overwritten, and what is no recording stays behind.
+    """Copy recordings into data/NAME, each once. Nothing is lost, and what is not a recording stays behind.
+
+    A recording that is there already under any name is not copied again; one that has grown takes the place of its
+    beginning.
 
     [dim]Example: greylord data copy ~/mud/logs 'old/*.log' majormud[/]
     """
@@ -66,30 +55,45 @@ def redact(
 
 
 def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
-    from greylord.corpus import folder
+    from greylord.corpus import copying
 
-    plan = folder.plan_copy(sources, name, masked)
+    plan = copying.plan_copy(sources, name, masked, console.progress)
     if plan.others:
-        console.warn(f"{units.count(len(plan.others), 'file')} stayed behind, not being recordings:")
-        _list_files([(path, units.size(path.stat().st_size)) for path in plan.others])
-    if not plan.files and not plan.present:
+        sizes = [(path, units.size(path.stat().st_size)) for path in plan.others]
+        console.warn(f"{units.count(len(sizes), 'file')} stayed behind, not being recordings:", *listed(sizes))
+    if plan.same:
+        count = units.count(len(plan.same), "recording")
+        console.warn(f"{count} stayed behind, since another one holds it all:", *listed(plan.same))
+    if plan.skipped:
+        console.warn(f"{units.count(len(plan.skipped), 'file')} skipped:", *listed(plan.skipped))
+    if not plan.files and not plan.present and not plan.same:
         packed = [path for path in plan.others if path.name.endswith(ARCHIVES)]
         unpack = f" Unpack {str(packed[0])!r} first." if packed else ""
         raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.{unpack}")
-    total = plan.bytes
-    with console.progress("Copying", total) as advance:
-        found = folder.copy(plan, advance)
+    with console.progress("Copying", plan.bytes) as advance:
+        copied = copying.copy(plan, advance)
     for source, target in plan.renamed:
         console.warn(f"{str(source)!r} became {target.name!r}: its name was taken by another recording.")
+    for source, target in plan.grown:
+        console.say("grown", f"{target} is now all of {source}")
     there = f"; {units.count(plan.present, 'recording')} there already" if plan.present else ""
-    console.say("copied", f"{units.count(len(plan.files), 'recording')}, {units.size(total)}, to {plan.target}{there}")
-    if found:
-        logins, bytes_masked = sum(each.logins for each in found), sum(len(each.positions) for each in found)
+    console.say(
+        "copied", f"{units.count(copied.files, 'recording')}, {units.size(copied.bytes)}, to {plan.target}{there}"
+    )
+    if copied.credentials:
+        logins = sum(each.logins for each in copied.credentials)
+        bytes_masked = sum(len(each.positions) for each in copied.credentials)
         console.say("masked", f"{units.count(logins, 'login')}, {units.count(bytes_masked, 'byte')}")
-    if plan.unreadable:
-        path, why = plan.unreadable[0]
-        more = f", and {len(plan.unreadable) - 1} more" if len(plan.unreadable) > 1 else ""
-        raise GreylordError(f"{str(path)!r} cannot be read ({why}){more}; the others have been copied.")
+    unread = [(path, why) for path, why in plan.skipped if why.startswith("cannot be read")]
+    _fail_on([*unread, *((path, f"cannot be copied: {why}") for path, why in copied.failed)], "copied")
+
+
+def _fail_on(failed: Sequence[tuple[Path, str]], done: str) -> None:
+    """Raise GreylordError if something could not be done with files, while the others are done."""
+    if failed:
+        path, why = failed[0]
+        more = f", and {len(failed) - 1:,} more" if len(failed) > 1 else ""
+        raise GreylordError(f"{str(path)!r} {why}{more}; the others have been {done}.")
 
 
 @app.command()
@@ -108,7 +112,7 @@ def sample(
     from greylord.files import new_folder
     from greylord.realm.recorder import record
 
-    target = folder.DATA / folder.check_name(name)
+    target = DATA / folder.check_name(name)
     if target.exists():
         raise UsageError(f"{str(target)!r} is there already; choose another name or move it away.")
     size = 0
@@ -118,7 +122,7 @@ def sample(
                 proxylog.write(session, file)
             size += (made / file_name).stat().st_size
             advance(1)
-    folder.note(name, "sample", recordings=recordings, bytes=size, seed=seed)
+    folder.note(target, "sample", recordings=recordings, bytes=size, seed=seed)
     console.say("sample", f"{units.count(recordings, 'recording')}, {units.size(size)}, in {target}")
 
 
@@ -166,70 +170,7 @@ def build(
         console.print_json({"corpus": str(corpus_of(dataset)), **asdict(manifest)})
         return
     console.say("corpus", f"{corpus_of(dataset)} {'has been built' if built else 'is up to date'}")
-    _show_manifest(manifest)
-
-
-def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
-    """What the recordings of each dialect hold, without the kinds of dirt that none has."""
-    table = console.table("", *dialects)
-    rows = {
-        "recordings": lambda counts: f"{counts.recordings:,}",
-        "records, server": lambda counts: f"{counts.records.server:,}",
-        "records, client": lambda counts: f"{counts.records.client:,}",
-        "payload bytes, server": lambda counts: f"{counts.payload_bytes.server:,}",
-        "payload bytes, client": lambda counts: f"{counts.payload_bytes.client:,}",
-        "turns": lambda counts: f"{counts.turns:,}",
-        "junk after the marker": lambda counts: ", ".join(
-            f"{length} bytes: {records:,}" for length, records in sorted(counts.junk_bytes.items()) if length
-        ),
-        "negative delays": lambda counts: f"{counts.negative_delays:,}",
-        "truncated records": lambda counts: f"{counts.truncated_records:,}",
-        "cut tokens": lambda counts: f"{counts.cut_tokens:,}",
-        "stray markers": lambda counts: f"{counts.stray_markers:,}",
-        "bytes before the first record": lambda counts: f"{counts.headless_bytes:,}",
-        "logins": lambda counts: f"{counts.logins:,}",
-        "bytes of credentials": lambda counts: f"{counts.credential_bytes:,}",
-    }
-    for label, show in rows.items():
-        cells = [show(counts) for counts in dialects.values()]
-        if any(cell not in ("", "0") for cell in cells):
-            table.add_row(label, *cells)
-    return table
-
-
-def _show_manifest(manifest: Manifest) -> None:
-    """Counts by dialect and by split."""
-    console.out.print()
-    console.out.print(dialect_table(manifest.dialects))
-    console.out.print()
-    for name, counts in manifest.splits.items():
-        groups = f" in {units.count(counts.groups, 'time group')}" if not manifest.cut else ""
-        console.say(
-            "train" if name == "train" else "validate",
-            f"{units.count(counts.recordings, 'recording')}{groups}, {counts.payload_bytes:,} payload bytes, "
-            f"{counts.turns:,} turns, {counts.tokens:,} tokens",
-        )
-    if manifest.cut:
-        console.warn(
-            f"{units.count(manifest.groups, 'time group')} cannot be divided by time: the end of each recording "
-            f"validates, and {manifest.gap_tokens:,} tokens before it are left out."
-        )
-    if manifest.settings.keep_credentials:
-        console.warn(KEPT)
-    if manifest.compressed:
-        files = ", ".join(manifest.compressed[:SHOWN]) + ", ..." * (len(manifest.compressed) > SHOWN)
-        console.warn(
-            f"MCCP-compressed bytes, which no model can read, in {units.count(len(manifest.compressed), 'recording')}; "
-            f"move away and build again: {files}"
-        )
-    name_skipped(manifest.skipped)
-
-
-def name_skipped(skipped: Sequence[str]) -> None:
-    """Say which files are no recordings, if there are any."""
-    if skipped:
-        files = ", ".join(skipped[:SHOWN]) + ", ..." * (len(skipped) > SHOWN)
-        console.warn(f"{units.count(len(skipped), 'file')} of no recording left out: {files}")
+    show_manifest(manifest)
 
 
 @app.command()
@@ -270,9 +211,11 @@ def show(
     from greylord.captures import proxylog
     from greylord.corpus import folder
     from greylord.corpus.manifest import Manifest
+    from greylord.corpus.pruning import ATTIC
 
     dataset = folder.locate(name)
-    files = folder.recordings(dataset)
+    found = folder.find(dataset)
+    files = found.files
     sizes = [path.stat().st_size for path in files]
     starts = sorted(start for path in files if (start := proxylog.started_at(path.name)))
     from greylord.corpus.build import corpus_of
@@ -285,6 +228,7 @@ def show(
                 "folder": str(dataset),
                 "files": len(files),
                 "bytes": sum(sizes),
+                "skipped": found.skipped,
                 "first_start": starts[0].isoformat() if starts else None,
                 "last_start": starts[-1].isoformat() if starts else None,
                 "corpus": str(corpus) if manifest else None,
@@ -294,20 +238,19 @@ def show(
     console.say("dataset", f"{dataset}: {units.count(len(files), 'file')}, {units.size(sum(sizes))}")
     if files:
         largest = max(zip(sizes, files, strict=True))
-        console.say(
-            "sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({largest[1].relative_to(dataset)})"
-        )
+        console.say("sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({found.name(largest[1])})")
     if starts:
         console.say("starts", f"{starts[0]:%Y-%m-%d %H:%M} to {starts[-1]:%Y-%m-%d %H:%M} UTC, by the names")
-    attic = folder.DATA / ".pruned" / dataset.name
+    attic = ATTIC / folder.label(dataset)
     if attic.is_dir():
         pruned = folder.recordings(attic)
         console.say("pruned", f"{units.count(len(pruned), 'file')} in {attic}")
     if manifest is None:
+        name_skipped([], found.skipped)
         console.say("corpus", f"not built yet: greylord data build {name}")
     else:
         console.say("corpus", f"{corpus}, as of its last build:")
-        _show_manifest(manifest)
+        show_manifest(manifest)
 
 
 @app.command(context_settings={"allow_extra_args": True})
@@ -329,9 +272,13 @@ def prune(
 ) -> None:
     """Keep the files of a dataset that are large enough and match; move the others to data/.pruned/.
 
+    In a folder outside data/ only recordings are touched.
+
     [dim]Example: greylord data prune majormud --min-size 10KB --pattern '*.log' --dry-run[/]
     """
     from greylord.corpus import folder
+    from greylord.corpus.pruning import plan_pruning
+    from greylord.corpus.pruning import prune as prune_files
 
     if context.args:
         raise UsageError(
@@ -341,15 +288,18 @@ def prune(
         raise UsageError("Prune by what? Give --min-size, --pattern or both.")
     if pattern is not None and not set(pattern) & set("*?["):
         console.warn(f"{pattern!r} has no wildcard; if your shell expanded one, quote the pattern: --pattern '*.log'.")
-    dataset = folder.locate(name)
-    pruning = folder.plan_pruning(dataset, None if min_size is None else units.parse_size(min_size), pattern)
+    pruning = plan_pruning(folder.locate(name), None if min_size is None else units.parse_size(min_size), pattern)
+    console.say("folder", str(pruning.folder))
+    if pruning.others:
+        console.warn(f"{units.count(pruning.others, 'file')} outside data/ stay, not being recordings.")
     if not pruning.removed:
         console.say("pruned", f"nothing; {units.count(pruning.kept, 'file')} kept")
         return
-    rows = [(path.relative_to(dataset), why) for path, why in pruning.removed]
+    rows = [(path.relative_to(pruning.folder), why) for path, why in pruning.removed]
     total = len(rows) + pruning.kept
     console.say("to go", f"{len(rows):,} of {units.count(total, 'file')}, {units.size(pruning.bytes)}:")
-    _list_files(rows)
+    for line in listed(rows):
+        console.out.print(f"  {line}")
     if 2 * len(rows) > total:
         console.warn("That is over half of the files. Recordings of the v1 dialect have no extension.")
     if dry_run:
@@ -357,9 +307,8 @@ def prune(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("There is no terminal to ask on; add --yes to prune, or --dry-run to look only.")
-        typer.confirm("Delete them for good?" if delete else "Move them to data/.pruned/?", abort=True)
-    attic = folder.prune(pruning, delete)
-    console.say(
-        "pruned",
-        f"{units.count(len(rows), 'file')} {f'moved to {attic}' if attic else 'deleted'}; {pruning.kept:,} kept",
-    )
+        typer.confirm("Delete them for good?" if delete else f"Move them to {pruning.attic}?", abort=True)
+    pruned = prune_files(pruning, delete)
+    where = "deleted" if delete else f"moved to {pruning.attic}"
+    console.say("pruned", f"{units.count(pruned.removed, 'file')} {where}; {pruning.kept:,} kept")
+    _fail_on([(path, f"cannot be removed: {why}") for path, why in pruned.failed], "pruned")

@@ -12,7 +12,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import ModelDir, model_folder
+from greylord.cli.places import ModelDir, PathOption, model_folder
 
 if TYPE_CHECKING:
     from greylord.analysis import model, vocabulary
@@ -29,7 +29,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def debug_vocabulary(
     vocab_path: Annotated[
         Path | None,
-        typer.Option(
+        PathOption(
             metavar="PATH",
             help="A tokenizer's or model's folder, or a vocabulary file.  [dim]\\[default: the one built in][/]",
             show_default=False,
@@ -64,7 +64,8 @@ def _show_vocabulary(report: vocabulary.Report) -> None:
     from greylord.vocabulary import PAD, SPECIAL_TOKENS
 
     amiss = set().union(*(form.amiss for form in report.forms))
-    console.out.print("\n       " + " ".join(f"{low:x}" for low in range(16)), style="dim")
+    console.out.print()
+    console.out.print("       " + " ".join(f"{low:x}" for low in range(16)), style="dim")
     for high in range(16):
         line = Text.assemble((f"  {high:x}0   ", "dim"))
         for byte in range(16 * high, 16 * high + 16):
@@ -178,14 +179,12 @@ def _print_report(report: dict[str, Any]) -> None:
 
 def _end(problems: Sequence[str], sound: str, as_json: bool) -> None:
     """The reasons, a line each, and the verdict last; exit code 1 if there are reasons."""
-    from rich.text import Text
-
     if not as_json:
         for problem in problems:
-            console.out.print(Text.assemble(("✗ ", "red"), problem))
+            console.out.print(console.text(("✗ ", "red"), problem))
         if problems:
-            console.out.print(f"[bold red]Unsound:[/] {units.count(len(problems), 'reason')} above.")
+            console.out.print(console.text(("Unsound:", "bold red"), f" {units.count(len(problems), 'reason')} above."))
         else:
-            console.out.print(f"[bold green]Sound:[/] {sound}.")
+            console.out.print(console.text(("Sound:", "bold green"), f" {sound}."))
     if problems:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import DataDir, ModelDir, model_folder, named_data, picture_path
+from greylord.cli.places import DataDir, ModelDir, PathOption, given_dataset, model_folder, picture_path
 from greylord.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def evaluate(
     ] = False,
     surprise: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Show what of one recording surprises the model.", show_default=False),
+        PathOption(metavar="FILE", help="Show what of one recording surprises the model.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        PathOption(
             metavar="PATH",
             help="The folder of --deep or the picture of --surprise.  "
             "[dim]\\[default: evaluation_MODEL, surprise_FILE.png; with --json none][/]",
@@ -64,9 +64,8 @@ def evaluate(
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
     from greylord.captures import proxylog
-    from greylord.corpus import folder
 
-    wanted = named_data(dataset, data_dir)
+    wanted = given_dataset(dataset, data_dir)
     if sample + deep + (surprise is not None) > 1:
         raise UsageError("--sample, --deep and --surprise exclude each other.")
     if surprise is not None and wanted is not None:
@@ -91,7 +90,7 @@ def evaluate(
     if surprise is not None:
         _surprise(model.to(device), surprise, target, as_json)
         return
-    source = own_dataset(model_dir) if wanted is None else folder.locate(wanted)
+    source = own_dataset(model_dir) if wanted is None else wanted
     unseen = unseen_part(source, model_dir, console.progress)
     if not as_json:
         console.say("model", str(model_dir))

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from greylord.cli import console
+from greylord.cli.places import PathArgument
 from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_would_go
 
 
 def push(
-    model_dir: Annotated[Path, typer.Argument(metavar="MODEL", help="The model's folder, as models/latest.")],
+    model_dir: Annotated[Path, PathArgument(metavar="MODEL", help="The model's folder, as models/latest.")],
     repo_id: Repository,
     private: Private = False,
     revision: Branch = None,

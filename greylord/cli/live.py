@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from greylord import units
@@ -29,14 +29,11 @@ class Live(TrainerCallback):
         self._loss = self._figure = ""
         self._evaluation_seconds = 0.0
         self._evaluated = 0
-        self._bars = Progress(
-            TextColumn("{task.description:>8}"),
+        self._bars = console.bars(
+            TextColumn("{task.description:>8}", markup=False),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[text]}"),
-            console=console.out,
-            transient=True,
-            disable=not console.out.is_terminal,
+            TextColumn("{task.fields[text]}", markup=False),
         )
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
@@ -51,7 +48,8 @@ class Live(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
     ) -> None:
         if "loss" in logs:
-            self._loss = f"training {logs['loss'] / math.log(2):.3f}"
+            smoothed = " (label smoothing)" if args.label_smoothing_factor else ""
+            self._loss = f"training {logs['loss'] / math.log(2):.3f}{smoothed}"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._bars.update(self._steps, completed=state.global_step, text=self._text(state))

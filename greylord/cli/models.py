@@ -10,7 +10,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import picture_path
+from greylord.cli.places import PathArgument, PathOption, picture_path
 from greylord.errors import GreylordError, UsageError
 
 if TYPE_CHECKING:
@@ -46,11 +46,16 @@ def models(
         console.say("models", f"no runs in {runs.MODELS} yet; train one with `greylord train`")
     for group in groups:
         dataset, _, scored_bytes, protocol = group[0].scored
-        console.out.print(f"\n[bold]Bits per byte on {scored_bytes:,} bytes of {dataset}[/] [dim]({protocol})[/]\n")
-        console.out.print(_finished(group))
+        _show(_finished(group), f"Bits per byte on {scored_bytes:,} bytes of {dataset}", f" ({protocol})")
     if unfinished:
-        console.out.print("\n[bold]Still going, or broken off[/]\n")
-        console.out.print(_unfinished(unfinished))
+        _show(_unfinished(unfinished), "Still going, or broken off")
+
+
+def _show(table: Table, title: str, small: str = "") -> None:
+    console.out.print()
+    console.out.print(console.text((title, "bold"), (small, "dim")))
+    console.out.print()
+    console.out.print(table)
 
 
 def _finished(group: list[Run]) -> Table:
@@ -82,8 +87,7 @@ def _unfinished(found: list[Run]) -> Table:
 
 def _run_table(*columns: str) -> Table:
     table = console.table("run", *columns)
-    # Names are long, and wanted whole.
-    table.collapse_padding, table.columns[0].overflow = True, "fold"
+    table.collapse_padding = True
     return table
 
 
@@ -105,11 +109,11 @@ def _as_json(run: Run) -> dict[str, Any]:
 
 @app.command()
 def compare(
-    one: Annotated[Path, typer.Argument(metavar="A", help="The folder of a run, or its name.")],
-    other: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    one: Annotated[Path, PathArgument(metavar="A", help="The folder of a run, or its name.")],
+    other: Annotated[Path, PathArgument(metavar="B", help="Another one.")],
     output: Annotated[
         Path | None,
-        typer.Option(
+        PathOption(
             metavar="PNG", help="The picture.  [dim]\\[default: analysis_comparison.png][/]", show_default=False
         ),
     ] = None,

@@ -13,7 +13,7 @@ import typer
 from greylord import units
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
-from greylord.files import write_file
+from greylord.files import json_text, write_file
 from greylord.training.recipe import MAX_MICRO_TOKENS, context_within, tokens_per_step
 from greylord.training.settings import CONFIG, Settings, command_line, read_config
 
@@ -100,8 +100,10 @@ def optimize(
         _show([chosen, *others], steps)
         if limit := MAX_MICRO_TOKENS.get(device.type):
             console.note(f"a pass has at most {limit:,} tokens here: more would not stay in the cache")
-        console.out.print(f"Recommended, as the longest context that fits, up to the configured {context:,}:\n")
-        console.out.print(f"    {command_line(values)}\n", markup=False)
+        console.out.print(f"Recommended, as the longest context that fits, up to the configured {context:,}:")
+        console.out.print()
+        console.out.print(f"    {command_line(values)}")
+        console.out.print()
     if write:
         _write(values)
         if not as_json:
@@ -162,6 +164,6 @@ def _as_json(point: Point, steps: Mapping[int, Step | None]) -> dict[str, Any]:
 
 def _write(values: Mapping[str, Any]) -> None:
     """Set the values in config.json; what else it holds stays."""
-    content = json.loads(CONFIG.read_text(encoding="utf-8")) if CONFIG.exists() else {}
+    content = json.loads(json_text(CONFIG)) if CONFIG.exists() else {}
     content |= {name: value for name, value in values.items() if value is not None}
     write_file(CONFIG, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

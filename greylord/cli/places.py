@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,17 +10,23 @@ import typer
 
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
+from greylord.files import user_path
 
-__all__ = ["DataDir", "ModelDir", "model_folder", "named_data", "picture_path"]
+__all__ = ["DataDir", "ModelDir", "PathArgument", "PathOption", "given_dataset", "model_folder", "picture_path"]
 
-ModelDir = Annotated[Path, typer.Option(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")]
-DataDir = Annotated[Path | None, typer.Option(metavar="DIR", help="A folder of recordings elsewhere.")]
+
+PathArgument, PathOption = partial(typer.Argument, parser=user_path), partial(typer.Option, parser=user_path)
+"""What declares every path on the command line: a leading `~`, which a shell leaves alone in quotes, is expanded."""
+
+ModelDir = Annotated[Path, PathOption(metavar="DIR", help="The model's folder, or USER/NAME on the Hub.")]
+DataDir = Annotated[Path | None, PathOption(metavar="DIR", help="A folder of recordings elsewhere.")]
 
 
 def model_folder(model_dir: Path) -> Path:
     """The folder of a model: a path, or a repository of the Hub, which is fetched unless it has been.
 
-    Raises UsageError or GreylordError if there is no such model, or the Hub cannot be asked for it.
+    The Hub is not asked for what is nearly the name of a folder here. Raises UsageError or GreylordError if there is no
+    such model, or the Hub cannot be asked for it.
     """
     from greylord import runs
 
@@ -28,6 +35,11 @@ def model_folder(model_dir: Path) -> Path:
         return runs.locate(model_dir)
     if (folder := runs.fetched(repo_id)) is not None:
         return folder
+    if (meant := runs.nearest(model_dir)) is not None:
+        raise UsageError(
+            f"There is no model folder {str(model_dir)!r}. Did you mean {str(meant)!r}? "
+            f"For the repository on the Hub, type `greylord pull {repo_id}` first."
+        )
 
     from greylord import hub
 
@@ -41,11 +53,15 @@ def model_folder(model_dir: Path) -> Path:
     return pulled.folder
 
 
-def named_data(dataset: str | None, data_dir: Path | None) -> str | None:
-    """What names the recordings, if anything does. Raises UsageError where two flags do."""
+def given_dataset(dataset: str | None, data_dir: Path | None) -> Path | None:
+    """The folder of recordings that the flags name, or None. Raises UsageError where two do, or there is none."""
+    from greylord.corpus import folder
+
     if dataset is not None and data_dir is not None:
         raise UsageError("--dataset and --data-dir exclude each other.")
-    return dataset if data_dir is None else str(data_dir)
+    if data_dir is not None:
+        return folder.locate_path(data_dir)
+    return None if dataset is None else folder.locate(dataset)
 
 
 def picture_path(output: Path | None, name: str, as_json: bool, kind: str = "analysis") -> Path | None:

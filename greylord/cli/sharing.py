@@ -28,7 +28,7 @@ def say_pushed(pushed: Pushed, repo_id: str) -> None:
 def say_what_would_go(sizes: Mapping[str, int], repo_id: str) -> None:
     """List files and their sizes."""
     for name, size in sizes.items():
-        console.out.print(f"{units.size(size):>8}  {name}", markup=False)
+        console.out.print(f"{units.size(size):>8}  {name}")
     console.say("would go", f"{_together(sizes)}, to {repo_id}")
 
 

@@ -11,10 +11,10 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import DataDir, model_folder, named_data
+from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder
 from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
-from greylord.training.settings import Settings, read_config
+from greylord.training.settings import CONFIG, Settings, read_config
 
 if TYPE_CHECKING:
     from greylord.training.train import Outcome
@@ -54,10 +54,10 @@ def train(
         bool | None, typer.Option("--compile/--no-compile", help=_HELP["compile"], show_default=False)
     ] = None,
     model_path: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
+        Path | None, PathOption(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
+        Path | None, PathOption(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
     ] = None,
     push_to_hub: Annotated[
         str | None, typer.Option(metavar="USER/NAME", help="Publish the model on the Hub when it is trained.")
@@ -67,11 +67,13 @@ def train(
         int | None,
         typer.Option(metavar="N", min=1, help="Processes on this machine.  [dim]\\[default: one for each GPU][/]"),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings to use instead of config.json.")] = None,
+    config: Annotated[Path | None, PathOption(metavar="FILE", help="Settings to use instead of config.json.")] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Any field of transformers.TrainingArguments; may be repeated."
+            "--set",
+            metavar="FIELD=VALUE",
+            help="A field of transformers.TrainingArguments that no other flag decides; may be repeated.",
         ),
     ] = None,
 ) -> None:
@@ -86,7 +88,7 @@ def train(
     if resume is not None:
         kept = ("context", "resume", "num_processes", "push_to_hub")
         _refuse_with_resume([name for name in given if name not in kept and _was_typed(context, name)])
-    wanted = named_data(dataset, data_dir)
+    wanted = given_dataset(dataset, data_dir)
     configured, overrides = read_config(config)
     if model_path is not None:
         # That of config.json is for fresh models.
@@ -102,8 +104,9 @@ def train(
     from greylord.cli.live import Live
     from greylord.corpus import folder
     from greylord.training import train as training
-    from greylord.training.arguments import parse_overrides
     from greylord.training.job import Job, resumed
+    from greylord.training.overrides import parse_assignments, parse_values
+    from greylord.training.trial import try_overrides
 
     console.quieten()
     if push_to_hub is not None:
@@ -115,13 +118,18 @@ def train(
         job = resumed(runs.locate(resume))
     else:
         job = Job(
-            dataset=folder.locate(wanted),
+            dataset=wanted or folder.locate(None),
             settings=settings,
-            overrides={**overrides, **parse_overrides(assignments or [])},
+            overrides={
+                **parse_values(overrides, f"{str(config or CONFIG)!r}: "),
+                **parse_assignments(assignments or []),
+            },
             model_path=None if model_path is None else model_folder(model_path),
             cpu=cpu,
         )
     if count := launch.processes_to_launch(num_processes, job.cpu):
+        # What would be refused in each process is refused once.
+        try_overrides(job)
         console.say("launch", units.count(count, "process", "processes"))
         raise typer.Exit(launch.launch(context.obj, count))
     outcome = training.train(job, console.say, console.progress, Live)
@@ -170,7 +178,7 @@ def _report(outcome: Outcome) -> None:
     console.note(
         f"{summary.protocol}; the compressors know these bytes only, order 2 was counted on the training recordings"
     )
-    console.out.print(_verdict(figures), markup=False)
+    console.out.print(_verdict(figures))
     if summary.best_step == evaluations[-1].step:
         fell = ""
         if len(evaluations) > 1:
@@ -180,8 +188,9 @@ def _report(outcome: Outcome) -> None:
                 f"{last.bits_per_byte:.3f}. "
             )
         longer = math.ceil(4 * summary.seconds / 60)
-        console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.", markup=False)
-    console.out.print(f"\n{outcome.run}", markup=False)
+        console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.")
+    console.out.print()
+    console.out.print(str(outcome.run))
 
 
 def _verdict(figures: dict[str, float]) -> str:

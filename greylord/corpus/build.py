@@ -10,11 +10,10 @@ import contextlib
 import hashlib
 import io
 import json
+import os
 import shutil
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,27 +21,18 @@ import pyarrow as pa
 from datasets import DatasetInfo, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
-from greylord import pauses, units, vocabulary
-from greylord.captures import proxylog
+from greylord import units, vocabulary
 from greylord.corpus import folder, split
-from greylord.corpus.manifest import (
-    DialectCounts,
-    Manifest,
-    RecordingEntry,
-    Settings,
-    SplitCounts,
-    content_hash,
-    file_hash,
-)
-from greylord.corpus.reading import Reading, read_all
+from greylord.corpus.manifest import Manifest, RecordingEntry, Settings, SplitCounts, content_hash
+from greylord.corpus.recordings import Row, files_of, read_files
 from greylord.errors import GreylordError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
 from greylord.spool import Spool, blocks, map_file, release
+from greylord.workspace import CORPORA, DATA
 
-__all__ = ["CORPORA", "FEATURES", "SPLITS", "corpus_of", "refresh"]
+__all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh"]
 
-CORPORA = Path("corpora")
 SPLITS = ("train", "validation")
 ARROW_NAME = "data-00000-of-00001.arrow"
 BATCH_BYTES = 100 * 10**6
@@ -69,32 +59,10 @@ FEATURES = Features(
 
 def corpus_of(dataset: Path) -> Path:
     """Where the corpus of a dataset's folder lies."""
-    if dataset.parent.resolve() == folder.DATA.resolve():
-        return CORPORA / dataset.name
+    if dataset.parent.resolve() == DATA.resolve():
+        return CORPORA / folder.shown(dataset.name)
     path = dataset.resolve()
-    return CORPORA / f"{path.name}-{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-
-
-@dataclass(frozen=True)
-class _File:
-    """A file of a dataset that may be a recording."""
-
-    path: Path
-    name: str
-    sha256: str
-    started_at: datetime | None
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A recording that has been read. Its ids wait on disk until the split is known."""
-
-    file: _File
-    reading: Reading
-
-    @property
-    def counts(self) -> DialectCounts:
-        return self.reading.counts
+    return CORPORA / f"{folder.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def refresh(
@@ -108,11 +76,10 @@ def refresh(
     """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
 
     Settings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
-    Raises GreylordError if there is no recording, one cannot be read, or there is too little to validate on.
+    Raises GreylordError if there is no recording, or there is too little to validate on.
     """
-    files = _files(dataset)
-    if not files:
-        raise GreylordError(f"{str(dataset)!r} is empty; copy recordings into it with `greylord data copy`.")
+    found = folder.find(dataset)
+    files = files_of(found)
     manifest = Manifest.read(corpus_of(dataset))
     changes = {
         "val_split": val_split,
@@ -124,64 +91,29 @@ def refresh(
         manifest.settings if manifest else Settings(),
         **{name: value for name, value in changes.items() if value is not None},
     )
-    wanted = content_hash([(file.name, file.sha256) for file in files], settings)
+    wanted = content_hash([file.key for file in files], settings)
     if manifest and manifest.content_hash == wanted:
         return manifest, False
-    with new_folder(corpus_of(dataset)) as corpus, contextlib.ExitStack() as open_files:
-        manifest = Manifest(dataset.name, wanted, settings)
+    with new_folder(corpus_of(dataset)) as corpus, contextlib.ExitStack() as files_open:
+        manifest = Manifest(dataset.name, wanted, settings, left_out=found.skipped)
         spool = corpus / "spool"
         spool.mkdir()
-        rows = _read(files, manifest, spool, progress)
-        _write(rows, manifest, corpus, open_files)
+        rows = read_files(files, manifest, spool, progress)
+        _write(rows, manifest, corpus, files_open)
         shutil.rmtree(spool)
         manifest.write(corpus)
     return manifest, True
 
 
-def _files(dataset: Path) -> list[_File]:
-    files = []
-    for path in folder.recordings(dataset):
-        try:
-            sha256 = file_hash(path)
-        except OSError as error:
-            raise GreylordError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-        name = path.relative_to(dataset).as_posix()
-        files.append(_File(path, name, sha256, proxylog.started_at(path.name)))
-    return files
-
-
-def _read(files: Sequence[_File], manifest: Manifest, spool: Path, progress: Progress) -> list[_Row]:
-    """Read the recordings among the files and count what they hold, in the order of their starts."""
-    rows: list[_Row] = []
-    delays: Counter[int] = Counter()
-    with progress("Reading recordings", sum(file.path.stat().st_size for file in files)) as advance:
-        readings = read_all([file.path for file in files], spool, manifest.settings)
-        for file, reading in zip(files, readings, strict=True):
-            advance(file.path.stat().st_size)
-            if reading is None:
-                manifest.skipped.append(file.name)
-                continue
-            if reading.compressed:
-                manifest.compressed.append(file.name)
-            before = manifest.dialects.get(reading.dialect, DialectCounts())
-            manifest.dialects[reading.dialect] = before + reading.counts
-            delays.update(reading.delays)
-            rows.append(_Row(file, reading))
-    if not rows:
-        raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
-    manifest.pauses = pauses.quantiles_of(delays)
-    return sorted(rows, key=lambda row: (row.file.started_at is None, row.file.started_at, row.file.name))
-
-
-def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path, open_files: contextlib.ExitStack) -> None:
+def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, files_open: contextlib.ExitStack) -> None:
     """Divide the recordings between the splits and write both."""
-    groups = split.time_groups([row.file.started_at for row in rows])
+    groups = split.time_groups([row.file.grouped_at for row in rows])
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split
     manifest.cut = manifest.groups < split.MIN_GROUPS
     sizes = np.bincount(groups, [row.counts.payload_bytes.total for row in rows]).astype(np.int64).tolist()
     validating = set() if manifest.cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
-    writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash, open_files) for name in SPLITS}
+    writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash, files_open) for name in SPLITS}
     spools = {file: map_file(file) for file in {row.reading.ids.file for row in rows}}
     for row, group in zip(rows, groups, strict=True):
         ids = row.reading.ids.load(spools)
@@ -199,6 +131,7 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path, open_files: c
                 payload_sha256=row.reading.payload_sha256,
                 dialect=row.reading.dialect,
                 started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
+                grouped_by=row.file.grouped_by,
                 group=group,
                 payload_bytes=row.counts.payload_bytes.total,
                 split="both" if manifest.cut else next(iter(shares)),
@@ -216,19 +149,19 @@ def _write(rows: Sequence[_Row], manifest: Manifest, corpus: Path, open_files: c
 class _SplitWriter:
     """Writes one split as `Dataset.save_to_disk` would, but in batches that 32-bit list offsets can hold."""
 
-    def __init__(self, folder: Path, name: str, content_hash: str, open_files: contextlib.ExitStack) -> None:
+    def __init__(self, folder: Path, name: str, content_hash: str, files_open: contextlib.ExitStack) -> None:
         folder.mkdir()
         self.folder, self.name, self.fingerprint = folder, name, content_hash[:16]
         self.counts = SplitCounts()
         self._groups: set[int] = set()
-        self._rows: list[_Row] = []
+        self._rows: list[Row] = []
         self._lengths: list[int] = []
         self._ids: list[np.ndarray] = []
         self._bytes = 0
-        self._file = open_files.enter_context(_ArrowFile(folder / ARROW_NAME))
+        self._file = files_open.enter_context(_ArrowFile(folder / ARROW_NAME))
         self._arrow = ArrowWriter(features=FEATURES, stream=self._file)
 
-    def add(self, row: _Row, group: int, *ids: np.ndarray) -> None:
+    def add(self, row: Row, group: int, *ids: np.ndarray) -> None:
         """Add a recording, or the part of one, in one or more arrays, unless it holds nothing but the start symbol.
 
         Raises GreylordError if it is too long for a row.

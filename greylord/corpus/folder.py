@@ -1,63 +1,82 @@
-"""The data folder: recordings under data/NAME, copied in and pruned without losing any.
+"""The data folder: what names a dataset, where it lies, and which files belong to it.
 
-What is removed goes to data/.pruned/NAME, what was done is noted in data/.journal/NAME.jsonl: neither lies
-among the recordings.
+A dataset is a bare name (a folder under data/) or a path. Text that holds a separator or begins with `.` or `~` is a
+path and nothing else; any other text is a name and nothing else, so that no command works on a folder that was not
+meant. What has been done to a dataset is noted in data/.journal/, outside the recordings.
 """
 
 from __future__ import annotations
 
-import filecmp
-import glob
+import hashlib
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator
+import re
+import stat
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from fnmatch import fnmatch
 from pathlib import Path
 
-from greylord import units
-from greylord.captures import proxylog, redaction
-from greylord.captures.redaction import Credentials
-from greylord.errors import GreylordError, UsageError
+from greylord.errors import UsageError, did_you_mean
+from greylord.files import user_path
+from greylord.workspace import DATA
 
 __all__ = [
     "DATA",
-    "CopyPlan",
-    "Pruning",
+    "Found",
     "check_name",
-    "copy",
+    "find",
+    "is_path",
+    "kind_of",
+    "label",
     "locate",
+    "locate_path",
     "names",
-    "plan_copy",
-    "plan_pruning",
-    "prune",
+    "note",
+    "nothing_in",
     "recordings",
+    "shown",
 ]
 
-DATA = Path("data")
-SPARE_BYTES = 64 * 10**6
-"""Room that copying leaves on the disk."""
+MAX_NAME_BYTES = 200
+"""Leaves room for what greylord appends to a dataset's name: a time, an extension."""
+_PATH = re.compile(r"[.~]|.*[/\\]|[A-Za-z]:")
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 
 def check_name(name: str) -> str:
-    """The name of a dataset, if it can be one."""
-    if not name or name.startswith(".") or name != Path(name).name or set(name) & set('<>:"/\\|?*'):
+    """Return `name` if a dataset can be called so. Raises UsageError if not."""
+    if not name or name.startswith((".", "~")) or set(name) & set('<>:"/\\|?*\0'):
         raise UsageError(f"{name!r} cannot be a dataset's name; use letters, digits, '-' and '_', as in majormud.")
+    if len(os.fsencode(name)) > MAX_NAME_BYTES:
+        raise UsageError(f"A dataset's name may have {MAX_NAME_BYTES} bytes; {name[:20]!r}... is longer.")
     return name
 
 
+def is_path(text: str) -> bool:
+    """Tell whether what stands for a dataset is a path: it holds a separator, or begins with `.` or `~`."""
+    return _PATH.match(text) is not None
+
+
 def names() -> list[str]:
-    """The datasets under data/."""
+    """Return the names of the datasets under data/."""
     if not DATA.is_dir():
         return []
     return sorted(path.name for path in DATA.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def locate(dataset: str | None) -> Path:
-    """The folder of a dataset: a name under data/, a path, or with None the only one there is."""
+    """Return the folder of a dataset: a name under data/, a path, or with None the only dataset there is.
+
+    Raises:
+        UsageError: there is no such dataset or folder, or None could mean several.
+    """
     there = names()
     if dataset is None:
         if len(there) == 1:
@@ -65,201 +84,152 @@ def locate(dataset: str | None) -> Path:
         if not there:
             raise UsageError("There is no dataset under data/; make one with `greylord data sample sample`.")
         raise UsageError(f"Which dataset? Name one with --dataset: {', '.join(there)}.")
-    for folder in (DATA / dataset, Path(dataset)):
-        if folder.is_dir() and dataset not in ("", "."):
-            return folder
+    if is_path(dataset):
+        return locate_path(user_path(dataset))
+    if dataset and _is_folder(DATA / dataset):
+        return DATA / dataset
     known = f"there are {', '.join(there)}" if there else "there is none yet"
-    raise UsageError(f"There is no dataset {dataset!r} under data/ and no folder of that path; {known}.")
+    hint = did_you_mean(dataset, there)
+    if dataset and _is_folder(Path(dataset)):
+        hint = f" For the folder {dataset!r} of the working directory, write {'./' + dataset!r}."
+    raise UsageError(f"There is no dataset {dataset!r} under data/; {known}.{hint}")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        # A name longer than names can be, or a folder on the way that may not be read.
+        return False
+
+
+def locate_path(path: Path) -> Path:
+    """Return `path` if it is a folder. Raises UsageError if it is not, with a hint at a dataset of that name."""
+    path = user_path(path)
+    if _is_folder(path):
+        return path
+    what = "is not a folder" if os.path.lexists(path) else "does not exist"
+    hint = f" The dataset data/{path} is given by its name: {str(path)!r}." if str(path) in names() else ""
+    raise UsageError(f"The folder {str(path)!r} {what}.{hint}")
+
+
+def label(folder: Path) -> Path:
+    """Return what stands for a folder below data/.pruned/ and data/.journal/, unique to it.
+
+    For a folder below data/ it is the path from there; for any other its name and a hash of where it lies.
+    """
+    path, data = folder.resolve(), DATA.resolve()
+    if path != data and path.is_relative_to(data):
+        return path.relative_to(data)
+    # A dataset may be a link to a folder elsewhere.
+    if folder.parent.resolve() == data:
+        return Path(folder.name)
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    return Path(f"{os.fsencode(path.name)[:100].decode('utf-8', 'replace') or 'root'}-{digest}")
+
+
+def shown(name: str) -> str:
+    """Return a file's name as text that every encoding of Unicode can hold: other bytes become `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def kind_of(mode: int) -> str:
+    """Return in words what a file is that is not a regular one, by its `st_mode`."""
+    return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
+
+
+@dataclass
+class Found:
+    """The files below a folder.
+
+    Attributes:
+        folder: where was looked.
+        files: regular files, in the order of their paths. Hidden ones (`.name`) and those in hidden folders are left
+            out.
+        skipped: everything else that stands there, by its path from the folder, and why it is not among the files.
+    """
+
+    folder: Path
+    files: list[Path] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def name(self, path: Path) -> str:
+        """Return the path of a file from the folder, with forward slashes, as text that can be written anywhere."""
+        return shown(path.relative_to(self.folder).as_posix())
+
+
+def find(folder: Path, follow_links: bool = True) -> Found:
+    """Find the regular files of a folder and below.
+
+    Links to folders are followed once each, after the folders that lie there themselves, so that a second way to the
+    same folder adds nothing. A link to a folder that holds this one would lead out of it, and is skipped. Links to
+    files stand for the file.
+
+    Args:
+        folder: to look in.
+        follow_links: if false, what links to folders lead to is left out.
+    """
+    found = Found(folder)
+    found.files = sorted(_walk(found, follow_links), key=lambda path: path.relative_to(folder).as_posix())
+    return found
+
+
+def _walk(found: Found, follow_links: bool) -> Iterator[Path]:
+    """Yield the regular files, and note what is skipped."""
+    waiting, links, seen = [found.folder], [], set()
+    while waiting or links:
+        folder = waiting.pop() if waiting else links.pop(0)
+        try:
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as listing:
+                entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
+        except OSError as error:
+            found.skipped[found.name(folder)] = f"cannot be read: {error.strerror}"
+            continue
+        for entry in entries:
+            path = folder / entry.name
+            try:
+                mode = entry.stat().st_mode
+            except FileNotFoundError:
+                found.skipped[found.name(path)] = "a link to nothing"
+            except OSError as error:
+                found.skipped[found.name(path)] = f"cannot be read: {error.strerror}"
+            else:
+                if stat.S_ISREG(mode):
+                    yield path
+                elif not stat.S_ISDIR(mode):
+                    found.skipped[found.name(path)] = kind_of(mode)
+                elif not entry.is_symlink():
+                    waiting.append(path)
+                elif not follow_links:
+                    found.skipped[found.name(path)] = "a link to a folder"
+                elif found.folder.resolve().is_relative_to(path.resolve()):
+                    found.skipped[found.name(path)] = "a link to a folder that holds this one"
+                else:
+                    links.append(path)
+
+
+def nothing_in(found: Found) -> str:
+    """Return the sentence that says why a folder has no file to read."""
+    if not found.skipped:
+        return f"{str(found.folder)!r} is empty; copy recordings into it with `greylord data copy`."
+    (name, why), *others = found.skipped.items()
+    more = f", and {len(others):,} more" if others else ""
+    return f"{str(found.folder)!r} has no file that can be read: {name} is skipped ({why}){more}."
 
 
 def recordings(folder: Path) -> list[Path]:
-    """All files of a folder and below but hidden ones, in the order of their paths."""
-    return sorted(_files_below(folder), key=lambda path: path.relative_to(folder).as_posix())
+    """Return the regular files of a folder and below, but hidden ones, in the order of their paths."""
+    return find(folder).files
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in files if not name.startswith("."))
-
-
-def note(dataset: str, action: str, **details: object) -> None:
-    """Add a line to the dataset's journal."""
-    journal = DATA / ".journal" / f"{dataset}.jsonl"
+def note(folder: Path, action: str, **details: object) -> None:
+    """Add a line to the journal of a dataset's folder."""
+    journal = DATA / ".journal" / f"{label(folder)}.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, **details}
     with journal.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-
-
-@dataclass
-class CopyPlan:
-    """What copying would do."""
-
-    target: Path
-    masked: bool = False
-    """The copies have their credentials masked."""
-    files: list[tuple[Path, Path]] = field(default_factory=list)
-    """Source and target of each file to copy."""
-    present: int = 0
-    """Recordings that are there already, byte for byte."""
-    renamed: list[tuple[Path, Path]] = field(default_factory=list)
-    """Those of `files` that get another name, because theirs is another recording's."""
-    others: list[Path] = field(default_factory=list)
-    """Files that are no recordings, and stay behind."""
-    unreadable: list[tuple[Path, str]] = field(default_factory=list)
-
-    @property
-    def bytes(self) -> int:
-        return sum(source.stat().st_size for source, _ in self.files)
-
-
-def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False) -> CopyPlan:
-    """Find the recordings among `sources` (folders, globs, files), and free names for them in data/`dataset`.
-
-    With `masked`, the copies are to have their credentials masked. Raises UsageError where a source does not exist or
-    holds the dataset itself.
-    """
-    plan = CopyPlan(DATA / check_name(dataset), masked)
-    taken: dict[str, Path] = {}
-    for source, relative in _expand(sources, plan.target):
-        try:
-            if not proxylog.is_capture(source):
-                plan.others.append(source)
-                continue
-            target = _free_name(plan.target / relative, source, taken, masked)
-        except OSError as error:
-            plan.unreadable.append((source, error.strerror or str(error)))
-            continue
-        if target is None:
-            plan.present += 1
-            continue
-        taken[str(target).casefold()] = source
-        plan.files.append((source, target))
-        if target != plan.target / relative:
-            plan.renamed.append((source, target))
-    return plan
-
-
-def _expand(sources: Iterable[str], target: Path) -> Iterator[tuple[Path, Path]]:
-    """Each file of the sources, and its path relative to the source that it is of."""
-    for source in sources:
-        paths = [Path(source)]
-        if not paths[0].exists() and glob.has_magic(source):
-            paths = [Path(match) for match in sorted(glob.glob(source, recursive=True))]
-        if not paths or not paths[0].exists():
-            raise UsageError(f"There is nothing at {source!r} to copy; give a folder, a file or a quoted pattern.")
-        for path in paths:
-            if path.resolve().is_relative_to(target.resolve()) or target.resolve().is_relative_to(path.resolve()):
-                raise UsageError(f"{source!r} and {str(target)!r} lie within each other; copy from elsewhere.")
-            if path.is_dir():
-                yield from ((file, file.relative_to(path)) for file in recordings(path))
-            else:
-                yield path, Path(path.name)
-
-
-def _free_name(wanted: Path, source: Path, taken: dict[str, Path], masked: bool = False) -> Path | None:
-    """`wanted`, or `wanted` with a number if another recording has it; None if this recording, or with `masked` its
-    masked copy, has it. `taken` are sources that are to have a name."""
-    number = 1
-    while True:
-        name = wanted if number == 1 else wanted.with_name(f"{wanted.stem}~{number}{wanted.suffix}")
-        rival = taken.get(str(name).casefold())
-        if rival is None and not name.exists():
-            return name
-        if rival is None and masked:
-            same = _is_masked_copy(name, source)
-        else:
-            same = filecmp.cmp(rival or name, source, shallow=False)
-        if same:
-            return None
-        number += 1
-
-
-def _is_masked_copy(path: Path, source: Path) -> bool:
-    """Whether a file is what a recording gives with its credentials masked, which is as long as the recording."""
-    if path.stat().st_size != source.stat().st_size:
-        return False
-    with tempfile.TemporaryDirectory() as place:
-        redaction.copy_file(source, Path(place, "masked"))
-        return filecmp.cmp(path, Path(place, "masked"), shallow=False)
-
-
-def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> list[Credentials]:
-    """Carry a plan out; `progress` is told the bytes of each file copied. Returns the credentials of each file whose
-    copy has them masked.
-
-    Raises GreylordError before anything is copied if the disk has no room.
-    """
-    plan.target.mkdir(parents=True, exist_ok=True)
-    needed, free = plan.bytes, shutil.disk_usage(plan.target).free
-    if needed + SPARE_BYTES > free:
-        raise GreylordError(
-            f"The recordings need {units.size(needed)} and {str(plan.target)!r} has {units.size(free)} free; "
-            "make room or copy fewer."
-        )
-    found = []
-    for source, target in plan.files:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(f".{target.name}.tmp")
-        try:
-            if plan.masked:
-                found.append(redaction.copy_file(source, temporary))
-            else:
-                shutil.copy2(source, temporary)
-            temporary.rename(target)
-        finally:
-            temporary.unlink(missing_ok=True)
-        progress(target.stat().st_size)
-    if plan.files:
-        note(plan.target.name, "redact" if plan.masked else "copy", recordings=len(plan.files), bytes=needed)
-    return found
-
-
-@dataclass
-class Pruning:
-    """What pruning would remove from a dataset."""
-
-    folder: Path
-    removed: list[tuple[Path, str]]
-    """Each file that goes, and why."""
-    kept: int
-
-    @property
-    def bytes(self) -> int:
-        return sum(path.stat().st_size for path, _ in self.removed)
-
-
-def plan_pruning(folder: Path, min_size: int | None, pattern: str | None) -> Pruning:
-    """Find the files smaller than `min_size` bytes or whose name does not match `pattern`."""
-    removed, kept = [], 0
-    for path in recordings(folder):
-        length = path.stat().st_size
-        if min_size is not None and length < min_size:
-            removed.append((path, f"smaller than {units.size(min_size)}"))
-        elif pattern is not None and not fnmatch(path.name, pattern):
-            removed.append((path, f"does not match {pattern!r}"))
-        else:
-            kept += 1
-    return Pruning(folder, removed, kept)
-
-
-def prune(pruning: Pruning, delete: bool) -> Path | None:
-    """Move the files that go to data/.pruned/NAME and return that folder, or delete them and return None."""
-    attic = None if delete else DATA / ".pruned" / pruning.folder.name
-    freed = pruning.bytes
-    for path, _ in pruning.removed:
-        if attic is None:
-            path.unlink()
-            continue
-        target = _free_name(attic / path.relative_to(pruning.folder), path, {})
-        if target is None:
-            path.unlink()
-        else:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.move(path, target)
-    for parent in {path.parent for path, _ in pruning.removed} - {pruning.folder}:
-        if not any(parent.iterdir()):
-            parent.rmdir()
-    note(pruning.folder.name, "delete" if delete else "prune", recordings=len(pruning.removed), bytes=freed)
-    return attic

@@ -14,6 +14,7 @@ import numpy as np
 from greylord.captures.redaction import Credentials
 from greylord.captures.session import Direction, Session
 from greylord.errors import GreylordError
+from greylord.files import write_file
 from greylord.spool import blocks
 
 __all__ = [
@@ -27,7 +28,7 @@ __all__ = [
     "payload_hash",
 ]
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the same recordings would give another corpus or manifest."""
 NAME = "manifest.json"
 
@@ -83,6 +84,8 @@ class DialectCounts:
     """Records that end within a hex token."""
     stray_markers: int = 0
     headless_bytes: int = 0
+    decimal_commas: int = 0
+    trailing_zeros: int = 0
     turns: int = 0
     logins: int = 0
     """Passwords given."""
@@ -109,6 +112,8 @@ class DialectCounts:
             cut_tokens=session.dirt.cut_tokens,
             stray_markers=session.dirt.stray_markers,
             headless_bytes=session.dirt.headless_bytes,
+            decimal_commas=session.dirt.decimal_commas,
+            trailing_zeros=session.dirt.trailing_zeros,
             turns=turns,
             logins=credentials.logins,
             credential_bytes=len(credentials.positions),
@@ -144,6 +149,9 @@ class RecordingEntry:
     """See `payload_hash`."""
     dialect: str
     started_at: str | None
+    """As its name tells."""
+    grouped_by: str
+    """What its time group rests on: "name", "modification time", "near-copy" of another recording, or "nothing"."""
     group: int
     payload_bytes: int
     split: str
@@ -164,7 +172,11 @@ class Manifest:
     recordings: list[RecordingEntry] = field(default_factory=list)
     """In the order of their starts."""
     skipped: list[str] = field(default_factory=list)
-    """Files of the dataset that are no recordings."""
+    """Files of the dataset that are not recordings."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Other files of the dataset that are not in the corpus, and why: copies, beginnings, what cannot be read."""
+    signs: dict[str, list[str]] = field(default_factory=dict)
+    """Recordings that were changed on their way, by the `greylord.captures.signs.Sign` that tells."""
     compressed: list[str] = field(default_factory=list)
     """Recordings in which the server turns to MCCP: what follows is zlib, and no model can read it."""
     cut: bool = False
@@ -177,7 +189,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         content = json.dumps(asdict(self), indent=1, ensure_ascii=False)
-        (folder / NAME).write_text(content + "\n", encoding="utf-8")
+        write_file(folder / NAME, content + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
@@ -226,7 +238,7 @@ def payload_hash(masked: Session) -> str:
     return digest.hexdigest()
 
 
-def content_hash(hashes: Iterable[tuple[str, str]], settings: Settings) -> str:
-    """One hash for named file hashes, settings and corpus format."""
-    text = json.dumps([FORMAT, asdict(settings), sorted(hashes)])
+def content_hash(files: Iterable[tuple[str, ...]], settings: Settings) -> str:
+    """One hash for what decides a corpus: name and hash of each file, settings and corpus format."""
+    text = json.dumps([FORMAT, asdict(settings), sorted(files)])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -21,6 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from greylord.captures import proxylog, redaction
+from greylord.captures.signs import Sign, signs_of
+from greylord.corpus.identity import head_of
+from greylord.corpus.likeness import samples_of
 from greylord.corpus.manifest import DialectCounts, Settings, payload_hash
 from greylord.spool import blocks
 from greylord.turns import encode_pieces
@@ -64,6 +67,9 @@ class Reading:
         compressed: the server turns to MCCP.
         counts: all that the manifest counts.
         delays: how often a pause of so many milliseconds came before a turn, the first left out.
+        signs: what happened to it on the way.
+        head: see `greylord.corpus.identity.Candidate`.
+        samples: see `greylord.corpus.likeness.samples_of`.
         ids: where its ids lie.
     """
 
@@ -72,11 +78,14 @@ class Reading:
     compressed: bool
     counts: DialectCounts
     delays: Counter[int]
+    signs: list[Sign]
+    head: bytes
+    samples: np.ndarray
     ids: StoredIds
 
 
 def read_all(paths: Sequence[Path], spool: Path, settings: Settings) -> Iterator[Reading | None]:
-    """Read files, None for one that is no recording, and store their ids in the folder `spool`.
+    """Read files, None for one that is not a recording, and store their ids in the folder `spool`.
 
     Large datasets are read by several processes, with the same result. Raises OSError where a file cannot be read.
     """
@@ -127,5 +136,8 @@ def _read(path: Path, spool: Path, settings: Settings) -> Reading | None:
         compressed=compressed,
         counts=DialectCounts.of(session, turns, credentials),
         delays=delays,
+        signs=signs_of(session),
+        head=head_of(session.payload),
+        samples=samples_of(session.payload),
         ids=StoredIds(file, offset, length),
     )

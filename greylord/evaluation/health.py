@@ -20,6 +20,7 @@ from greylord.captures.markup import CSI, TELNET, edited
 from greylord.generation import Decoder, Sampling
 from greylord.lines import PROMPT
 from greylord.progress import Progress, silent
+from greylord.weights import GPT2Weights
 
 __all__ = ["Health", "health_of", "repeated", "stretches"]
 
@@ -80,7 +81,7 @@ def stretches(
         row = int(np.searchsorted(room, at, "right"))
         places.append((rows[row], heard + at - int(room[row - 1] if row else 0)))
     real = [row[at : at + tokens] for row, at in places]
-    decoder = Decoder(model, Sampling(), count)
+    decoder = Decoder(GPT2Weights.of(model), Sampling(), count)
     for slot, (row, at) in enumerate(places):
         decoder.start(slot, row[at - heard : at].tolist(), seed + slot)
     said = np.empty((tokens, count), np.uint16)

@@ -28,6 +28,7 @@ from greylord.generation import Decoder, Sampling
 from greylord.lines import first_word, side_of
 from greylord.progress import Progress, silent
 from greylord.turns import MAY_FOLLOW
+from greylord.weights import GPT2Weights
 
 __all__ = ["Command", "Hits", "NGram", "NextCommand", "commands_of", "likely_lines", "next_command"]
 
@@ -271,7 +272,7 @@ def next_command(
 
 def _named(model: GPT2LMHeadModel, contexts: Sequence[Sequence[int]], progress: Progress) -> list[list[bytes]]:
     """Up to five lines after each context, what greedy decoding says first."""
-    decoder, named = Decoder(model, Sampling(), TURNS_AT_ONCE * TOP), []
+    decoder, named = Decoder(GPT2Weights.of(model), Sampling(), TURNS_AT_ONCE * TOP), []
     with progress("Commands", len(contexts)) as advance:
         for first in range(0, len(contexts), TURNS_AT_ONCE):
             some = contexts[first : first + TURNS_AT_ONCE]

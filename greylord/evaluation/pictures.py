@@ -12,7 +12,7 @@ from greylord.evaluation.calibration import Calibration
 from greylord.evaluation.contexts import Positions
 from greylord.evaluation.next_command import NextCommand
 from greylord.evaluation.surprise import Surprise, smoothed
-from greylord.plots import AMBER, ANALYSIS, BLUE, MUTED, STYLE, png
+from greylord.plots import AMBER, ANALYSIS, BLUE, MUTED, STYLE, label, png
 
 __all__ = ["commands", "context", "delays", "surprise"]
 
@@ -22,7 +22,7 @@ def surprise(found: Surprise) -> bytes:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(10, 4.5), layout="constrained")
         axes = figure.subplots()
-        axes.set_title(f"{found.name}: {found.overall:.3f} bits per byte")
+        axes.set_title(label(f"{found.name}: {found.overall:.3f} bits per byte"))
         axes.plot(*smoothed(found, by_client=False), color=BLUE, linewidth=1.2, label="server")
         axes.plot(*smoothed(found, by_client=True), color=AMBER, marker=".", linestyle="", label="client")
         axes.set_ylim(bottom=0)

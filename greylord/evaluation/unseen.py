@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greylord import runs, turns
-from greylord.captures import proxylog, redaction
-from greylord.corpus import build, folder
-from greylord.corpus.manifest import payload_hash
+from greylord import runs
+from greylord.corpus import build
+from greylord.corpus.manifest import Settings
+from greylord.corpus.recordings import read_dataset
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError, UsageError
 from greylord.progress import Progress, silent
@@ -48,18 +49,16 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
     """
     config = runs.read_json(model_dir / "training_config.json") or {}
     corpus = build.corpus_of(dataset)
-    if config.get("dataset_folder") == str(dataset):
+    if "dataset_folder" in config and Path(config["dataset_folder"]).resolve() == dataset.resolve():
         manifest, _ = build.refresh(dataset, progress=progress)
         if manifest.content_hash == config["data_hash"]:
             rows = Rows(corpus, "validation")
             return Unseen(rows, rows.starts, f"the validation split of {corpus} ({_count(len(rows))})")
-    read = set(config.get("trained_on", ()))
-    found = _read(dataset, progress)
+    found, read = _read(dataset, progress), set(config.get("trained_on", ()))
     kept = [recording for recording in found if recording.payload_sha256 not in read]
     left_out = len(found) - len(kept)
     if not kept:
-        why = f"the model has read all {left_out}" if left_out else "there are none"
-        raise GreylordError(f"No recording of {str(dataset)!r} can be scored: {why}.")
+        raise GreylordError(f"No recording of {str(dataset)!r} can be scored: the model has read all {left_out}.")
     without = f" but {left_out} that the model has read" if left_out else ""
     return Unseen(
         [recording.ids for recording in kept],
@@ -79,7 +78,6 @@ def trained_part(model_dir: Path, progress: Progress = silent) -> Sequence[np.nd
         return Rows(build.corpus_of(dataset), "train")
     read = set(config.get("trained_on", ()))
     found = [recording for recording in _read(dataset, progress) if recording.payload_sha256 in read]
-    found.sort(key=lambda recording: (recording.start is None, recording.start))
     return [recording.ids for recording in found]
 
 
@@ -90,18 +88,17 @@ class _Recording(NamedTuple):
 
 
 def _read(dataset: Path, progress: Progress) -> list[_Recording]:
-    """The recordings of a folder, their credentials masked."""
-    recordings = []
-    files = folder.recordings(dataset)
-    with progress("Reading", sum(path.stat().st_size for path in files)) as advance:
-        for path in files:
-            advance(path.stat().st_size)
-            session = proxylog.read_file(path)
-            if session.dirt.junk.total():
-                session = redaction.masked(session, redaction.find(session))
-                ids = turns.encode(turns.turns_of(session))
-                recordings.append(_Recording(payload_hash(session), proxylog.started_at(path.name), ids))
-    return recordings
+    """The recordings of a folder, once each, in the order of their starts, their credentials masked.
+
+    Raises GreylordError if there are none.
+    """
+    with tempfile.TemporaryDirectory() as spool:
+        rows, _ = read_dataset(dataset, Path(spool), Settings(), progress)
+        return [
+            # The folder with the ids will be gone.
+            _Recording(row.reading.payload_sha256, row.file.started_at, row.ids().copy())
+            for row in rows
+        ]
 
 
 def _count(recordings: int) -> str:

@@ -2,66 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import HfArgumentParser, TrainingArguments
+from transformers import TrainingArguments
 
-from greylord.errors import UsageError, did_you_mean
 from greylord.evaluation.bits_per_byte import batch_size
 from greylord.training.device import Device
 from greylord.training.recipe import Plan
 from greylord.training.settings import Settings
 
-__all__ = ["parse_overrides", "training_arguments"]
+__all__ = ["training_arguments"]
 
 LOGS_PER_EVALUATION = 20
 ADAM_BETA2 = 0.99
 MAX_GRAD_NORM = 1.0
-PLANNED = {
-    "output_dir": "--name",
-    "num_train_epochs": "--epochs",
-    "max_steps": "--max-steps",
-    "per_device_train_batch_size": "--micro-batch",
-    "gradient_accumulation_steps": "--batch-size",
-    "use_cpu": "--cpu",
-    "torch_compile": "--compile",
-    "metric_for_best_model": None,
-    "batch_eval_metrics": None,
-    "train_sampling_strategy": None,
-}
-"""Fields that the plan rests on, and the flags that decide them."""
-
-
-class _Parser(HfArgumentParser):
-    def error(self, message: str) -> None:
-        raise UsageError(f"--set: {message}.")
-
-
-def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
-    """The values of "field=value" texts, of the types that `TrainingArguments` has for them.
-
-    Raises UsageError for a field that it does not have, one that a flag of ours decides, or a value of another type.
-    """
-    known = [field.name for field in fields(TrainingArguments)]
-    names, texts = [], []
-    for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise UsageError(f"--set takes field=value, not {assignment!r}.")
-        if name not in known:
-            raise UsageError(f"TrainingArguments has no field {name!r}.{did_you_mean(name, known)}")
-        if name in PLANNED:
-            flag = PLANNED[name]
-            raise UsageError(
-                f"{name} cannot be set with --set" + (f"; use {flag}." if flag else ": greylord needs its own.")
-            )
-        names.append(name)
-        texts.append(f"--{name}={value}")
-    parsed = vars(_Parser([TrainingArguments], allow_abbrev=False).parse_args(["--output_dir=", *texts]))
-    return {name: parsed[name] for name in names}
 
 
 def training_arguments(
@@ -93,7 +49,8 @@ def training_arguments(
         "save_strategy": "steps",
         "save_steps": plan.eval_steps,
         "save_total_limit": 2,
-        "load_best_model_at_end": True,
+        # The weights of the best evaluation are loaded in best.py.
+        "load_best_model_at_end": False,
         "restore_callback_states_from_checkpoint": True,
         "logging_steps": max(1, plan.eval_steps // LOGS_PER_EVALUATION),
         # Otherwise a NaN is logged as 0 and training goes on.
@@ -109,10 +66,7 @@ def training_arguments(
         "dataloader_pin_memory": device.type == "cuda",
         "ddp_find_unused_parameters": False,
     }
-    try:
-        arguments = TrainingArguments(**{**values, **overrides, "eval_steps": plan.eval_steps})
-    except (ValueError, TypeError, ImportError) as error:
-        raise UsageError(f"TrainingArguments refuses the settings: {error}") from error
+    arguments = TrainingArguments(**{**values, **overrides, "eval_steps": plan.eval_steps})
     # A process that sees several GPUs without a launcher would become a DataParallel.
     arguments._n_gpu = min(1, arguments.n_gpu)
     return arguments

@@ -22,6 +22,9 @@ from greylord.training.recipe import Plan
 
 __all__ = ["Evaluation", "Guard", "History", "Interruption", "LogAtEvaluation", "MarkComplete"]
 
+VOTES_PER_EVALUATION = 20
+"""How often processes agree whether to stop, from one evaluation to the next. Each vote waits for the slowest."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -38,6 +41,8 @@ class Evaluation:
     bits_per_byte: float
     """On the validation sample."""
     learning_rate: float
+    label_smoothing: float = 0.0
+    """Share of a uniform target in the training loss; above 0, `train_bits_per_token` is not the cross-entropy."""
 
 
 class LogAtEvaluation(TrainerCallback):
@@ -98,6 +103,7 @@ class History(TrainerCallback):
             train_bits_per_token=nats / math.log(2),
             bits_per_byte=metrics["eval_bits_per_byte"],
             learning_rate=self._learning_rate,
+            label_smoothing=args.label_smoothing_factor,
         )
         self.evaluations.append(evaluation)
         if state.is_world_process_zero:
@@ -143,8 +149,17 @@ class Guard(TrainerCallback):
         self._check(metrics["eval_bits_per_byte"], state, control)
 
 
+def ending_signals() -> list[signal.Signals]:
+    """Return the signals that end a run: Ctrl-C, SIGTERM, and that of a terminal that is closed, unless it is ignored,
+    as `nohup` has it."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
+
+
 class Interruption(TrainerCallback):
-    """Ctrl-C, SIGTERM or a deadline end training at the next step: evaluated, saved, and with the best weights kept.
+    """Ctrl-C, SIGTERM, a closed terminal or a deadline end training at the next step: evaluated, saved, and with the
+    best weights kept.
 
     A second Ctrl-C raises KeyboardInterrupt at once. Processes agree on the step, or one would wait for the others.
 
@@ -160,7 +175,7 @@ class Interruption(TrainerCallback):
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Within it the signals are ours."""
-        signals = (signal.SIGINT, signal.SIGTERM)
+        signals = ending_signals()
         before = [signal.signal(number, self._on_signal) for number in signals]
         try:
             yield
@@ -178,7 +193,7 @@ class Interruption(TrainerCallback):
         late = self._deadline is not None and time.perf_counter() > self._deadline
         asked = self._asked or late
         if args.world_size > 1:
-            if state.global_step % state.logging_steps:
+            if state.global_step % max(1, state.eval_steps // VOTES_PER_EVALUATION):
                 return
             vote = torch.tensor(float(asked), device=args.device)
             torch.distributed.all_reduce(vote)

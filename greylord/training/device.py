@@ -21,27 +21,31 @@ class Device:
     reason: str
 
 
-def choose_device(cpu: bool, bf16: bool | None = None) -> Device:
+def choose_device(cpu: bool, bf16: bool | None = None, fp16: bool = False) -> Device:
     """The device that the Trainer will take, and bfloat16 only where the hardware computes in it: emulated, it is
     slower than float32.
 
     Args:
         cpu: use no GPU.
         bf16: what was asked for; None to have it chosen.
+        fp16: whether float16 was asked for. Then bfloat16 is only on where it was asked for too.
     """
     if not cpu and torch.cuda.is_available():
-        chosen, why = _precision(torch.cuda.is_bf16_supported(including_emulation=False), "card", bf16)
+        chosen, why = _precision(torch.cuda.is_bf16_supported(including_emulation=False), "card", bf16, fp16)
         return Device("cuda", chosen, f"{torch.cuda.get_device_name()}, {why}")
     if not cpu and torch.backends.mps.is_available():
-        return Device("mps", bool(bf16), "Apple GPU, bfloat16, as asked for" if bf16 else "Apple GPU, float32")
+        kind = "float16, as asked for" if fp16 else "bfloat16, as asked for" if bf16 else "float32"
+        return Device("mps", bool(bf16), f"Apple GPU, {kind}")
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    chosen, why = _precision(native, "processor", bf16)
+    chosen, why = _precision(native, "processor", bf16, fp16)
     threads = torch.get_num_threads()
     return Device("cpu", chosen, f"CPU, {threads} thread{'s' * (threads != 1)}, {why}")
 
 
-def _precision(native: bool, what: str, asked: bool | None) -> tuple[bool, str]:
+def _precision(native: bool, what: str, asked: bool | None, fp16: bool) -> tuple[bool, str]:
     """Whether to compute in bfloat16, and the words that say why."""
+    if fp16:
+        return bool(asked), "float16, as asked for"
     if asked is not None:
         return asked, ("bfloat16" if asked else "float32") + ", as asked for"
     return native, "bfloat16" if native else f"float32: the {what} does not compute in bfloat16"

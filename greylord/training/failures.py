@@ -16,6 +16,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 from greylord import runs, units
 from greylord.errors import GreylordError
 from greylord.training.job import Job
+from greylord.training.overrides import written
 from greylord.training.recipe import Plan, largest_divisor
 from greylord.training.settings import MIN_CONTEXT, Settings, command_line
 
@@ -53,7 +54,7 @@ def _smaller(job: Job, plan: Plan) -> str:
         context, batch = max(MIN_CONTEXT, context // 2), 2 * batch
     given = {name: value for name, value in asdict(settings).items() if value != getattr(Settings(), name)}
     changed = {"context_window": context, "batch_size": batch, "micro_batch": micro_batch}
-    overrides = [f"--set={name}={value}" for name, value in job.overrides.items()]
+    overrides = [f"--set={written(name, value)}" for name, value in job.overrides.items()]
     return command_line(
         {"data_dir": job.dataset, "model_path": job.model_path, **given, **changed},
         *overrides,

@@ -11,7 +11,8 @@ from greylord import runs
 from greylord.corpus.manifest import Manifest
 from greylord.errors import UsageError
 from greylord.training import report
-from greylord.training.device import Device
+from greylord.training.device import Device, choose_device
+from greylord.training.overrides import check_overrides, parse_values
 from greylord.training.recipe import Plan
 from greylord.training.settings import Settings
 
@@ -35,13 +36,22 @@ class Job:
     """The folder of a run that broke off, to be continued as if it had not."""
 
     def __post_init__(self) -> None:
-        """Raise UsageError for what cannot be had together."""
+        """Raise UsageError for what cannot be overridden, and for what cannot be had together."""
+        check_overrides(self.overrides)
         if self.settings.time_budget is not None and "eval_steps" in self.overrides:
             raise UsageError("--time-budget and --set eval_steps exclude each other: the budget decides that.")
 
+    @property
+    def device(self) -> Device:
+        """What the run computes on."""
+        return choose_device(self.cpu, self.overrides.get("bf16"), self.overrides.get("fp16", False))
+
 
 def resumed(run: Path) -> Job:
-    """The job of a run that broke off. Raises UsageError if there is none to go on with."""
+    """The job of a run that broke off.
+
+    Raises UsageError if there is none to go on with, or if it was begun with overrides that are no longer accepted.
+    """
     found = runs.read_run(run)
     if found.summary:
         raise UsageError(f"{str(run)!r} has ended; continue from its model with --model-path {run}.")
@@ -50,7 +60,8 @@ def resumed(run: Path) -> Job:
         dataset=Path(config["dataset_folder"]),
         # Older runs knew one kernel only.
         settings=Settings(**{"attention": "sdpa", **config["settings"]}),
-        overrides=config["training_arguments"],
+        # An older version may have accepted more.
+        overrides=parse_values(config["training_arguments"], f"{str(run / runs.CONFIG_NAME)!r}: "),
         model_path=Path(config["continued_from"]) if config["continued_from"] else None,
         cpu=config["cpu"],
         resume=run,

@@ -119,7 +119,6 @@ def _try(
         shortened = copy.copy(arguments)
         shortened.output_dir = output
         shortened.max_steps = shortened.eval_steps = shortened.save_steps = total
-        shortened.load_best_model_at_end = False
         order = Order(rows, short_plan, 0)
         make_trainer(copy.deepcopy(model), shortened, order, tried, None, [clock], compiled).train()
     seconds = [after - before for before, after in pairwise(clock.steps)]

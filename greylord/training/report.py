@@ -15,6 +15,7 @@ from transformers import GPT2LMHeadModel
 
 import greylord
 from greylord import drafts, plots, runs, units
+from greylord.escaping import markdown
 from greylord.files import new_folder, write_file
 from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
 from greylord.tokenizer import GreylordTokenizer, write_vocabulary
@@ -106,11 +107,11 @@ def publish(
         GreylordTokenizer(model.config.n_positions).save_pretrained(folder)
         write_vocabulary(folder)
         drafts.write(folder, said)
-        (folder / CONFIG_NAME).write_text(config, encoding="utf-8")
+        write_file(folder / CONFIG_NAME, config)
         history = json.dumps([asdict(evaluation) for evaluation in evaluations], indent=1)
         (folder / HISTORY).write_text(history + "\n", encoding="utf-8")
         text = json.dumps(asdict(summary), indent=1, ensure_ascii=False)
-        (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
+        write_file(folder / SUMMARY, text + "\n")
         (folder / "training_curves.png").write_bytes(_curves(run.name, evaluations, losses, summary))
         (folder / "README.md").write_text(_card(run.name, model, summary), encoding="utf-8")
     runs.mark_latest(run)
@@ -126,6 +127,7 @@ def _curves(
         best_step=summary.best_step,
         baselines=summary.baselines,
         title=f"{name}: {summary.best_bits_per_byte:.3f} bits per byte after {units.duration(summary.seconds)}",
+        label_smoothing=max(evaluation.label_smoothing for evaluation in evaluations),
     )
 
 
@@ -135,14 +137,14 @@ def _card(name: str, model: GPT2LMHeadModel, summary: Summary) -> str:
     figures = {**summary.baselines, "this model": summary.best_bits_per_byte}
     table = "\n".join(f"| {who} | {figure:.3f} |" for who, figure in sorted(figures.items(), key=lambda item: -item[1]))
     return string.Template(template).substitute(
-        name=name,
+        name=markdown(name),
         layers=config.n_layer,
         width=config.n_embd,
         heads=config.n_head,
         context=f"{config.n_positions:,}",
         parameters=f"{summary.parameters:,}",
         positions=f"{summary.position_parameters:,}",
-        dataset=summary.dataset,
+        dataset=markdown(summary.dataset),
         data_hash=summary.data_hash[:16],
         steps=f"{summary.steps:,}",
         seen=units.size(summary.bytes_seen),

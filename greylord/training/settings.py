@@ -11,6 +11,7 @@ from typing import Any
 
 from greylord import units
 from greylord.errors import UsageError, did_you_mean
+from greylord.files import json_text
 
 __all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Settings", "command_line", "read_config"]
 
@@ -103,11 +104,11 @@ def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
             return {}, {}
         path = CONFIG
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(json_text(path))
     except OSError as error:
         raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UsageError(f"{str(path)!r} is no JSON: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{str(path)!r} is not JSON in UTF-8 or UTF-16: {error}.") from error
     if not isinstance(content, dict) or not isinstance(content.get("set", {}), dict):
         raise UsageError(f'{str(path)!r} must hold settings by name, as {{"epochs": 10}}.')
     overrides = content.pop("set", {})

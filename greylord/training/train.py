@@ -27,9 +27,10 @@ from greylord.training import report
 from greylord.training.allocator import keep_freed_memory
 from greylord.training.arguments import training_arguments
 from greylord.training.attention import choose_attention
+from greylord.training.best import load_best
 from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
 from greylord.training.compilation import choose_compilation
-from greylord.training.device import Device, choose_device, missing_cuda, peak_memory
+from greylord.training.device import Device, missing_cuda, peak_memory
 from greylord.training.failures import run_folder
 from greylord.training.job import Job, credentials, frozen
 from greylord.training.order import Order
@@ -38,7 +39,16 @@ from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan
 from greylord.training.report import Summary
 from greylord.training.settings import Settings
 from greylord.training.trainer import make_trainer
-from greylord.training.wording import describe_corpus, describe_model, describe_steps, describe_time, why_it_ended
+from greylord.training.trial import try_overrides
+from greylord.training.wording import (
+    describe_corpus,
+    describe_model,
+    describe_smoothing,
+    describe_steps,
+    describe_time,
+    why_it_ended,
+    why_nothing_was_saved,
+)
 
 __all__ = ["Outcome", "train"]
 
@@ -74,7 +84,8 @@ def train(
     Raises:
         GreylordError: the job cannot be done, and why. Whatever is complete is kept.
     """
-    device = choose_device(job.cpu, job.overrides.get("bf16"))
+    try_overrides(job)
+    device = job.device
     state = accelerate.PartialState(cpu=device.type == "cpu")
     if not state.is_main_process:
         say = _say_nothing
@@ -135,10 +146,12 @@ def train(
                 plan = plan_within(left[0], plan, pace)
             if state.is_main_process:
                 report.freeze(run, frozen(job, settings, plan, device, manifest))
-        say("steps", describe_steps(plan, settings))
+        arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
+        say("steps", describe_steps(plan, arguments))
+        if sentence := describe_smoothing(arguments.label_smoothing_factor):
+            say("loss", sentence)
         if pace:
             say("time", describe_time(plan, pace))
-        arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
         history = History(run / runs.JOURNAL, plan)
         guard, interruption = Guard(), Interruption(_deadline(settings, began, pace))
         callbacks = [history, guard, interruption, MarkComplete()]
@@ -148,10 +161,12 @@ def train(
         patience = None if settings.time_budget else settings.patience
         trainer = make_trainer(model, arguments, order, scoring, patience, callbacks, compiled)
         _run(trainer, interruption, _checkpoint_to_resume(job, state, say))
-        _check_best(trainer, guard, settings)
         if not state.is_main_process:
             return None
 
+        best = load_best(trainer.model, checkpoints, history.evaluations)
+        if best is None:
+            raise GreylordError(why_nothing_was_saved(guard, interruption, history.evaluations, arguments, job.resume))
         steps = trainer.state.global_step
         parameters, positions = models.parameter_counts(trainer.model)
         said = drafts.generate(trainer.model.eval(), steps * plan.tokens_per_step, progress)
@@ -159,8 +174,8 @@ def train(
         summary = Summary(
             dataset=manifest.dataset,
             data_hash=manifest.content_hash,
-            best_bits_per_byte=trainer.state.best_metric,
-            best_step=trainer.state.best_global_step,
+            best_bits_per_byte=best.bits_per_byte,
+            best_step=best.step,
             protocol=protocol(context),
             scored_bytes=scored,
             baselines=figures,
@@ -275,20 +290,9 @@ def _run(trainer: Trainer, interruption: Interruption, checkpoint: str | None) -
             trainer.train(resume_from_checkpoint=checkpoint)
         except KeyboardInterrupt:
             interruption.stopped_at = trainer.state.global_step
-            if trainer.state.best_model_checkpoint is None:
-                raise GreylordError("Interrupted before the first evaluation; nothing was kept.") from None
-            trainer.model.load_state_dict(models.load(Path(trainer.state.best_model_checkpoint)).state_dict())
 
 
 def _losses(trainer: Trainer) -> list[tuple[int, float]]:
     """Steps at which the training loss was logged, and its mean since the one before, in bits per token."""
     logged = [(entry["step"], entry["loss"] / math.log(2)) for entry in trainer.state.log_history if "loss" in entry]
     return [(step, bits) for step, bits in logged if math.isfinite(bits)]
-
-
-def _check_best(trainer: Trainer, guard: Guard, settings: Settings) -> None:
-    if trainer.state.best_model_checkpoint is None:
-        raise GreylordError(
-            f"The loss was no number any more at step {guard.diverged_at}, before the first evaluation; nothing was "
-            f"saved. Try a lower --learning-rate than {settings.learning_rate:g}."
-        )

@@ -1,0 +1,394 @@
+"""Fields of TrainingArguments that a run sets for itself, and the promises that none of them may break."""
+
+import importlib.util
+import json
+import shutil
+from dataclasses import fields, replace
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
+
+import pytest
+import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from greylord import launch, plots, runs
+from greylord import model as models
+from greylord.analysis import training as analysis
+from greylord.corpus.windows import Rows, sample_spans
+from greylord.errors import GreylordError, UsageError
+from greylord.evaluation import bits_per_byte
+from greylord.progress import silent
+from greylord.training import train as training
+from greylord.training import trial
+from greylord.training.arguments import training_arguments
+from greylord.training.best import load_best
+from greylord.training.callbacks import Evaluation, Guard, Interruption
+from greylord.training.device import Device, choose_device
+from greylord.training.job import Job, resumed
+from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
+from greylord.training.recipe import Pace, Plan
+from greylord.training.settings import Settings
+from greylord.training.wording import describe_steps, why_nothing_was_saved
+
+NAMES = [field.name for field in fields(TrainingArguments)]
+TINY = Settings(context_window=32, batch_size=2, max_steps=4)
+PLAN = Plan(32, 32, 2, 1, 1, 50.0, max_steps=400, short_steps=0, warmup_steps=20, eval_steps=100)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Threads would wait for each other longer than models as small as these compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def ours() -> list[str]:
+    return [name for name in NAMES if FIELDS[name].kind == "ours"]
+
+
+def test_each_field_of_the_installed_version_has_a_rule():
+    assert [name for name in NAMES if name not in FIELDS] == []
+    for name, rule in FIELDS.items():
+        assert rule.kind in ("free", "ours", "checked"), name
+        assert rule.why and not rule.why.endswith("."), name
+
+
+def test_a_field_that_is_ours_is_refused_whoever_sets_it_and_whatever_is_in_it(monkeypatch):
+    def construct(*_: object, **__: object) -> None:
+        raise AssertionError("it was constructed")
+
+    monkeypatch.setattr(TrainingArguments, "__post_init__", construct)
+    assert {"load_best_model_at_end", "eval_delay", "greater_is_better", "push_to_hub", "hub_token"} <= set(ours())
+    for name in ours():
+        for value in ("true", "5", "secret", ""):
+            with pytest.raises(UsageError, match=f"^--set: {name} cannot be set: ") as refused:
+                parse_assignments([f"{name}={value}"])
+            assert "secret" not in str(refused.value)
+        with pytest.raises(UsageError, match=f"^'config.json': {name} cannot be set: "):
+            parse_values({name: ["secret"]}, "'config.json': ")
+        with pytest.raises(UsageError, match=f"^{name} cannot be set: "):
+            Job(Path("data"), TINY, {name: 1}, None, cpu=True)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        ("report_to=all", "report_to must be none: figures stay on this machine"),
+        ("optim=galore_adamw_layerwise", "optim must be one whose state a checkpoint holds"),
+        ("lr_scheduler_type=reduce_lr_on_plateau", "lr_scheduler_type must be one that depends on nothing but the"),
+        ("lr_scheduler_type=nonsense", "lr_scheduler_type does not take 'nonsense': invalid choice"),
+        ("eval_steps=0", "eval_steps must be a whole number of steps, or their share of all steps below 1; it is 0.0"),
+        ("eval_steps=nan", "eval_steps must be"),
+        ("eval_steps=1.5", "eval_steps must be"),
+        ("logging_steps=-1", "logging_steps must be"),
+        ("save_total_limit=1", "save_total_limit must be a whole number of at least 2"),
+        ("learning_rate=inf", "learning_rate must be a number above 0 and at most 1"),
+        ("label_smoothing_factor=1", "label_smoothing_factor must be a number of at least 0 and below 1"),
+        ("neftune_noise_alpha=-5", "neftune_noise_alpha must be a number of at least 0"),
+        ("adam_beta1=", "adam_beta1 does not take '': invalid float value"),
+        ("bf16=\x1b[31m", r"bf16 does not take '\x1b[31m'"),
+        ("adam-beta1=0.9", "TrainingArguments has no field 'adam-beta1'. Did you mean 'adam_beta1'?"),
+    ],
+)
+def test_a_value_that_a_field_does_not_take_is_one_sentence(assignment, sentence):
+    with pytest.raises(UsageError) as refused:
+        parse_assignments([assignment])
+    assert str(refused.value).startswith(f"--set: {sentence}")
+    assert str(refused.value).isprintable()
+
+
+def test_of_two_values_of_a_field_the_last_counts():
+    assert parse_assignments(["adam_beta1=0.8", "bf16=false", "adam_beta1=0.7"]) == {"adam_beta1": 0.7, "bf16": False}
+    with pytest.raises(UsageError, match="invalid float value"):
+        parse_assignments(["adam_beta1=abc", "adam_beta1=0.7"])
+
+
+@pytest.mark.parametrize(
+    ("values", "parsed"),
+    [
+        ({"adam_beta1": "0.9", "bf16": "no", "eval_steps": 20}, {"adam_beta1": 0.9, "bf16": False, "eval_steps": 20.0}),
+        ({"lr_scheduler_kwargs": {"min_lr": 1e-5}}, {"lr_scheduler_kwargs": {"min_lr": 1e-5}}),
+        ({"optim_target_modules": ["attn"], "report_to": ["none"]}, None),
+        ({"adam_beta1": "abc"}, "adam_beta1 does not take 'abc': invalid float value"),
+        ({"adam_beta1": [0.9]}, "adam_beta1 takes one value, not [0.9]"),
+        ({"adam_beta1": {"a": 1}}, "adam_beta1 takes one value, not {'a': 1}"),
+        ({"adam_beta1": None}, "adam_beta1 has no value"),
+        ({"adam_beta1": True}, "adam_beta1 does not take True"),
+        ({"nonsense": 1}, "TrainingArguments has no field 'nonsense'"),
+        ({"max_steps": 1}, "max_steps cannot be set: use --max-steps"),
+    ],
+)
+def test_the_values_of_a_config_are_parsed_as_those_of_the_flag_are(values, parsed):
+    if isinstance(parsed, str):
+        with pytest.raises(UsageError) as refused:
+            parse_values(values, "'c.json': ")
+        assert str(refused.value).startswith(f"'c.json': {parsed}")
+    else:
+        assert parse_values(values, "") == (values if parsed is None else parsed)
+
+
+def test_a_value_is_written_as_it_is_parsed():
+    values = {"bf16": False, "adam_beta1": 0.1 + 0.2, "optim": "sgd", "lr_scheduler_kwargs": {"min_lr": 1e-5}}
+    parsed = parse_assignments([written(name, value) for name, value in values.items()])
+    assert parsed == {**values, "lr_scheduler_kwargs": '{"min_lr": 1e-05}'}
+
+
+def test_a_field_that_is_newer_than_the_table_is_free_but_tried(monkeypatch, tmp_path):
+    monkeypatch.delitem(FIELDS, "deepspeed")
+    (tmp_path / "empty.json").write_text("{}")
+    overrides = parse_assignments([f"deepspeed={tmp_path / 'empty.json'}"])
+    with pytest.raises(UsageError, match="The Trainer does not work with deepspeed="):
+        trial.try_overrides(Job(Path("data"), TINY, overrides, None, cpu=True))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=100)
+@example("save_total_limit", "9" * 400)
+@example("bf16", "")
+@example("optim", "\udcff")
+@example("lr_scheduler_kwargs", "{")
+@given(st.sampled_from(NAMES) | st.text(max_size=8), st.text(max_size=12) | JSON)
+def test_any_text_is_parsed_or_refused_in_one_sentence(name, value):
+    for parse in (lambda: parse_assignments([f"{name}={value}"]), lambda: parse_values({name: value}, "'c.json': ")):
+        try:
+            parse()
+        except UsageError as refused:
+            assert str(refused).isprintable() and str(refused).endswith((".", "?"))
+
+
+@pytest.fixture
+def game(workplace) -> Path:
+    """A working directory with a dataset of one recording."""
+    (workplace / "data" / "game").mkdir(parents=True)
+    (workplace / "data" / "game" / "a.log").write_bytes(
+        b"<|server|>2 \xe8\xfa\x7f<|delay#0.1|>Obvious exits: north\r\n"
+    )
+    return workplace
+
+
+REFUSED = {
+    "optim=galore_adamw": "",
+    "optim=adafactor --set optim_args=abc": "",
+    "lr_scheduler_kwargs={nonsense": "Expecting property name",
+    'lr_scheduler_kwargs={"nonsense":1}': "unexpected keyword argument 'nonsense'",
+    "lr_scheduler_type=warmup_stable_decay": "num_decay_steps",
+    "torch_empty_cache_steps=0": "must be an integer bigger than 0",
+    "adam_beta1=1": "Invalid beta parameter",
+    "fp16=true --set bf16=true": "At most one of fp16 and bf16",
+}
+if not importlib.util.find_spec("bitsandbytes"):
+    REFUSED["optim=adamw_bnb_8bit"] = "install `bitsandbytes`"
+if not torch.cuda.is_available():
+    REFUSED["tf32=true"] = "requires Ampere"
+
+
+@pytest.mark.parametrize("assignments", REFUSED)
+def test_what_the_trainer_refuses_is_one_sentence_before_anything_is_made(called, game, assignments):
+    result = called("train", "--cpu", *f"--set {assignments}".split())
+    assert (result.returncode, result.stdout) == (2, "")
+    line, *more = result.stderr.splitlines()
+    first, _, value = assignments.partition(" --set ")[0].partition("=")
+    assert not more and line.startswith("error: The Trainer does not work with ")
+    assert f"{first}=" in line and value.split(".")[0] in line and REFUSED[assignments] in line
+    assert {path.name for path in game.iterdir()} == {"data"}
+
+
+def test_it_is_refused_before_processes_are_launched(called, game, monkeypatch):
+    monkeypatch.setattr(launch, "launch", lambda *_: pytest.fail("they were launched"))
+    for assignment in ("lr_scheduler_type=warmup_stable_decay", "eval_delay=9"):
+        result = called("train", "--cpu", "--num-processes", 2, "--set", assignment)
+        assert result.returncode == 2 and assignment.partition("=")[0] in result.stderr
+
+
+def test_a_config_with_a_wrong_override_is_named(called, game):
+    Path("config.json").write_text(json.dumps({"set": {"greater_is_better": True}}))
+    result = called("train", "--cpu")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: 'config.json': greater_is_better cannot be set: ")
+
+
+def test_a_run_without_overrides_is_not_tried(monkeypatch):
+    monkeypatch.setattr(trial, "make_trainer", lambda *_, **__: pytest.fail("it was tried"))
+    trial.try_overrides(Job(Path("data"), TINY, {}, None, cpu=True))
+
+
+def test_a_full_memory_or_disk_is_not_blamed_on_overrides(monkeypatch):
+    for error in (torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space left on device")):
+        with monkeypatch.context() as patched:
+            patched.setattr(trial, "make_trainer", Mock(side_effect=error))
+            trial.try_overrides(Job(Path("data"), TINY, {"bf16": False}, None, cpu=True))
+
+
+def quiet_train(overrides: dict, settings: Settings = TINY, live: type = TrainerCallback) -> training.Outcome:
+    job = Job(Path("data/tiny"), settings, overrides, None, cpu=True)
+    return training.train(job, lambda subject, sentence: None, silent, lambda plan, density: live())
+
+
+@pytest.fixture
+def in_realm(trained, monkeypatch):
+    """A working directory with the dataset tiny; runs that a test adds are removed. Their pace is not measured."""
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr(training, "measure_pace", lambda *_: Pace(0.1, 0.1, 0.1, 0.1))
+    before = set(Path("models").iterdir())
+    yield trained
+    for folder in set(Path("models").iterdir()) - before:
+        shutil.rmtree(folder)
+
+
+def test_trying_overrides_changes_nothing_in_the_run(in_realm):
+    plain, tried = (
+        load_file(quiet_train(overrides).run / "model.safetensors") for overrides in ({}, {"log_level": "error"})
+    )
+    assert all(torch.equal(weight, tried[name]) for name, weight in plain.items())
+
+
+def test_a_run_that_a_version_began_with_what_is_now_refused_is_not_resumed(trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(next((trained / "models").glob("tiny_*")), run)
+    (run / runs.SUMMARY).unlink()
+    config = json.loads((run / runs.CONFIG_NAME).read_text())
+
+    def begun_with(**overrides: object) -> Job:
+        (run / runs.CONFIG_NAME).write_text(json.dumps({**config, "training_arguments": overrides}))
+        return resumed(run)
+
+    assert begun_with(adam_beta1="0.8").overrides == {"adam_beta1": 0.8}
+    with pytest.raises(UsageError, match=r"training_config\.json': load_best_model_at_end cannot be set: "):
+        begun_with(load_best_model_at_end=False)
+
+
+def evaluation(step: int, figure: float) -> Evaluation:
+    return Evaluation(step, 0.0, 0, 0.0, 1.0, figure, 0.1)
+
+
+def test_the_weights_of_the_best_complete_checkpoint_are_loaded_with_their_figure(tmp_path):
+    model, shape = models.fresh(16, models.Shape(1, 8, 1)), models.Shape(1, 8, 1)
+    saved = {step: models.fresh(16, shape) for step in (10, 20, 30, 40)}
+    for step, other in saved.items():
+        other.save_pretrained(tmp_path / f"checkpoint-{step}")
+        # The best was interrupted as it was saved.
+        if step != 40:
+            (tmp_path / f"checkpoint-{step}" / runs.COMPLETE).touch()
+    history = [evaluation(10, 0.5), evaluation(20, 0.3), evaluation(30, 0.3), evaluation(40, 0.1)]
+    history += [evaluation(50, 0.05), evaluation(60, float("nan"))]
+    assert load_best(model, tmp_path, history) == history[1]
+    assert torch.equal(model.transformer.wte.weight, saved[20].transformer.wte.weight)
+    shutil.rmtree(tmp_path / "checkpoint-20")
+    assert load_best(model, tmp_path, history) == history[2]
+    assert torch.equal(model.transformer.wte.weight, saved[30].transformer.wte.weight)
+    assert load_best(model, tmp_path / "elsewhere", history) is None
+
+
+def test_a_run_interrupted_between_evaluation_and_checkpoint_has_the_figure_of_its_weights(in_realm, monkeypatch):
+    save = Trainer._save_checkpoint
+
+    def interrupted(self: Trainer, *args: object) -> None:
+        if self.state.global_step == 4:
+            raise KeyboardInterrupt
+        save(self, *args)
+
+    monkeypatch.setattr(Trainer, "_save_checkpoint", interrupted)
+    outcome = quiet_train({"eval_steps": 2, "bf16": False}, replace(TINY, max_steps=6))
+    first, second = outcome.evaluations
+    assert second.bits_per_byte < first.bits_per_byte
+    assert (outcome.summary.best_step, outcome.summary.best_bits_per_byte) == (2, first.bits_per_byte)
+    rows = Rows(Path("corpora/tiny"), "validation")
+    figure = bits_per_byte.score(models.load(outcome.run), rows, sample_spans(rows), 32).overall
+    assert figure == pytest.approx(outcome.summary.best_bits_per_byte, rel=1e-5)
+
+
+def test_only_a_nan_is_blamed_on_a_nan():
+    guard, interruption = Guard(), Interruption()
+    arguments = SimpleNamespace(learning_rate=0.03, output_dir="models/x/checkpoints")
+
+    def said(evaluations=(), resumed=None) -> str:
+        return why_nothing_was_saved(guard, interruption, evaluations, arguments, resumed)
+
+    assert said().startswith("No evaluation took place")
+    assert "checkpoints of 1 evaluation are gone from 'models/x/checkpoints'" in said([evaluation(2, 0.5)])
+    interruption.stopped_at = 3
+    assert said().startswith("Interrupted before the first evaluation")
+    assert "--resume models/x" in said(resumed=Path("models/x"))
+    guard.diverged_at = 1
+    assert said().startswith("The loss was NaN or infinite at step 1, ") and "--learning-rate than 0.03" in said()
+
+
+def test_a_run_whose_checkpoints_are_gone_says_so(in_realm):
+    class Remove(TrainerCallback):
+        def on_train_end(self, args: TrainingArguments, *_: object, **__: object) -> None:
+            for folder in Path(args.output_dir).iterdir():
+                shutil.rmtree(folder)
+
+    with pytest.raises(GreylordError, match="The checkpoints of 1 evaluation are gone"):
+        quiet_train({}, live=Remove)
+
+
+def test_processes_agree_on_stopping_however_seldom_the_loss_is_logged(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda vote: None)
+    interruption = Interruption(deadline=0.0)
+    arguments = SimpleNamespace(world_size=2, device="cpu")
+    control = TrainerControl()
+    for step in range(1, 6):
+        state = TrainerState(global_step=step, logging_steps=10**9, eval_steps=100)
+        interruption.on_step_end(arguments, state, control)
+    assert interruption.stopped_at == 5 and control.should_training_stop
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        ({}, "lr warms up to 0.006 over 20 steps, then decays to 0, 4 evaluations"),
+        ({"learning_rate": 1e-3, "warmup_steps": 0.5}, "lr warms up to 0.001 over 200 steps, then decays to 0"),
+        ({"lr_scheduler_type": "constant"}, "lr 0.006 throughout"),
+        ({"lr_scheduler_type": "cosine", "warmup_steps": 1}, "lr warms up to 0.006 over 1 step, then follows cosine"),
+    ],
+)
+def test_the_plan_says_the_learning_rate_that_is_used(tmp_path, overrides, words):
+    arguments = training_arguments(Settings(), PLAN, Device("cpu", False, ""), tmp_path, overrides)
+    assert words in describe_steps(PLAN, arguments)
+
+
+def test_float16_is_said_to_be_computed_in():
+    device = choose_device(cpu=True, fp16=True)
+    assert not device.bf16 and device.reason.endswith("float16, as asked for")
+
+
+def test_label_smoothing_is_told_wherever_the_training_loss_is_shown(in_realm, monkeypatch):
+    from greylord.cli.live import Live
+
+    said, drawn, progress = {}, {}, []
+    draw, text = plots.training_curves, Live._text
+    monkeypatch.setattr(plots, "training_curves", lambda **what: drawn.update(what) or draw(**what))
+    monkeypatch.setattr(Live, "_text", lambda self, state: progress.append(text(self, state)) or progress[-1])
+    job = Job(Path("data/tiny"), TINY, {"label_smoothing_factor": 0.25}, None, cpu=True)
+    run = training.train(job, said.__setitem__, silent, Live).run
+    assert said["loss"].startswith("label smoothing 0.25: the training loss counts a uniform target too")
+    assert drawn["label_smoothing"] == 0.25 and "(label smoothing)" in progress[-1]
+    assert [row["label_smoothing"] for row in json.loads((run / runs.HISTORY).read_text())] == [0.25]
+    course = analysis.analyze(run).course
+    assert course.training_unit == "bits per token with label smoothing 0.25"
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_smoothed_training_loss_is_not_compared_with_validation(tmp_path, smoothing):
+    # Training ends far above validation, which has stopped gaining.
+    rows = [
+        {"step": step, "bits_per_byte": 0.5 - step * 1e-6, "train_bits_per_token": 1.5, "label_smoothing": smoothing}
+        for step in range(10, 110, 10)
+    ]
+    (tmp_path / "history.json").write_text(json.dumps(rows))
+    (advice,) = analysis.analyze(tmp_path / "history.json").advice
+    assert ("training lies above validation" in advice) is (not smoothing)
+    assert ("training with label smoothing does not compare with validation" in advice) is bool(smoothing)
