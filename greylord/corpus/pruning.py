@@ -69,9 +69,11 @@ def plan_pruning(dataset: Path, min_size: int | None, pattern: str | None) -> Pr
             what = f"{kept}/" if kept.name else "the working directory"
             raise UsageError(f"{str(resolved)!r} holds {what}; prune a dataset or a folder of recordings.")
     ours = resolved.is_relative_to(DATA.resolve())
+    if ours and resolved.relative_to(DATA.resolve()).parts[0].startswith("."):
+        raise UsageError(f"{str(resolved)!r} is not a dataset: greylord keeps there what was pruned, and its journal.")
     pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset))
     for path in folder.find(resolved, follow_links=False).files:
-        length = path.stat().st_size
+        length = folder.size_of(path)
         why = None
         if min_size is not None and length < min_size:
             why = f"smaller than {units.size(min_size)}"
