@@ -111,6 +111,19 @@ def test_near_copies_are_one_group_whatever_their_names_say(logs, changed):
     assert len({entry.group for entry in found.values()}) == 5
 
 
+@pytest.mark.parametrize(("lines", "kept"), [(12, 12), (40, 13), (8_000, 130)])
+def test_near_copies_are_found_at_every_size(workplace, lines, kept):
+    folder = Path("data/game")
+    folder.mkdir(parents=True)
+    for evening in range(4):
+        (folder / name(24 * evening)).write_bytes(log(evening, lines))
+    # Without its first records, and of the rest only the beginning.
+    records = log(2, lines).split(b"<|server|>")
+    (folder / name(900)).write_bytes(b"<|server|>" + b"<|server|>".join(records[2 : 2 + kept]))
+    found = entries(folder)
+    assert found[name(900)].group == found[name(48)].group and len({entry.group for entry in found.values()}) == 4
+
+
 def test_near_copies_do_not_cross_a_recording_that_is_cut_in_two(workplace):
     folder = Path("data/one")
     folder.mkdir(parents=True)

@@ -16,12 +16,13 @@ __all__ = ["clusters", "samples_of"]
 
 STRETCH_BYTES = 256
 """Of a sample. Sessions of different hours share few stretches of this length but the greeting."""
-DENSE_BYTES = 1 << 18
-"""Payloads up to this size are sampled behind one blank in `DENSE`, others behind one in `SPARSE`."""
-DENSE, SPARSE = 8, 64
-"""Powers of two: what a sparse sampling chooses, a dense one chooses too."""
+DENSITIES = ((1 << 14, 1), (1 << 18, 8))
+"""Payloads up to so many bytes are sampled behind one blank in so many, larger ones behind one in `SPARSE`."""
+STEP = 8
+SPARSE = 64
+"""Each density is `STEP` times the next, a power of two: what a sparse sampling chooses, a dense one chooses too."""
 BLOCK_BYTES = 1 << 24
-SHARE, MIN_SHARED = 0.5, 16
+SHARE, MIN_SHARED = 0.5, 4
 """Samples that near-copies share: this part of the shorter one's, and at least so many."""
 MAX_RECORDINGS = 32
 """A stretch that stands in more recordings is part of the game, and tells nothing."""
@@ -36,7 +37,7 @@ def samples_of(payload: np.ndarray) -> np.ndarray:
     Args:
         payload: uint8 [bytes].
     """
-    every = DENSE if len(payload) <= DENSE_BYTES else SPARSE
+    every = next((every for size, every in DENSITIES if len(payload) <= size), SPARSE)
     overlap = 2 * STRETCH_BYTES
     blocks = range(0, max(1, len(payload)), BLOCK_BYTES)
     found = [_samples(payload[at : at + BLOCK_BYTES + overlap].tobytes(), every) for at in blocks]
@@ -50,14 +51,14 @@ def _samples(block: bytes, every: int) -> np.ndarray:
     # At each position the eight bytes from there on as one number: a view, no copy.
     words = np.ndarray(len(text) - 7, "<u8", text, strides=(1,))
     behind = np.flatnonzero(np.frombuffer(text, np.uint8, len(text) - STRETCH_BYTES) == ord(" ")) + 1
-    chosen = words[behind] * _MULTIPLIER >> np.uint64(64 - every.bit_length() + 1) == 0
-    behind = behind[chosen]
+    # Kept in the lowest bits of the hash, so that sparse samples can be told among dense ones.
+    ranks = words[behind] * _MULTIPLIER >> np.uint64(64 - SPARSE.bit_length() + 1)
+    chosen = ranks < SPARSE // every
+    behind, ranks = behind[chosen], ranks[chosen]
     hashes = np.zeros(len(behind), np.uint64)
     for offset in range(0, STRETCH_BYTES, 8):
         hashes = (hashes ^ words[behind + offset]) * _MULTIPLIER
         hashes ^= hashes >> np.uint64(29)
-    # The choice is kept in the lowest bits, so that sparse samples can be told among dense ones.
-    ranks = words[behind] * _MULTIPLIER >> np.uint64(64 - SPARSE.bit_length() + 1)
     return hashes & ~np.uint64(SPARSE - 1) | ranks
 
 
@@ -67,10 +68,12 @@ def clusters(samples: Sequence[np.ndarray]) -> list[list[int]]:
     Args:
         samples: what `samples_of` returned, recording by recording.
     """
-    ranks = np.uint64(SPARSE - 1)
-    dense = [index for index, each in enumerate(samples) if (each & ranks).any()]
-    near = _near(range(len(samples)), [each[each & ranks == 0] for each in samples])
-    near |= _near(dense, [samples[index] for index in dense])
+    near = _near(range(len(samples)), [each[_ranks(each) == 0] for each in samples])
+    for _, every in DENSITIES:
+        # Only those that are sampled so densely hold ranks beyond the next sparser sampling.
+        within, beyond = SPARSE // every, SPARSE // (STEP * every)
+        dense = [index for index, each in enumerate(samples) if (_ranks(each) >= beyond).any()]
+        near |= _near(dense, [samples[index][_ranks(samples[index]) < within] for index in dense])
     roots = list(range(len(samples)))
 
     def root(index: int) -> int:
@@ -84,6 +87,10 @@ def clusters(samples: Sequence[np.ndarray]) -> list[list[int]]:
     for index in range(len(samples)):
         groups.setdefault(root(index), []).append(index)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _ranks(samples: np.ndarray) -> np.ndarray:
+    return samples & np.uint64(SPARSE - 1)
 
 
 def _near(indices: Sequence[int], samples: Sequence[np.ndarray]) -> set[tuple[int, int]]:
