@@ -148,6 +148,18 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(called, nested, monke
     assert [path.name for path in Path("data/game").iterdir()] == ["b.log"]
 
 
+def test_a_file_that_cannot_leave_its_folder_is_not_copied_to_the_attic(called, nested, monkeypatch):
+    write("data/game/a.log")
+
+    def fail(path: Path, *args: object, **more: bool) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", fail)
+    result = prune(called, "game")
+    assert result.returncode == 1 and "a.log' cannot be removed: Permission denied" in result.stderr
+    assert not list(Path("data/.pruned").rglob("*.log"))
+
+
 NAMES = st.text(st.sampled_from("ab.~/\\ \n\x1b[]-é"), min_size=1, max_size=6)
 
 

@@ -291,6 +291,10 @@ def prune(
         console.warn(f"{pattern!r} has no wildcard; if your shell expanded one, quote the pattern: --pattern '*.log'.")
     pruning = plan_pruning(folder.locate(name), None if min_size is None else units.parse_size(min_size), pattern)
     console.say("folder", str(pruning.folder))
+    if pruning.skipped:
+        console.warn(
+            f"{units.count(len(pruning.skipped), 'path')} not looked at:", *listed(list(pruning.skipped.items()))
+        )
     if pruning.others:
         console.warn(f"{units.count(pruning.others, 'file')} outside data/ stay, not being recordings.")
     if not pruning.removed:

@@ -22,8 +22,10 @@ STEP = 8
 SPARSE = 64
 """Each density is `STEP` times the next, a power of two: what a sparse sampling chooses, a dense one chooses too."""
 BLOCK_BYTES = 1 << 24
-SHARE, MIN_SHARED = 0.5, 4
+SHARE, ENOUGH = 0.5, 16
 """Samples that near-copies share: this part of the shorter one's, and at least so many."""
+CLOSE_SHARE, MIN_SHARED = 0.8, 4
+"""Where there are fewer, or a recording is so short that its greeting may be half of it."""
 MAX_RECORDINGS = 32
 """A stretch that stands in more recordings is part of the game, and tells nothing."""
 _IGNORED = bytes([*range(32), ord("*"), *range(127, 256)])
@@ -68,12 +70,13 @@ def clusters(samples: Sequence[np.ndarray]) -> list[list[int]]:
     Args:
         samples: what `samples_of` returned, recording by recording.
     """
-    near = _near(range(len(samples)), [each[_ranks(each) == 0] for each in samples])
+    near = _near(range(len(samples)), [each[_ranks(each) == 0] for each in samples], SHARE)
     for _, every in DENSITIES:
         # Only those that are sampled so densely hold ranks beyond the next sparser sampling.
         within, beyond = SPARSE // every, SPARSE // (STEP * every)
         dense = [index for index, each in enumerate(samples) if (_ranks(each) >= beyond).any()]
-        near |= _near(dense, [samples[index][_ranks(samples[index]) < within] for index in dense])
+        share = CLOSE_SHARE if every == 1 else SHARE
+        near |= _near(dense, [samples[index][_ranks(samples[index]) < within] for index in dense], share)
     roots = list(range(len(samples)))
 
     def root(index: int) -> int:
@@ -93,8 +96,8 @@ def _ranks(samples: np.ndarray) -> np.ndarray:
     return samples & np.uint64(SPARSE - 1)
 
 
-def _near(indices: Sequence[int], samples: Sequence[np.ndarray]) -> set[tuple[int, int]]:
-    """The pairs of near-copies among recordings, by samples of one density."""
+def _near(indices: Sequence[int], samples: Sequence[np.ndarray], share: float) -> set[tuple[int, int]]:
+    """The pairs of near-copies among recordings, by samples of one density, of which they share this part or more."""
     sizes = np.array([len(each) for each in samples], np.int64)
     if not sizes.sum():
         return set()
@@ -113,8 +116,10 @@ def _near(indices: Sequence[int], samples: Sequence[np.ndarray]) -> set[tuple[in
         pairs, counts = np.unique(alike[:, left] * len(samples) + alike[:, right], return_counts=True)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             shared[pair] = shared.get(pair, 0) + count
-    return {
-        (indices[pair // len(samples)], indices[pair % len(samples)])
-        for pair, count in shared.items()
-        if count >= max(MIN_SHARED, SHARE * min(telling[pair // len(samples)], telling[pair % len(samples)]))
-    }
+    near = set()
+    for pair, count in shared.items():
+        one, other = divmod(pair, len(samples))
+        shorter = min(telling[one], telling[other])
+        if count >= max(MIN_SHARED, share * shorter, min(CLOSE_SHARE * shorter, ENOUGH)):
+            near.add((indices[one], indices[other]))
+    return near

@@ -7,6 +7,7 @@ Links are neither followed nor resolved: a link that goes is the link itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import os
 import shutil
@@ -38,6 +39,7 @@ class Pruning:
         others: outside data/, files that are not recordings and stay whatever they are.
         bytes: of the files that go.
         attic: where they go, unless they are deleted.
+        skipped: what stands there and is not looked at, by its path from the folder, and why.
     """
 
     dataset: Path
@@ -47,6 +49,7 @@ class Pruning:
     others: int = 0
     bytes: int = 0
     attic: Path = ATTIC
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -71,8 +74,9 @@ def plan_pruning(dataset: Path, min_size: int | None, pattern: str | None) -> Pr
     ours = resolved.is_relative_to(DATA.resolve())
     if ours and resolved.relative_to(DATA.resolve()).parts[0].startswith("."):
         raise UsageError(f"{str(resolved)!r} is not a dataset: greylord keeps there what was pruned, and its journal.")
-    pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset))
-    for path in folder.find(resolved, follow_links=False).files:
+    found = folder.find(resolved, follow_links=False)
+    pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset), skipped=found.skipped)
+    for path in found.files:
         length = folder.size_of(path)
         why = None
         if min_size is not None and length < min_size:
@@ -139,7 +143,9 @@ def _move(path: Path, wanted: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.rename(target)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
         # Another file system: a whole copy first, then the original goes.
         with replacing(target) as temporary:
             shutil.copy2(path, temporary, follow_symlinks=False)
