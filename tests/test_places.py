@@ -175,6 +175,15 @@ def test_text_is_either_a_name_or_a_path(text):
         assert folder.is_path(text)
 
 
+def test_what_vanishes_while_pruning_is_planned_is_not_taken_for_small(nested, monkeypatch):
+    write("data/game/link.log").unlink()
+    Path("data/game/link.log").symlink_to("gone.log")
+    gone = Path("data/game").resolve() / "link.log"
+    monkeypatch.setattr(folder, "find", lambda *_, **__: folder.Found(gone.parent, [gone]))
+    plan = pruning.plan_pruning(Path("data/game"), 1_000, None)
+    assert plan.removed == [] and plan.skipped == {"link.log": "a link to nothing"}
+
+
 def test_pruning_is_refused_before_anything_is_looked_at(nested, monkeypatch):
     monkeypatch.setattr(folder, "find", None)
     with pytest.raises(UsageError, match="holds data/"):

@@ -3,7 +3,8 @@
 A log whose beginning was cut off, whose line ends were changed or which was edited is not equal to its original, but
 must not validate what the original trains. Each recording is sampled: stretches of text that begin behind a blank
 chosen by the text itself, so that two recordings choose the same ones wherever they stand (winnowing, Schleimer et
-al. 2003). Two recordings are near-copies if half of the samples of the shorter one stand in the other.
+al. 2003). Two recordings are near-copies if half of the samples of the shorter one stand in the other, or four fifths
+where there are few.
 """
 
 from __future__ import annotations

@@ -77,7 +77,12 @@ def plan_pruning(dataset: Path, min_size: int | None, pattern: str | None) -> Pr
     found = folder.find(resolved, follow_links=False)
     pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset), skipped=found.skipped)
     for path in found.files:
-        length = folder.size_of(path)
+        try:
+            length = path.stat().st_size
+        except OSError as error:
+            # Gone since it was listed: nothing is known of its size.
+            pruning.skipped[found.name(path)] = folder.unreadable(error)
+            continue
         why = None
         if min_size is not None and length < min_size:
             why = f"smaller than {units.size(min_size)}"
