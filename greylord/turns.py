@@ -9,14 +9,26 @@ A session's ids begin with `<|pad|>`, the start symbol.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from greylord import vocabulary
 from greylord.captures.session import Session
 
-__all__ = ["MAY_FOLLOW", "Turns", "decode", "delays_of", "encode", "payload_of", "turns_of"]
+__all__ = [
+    "MAY_FOLLOW",
+    "Stretch",
+    "Turns",
+    "decode",
+    "delays_of",
+    "encode",
+    "encode_pieces",
+    "payload_of",
+    "turns_of",
+]
 
 
 def _may_follow() -> np.ndarray:
@@ -70,12 +82,20 @@ def delays_of(session: Session, keep_records: bool = False) -> np.ndarray:
     return session.delays[_begins(session, keep_records)[0]]
 
 
-def _begins(session: Session, keep_records: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each record: does it begin a turn, its direction token and its delay token."""
+def _begins(
+    session: Session, keep_records: bool, before: np.uint16 | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each record: does it begin a turn, its direction token and its delay token. `before` is the direction token of
+    the record before the first, if there is one."""
     directions = vocabulary.direction_ids(session.directions)
     delays = vocabulary.delay_ids(session.delays)
-    delays[:1] = vocabulary.DELAY_SHORT
     begins = np.ones(len(session), bool)
+    if before is None:
+        delays[:1] = vocabulary.DELAY_SHORT
+    elif session.continues:
+        begins[0] = False
+    elif not keep_records:
+        begins[0] = directions[0] != before or delays[0] != vocabulary.DELAY_SHORT
     if not keep_records:
         begins[1:] = (directions[1:] != directions[:-1]) | (delays[1:] != vocabulary.DELAY_SHORT)
     return begins, directions, delays
@@ -84,15 +104,48 @@ def _begins(session: Session, keep_records: bool) -> tuple[np.ndarray, np.ndarra
 def encode(turns: Turns) -> np.ndarray:
     """uint16 [1 + 2 x turns + payload bytes]: the ids of a session."""
     ids = np.empty(1 + 2 * len(turns) + len(turns.payload), np.uint16)
-    payload_begins = np.append(0, turns.ends)[:-1] if len(turns) else turns.ends
-    framing = 1 + 2 * np.arange(len(turns)) + payload_begins
-    is_payload = np.ones(len(ids), bool)
-    is_payload[0] = is_payload[framing] = is_payload[framing + 1] = False
     ids[0] = vocabulary.PAD
-    ids[framing] = turns.directions
-    ids[framing + 1] = turns.delays
-    ids[is_payload] = turns.payload
+    payload_begins = np.append(0, turns.ends)[: len(turns)]
+    _frame(ids[1:], turns.payload, payload_begins, turns.directions, turns.delays)
     return ids
+
+
+class Stretch(NamedTuple):
+    """What a piece of a session adds to its ids.
+
+    Attributes:
+        ids: uint16 [n].
+        delays_ms: int64 [turns], milliseconds before the turns that begin here.
+    """
+
+    ids: np.ndarray
+    delays_ms: np.ndarray
+
+
+def encode_pieces(session: Session, keep_records: bool = False) -> Iterator[Stretch]:
+    """Encode a session of any size piece by piece. End to end the ids are those of `encode`, and the delays those of
+    `delays_of`."""
+    yield Stretch(np.array([vocabulary.PAD], np.uint16), np.zeros(0, np.int64))
+    before = None
+    for piece in session.pieces():
+        begins, directions, delays = _begins(piece, keep_records, before)
+        starts = (piece.ends - piece.sizes)[begins]
+        ids = np.empty(2 * len(starts) + len(piece.payload), np.uint16)
+        _frame(ids, piece.payload, starts, directions[begins], delays[begins])
+        yield Stretch(ids, piece.delays[begins])
+        before = directions[-1]
+
+
+def _frame(
+    ids: np.ndarray, payload: np.ndarray, starts: np.ndarray, directions: np.ndarray, delays: np.ndarray
+) -> None:
+    """Fill ids, uint16 [2 x turns + bytes], with payload and the two tokens of each turn before it starts."""
+    framing = 2 * np.arange(len(starts)) + starts
+    is_payload = np.ones(len(ids), bool)
+    is_payload[framing] = is_payload[framing + 1] = False
+    ids[framing] = directions
+    ids[framing + 1] = delays
+    ids[is_payload] = payload
 
 
 def decode(ids: np.ndarray) -> Turns:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import atheris
+import transformers  # noqa: F401  (not to be instrumented)
 
 with atheris.instrument_imports(include=["greylord"]):
     from greylord import files, turns
@@ -24,7 +25,10 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord.corpus.likeness import clusters, samples_of
     from greylord.errors import UsageError
     from greylord.terminal.display import Display
+    from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
 
+VALUES = ["1", "0", "-1", "0.5", "1e-3", "nan", "inf", "1e400", "true", "None", "", "cosine", "adamw_torch", "linear"]
+VALUES += ['{"a": 1}', "{", "[]", "none", "a,b=1", " 2 ", "\n", "\u0661", "0x10", "9" * 400]
 LIMITS = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=2048")
 DICTIONARY = [
     b"<|server|>",
@@ -89,7 +93,24 @@ def names(provider: atheris.FuzzedDataProvider) -> None:
         assert len(os.fsencode(files.numbered(Path(last), provider.ConsumeIntInRange(2, 99)).name)) <= 255
 
 
-TARGETS = {target.__name__: target for target in (readers, names)}
+def overrides(provider: atheris.FuzzedDataProvider) -> None:
+    """A field of TrainingArguments, mostly one that there is, and any text for it."""
+    kind = provider.ConsumeIntInRange(0, 9)
+    taken = [field for field, rule in FIELDS.items() if kind == 1 or rule.kind != "ours"]
+    name = provider.ConsumeUnicode(20) if kind == 0 else provider.PickValueInList(taken)
+    text = provider.ConsumeUnicode(60) if provider.ConsumeBool() else provider.PickValueInList(VALUES)
+    try:
+        values = parse_assignments([f"{name}={text}"])
+    except UsageError as error:
+        assert str(error).splitlines() == [str(error)] or "\n" in name + text
+        return
+    for field, value in values.items():
+        assert FIELDS[field].kind != "ours"
+        assert parse_values({field: value}, "") == values
+        assert repr(parse_assignments([written(field, value)])) == repr(values)
+
+
+TARGETS = {target.__name__: target for target in (readers, names, overrides)}
 
 
 if __name__ == "__main__":

@@ -560,9 +560,9 @@ def test_a_cut_is_the_corpus_own(workplace):
 def test_recordings_are_read_one_at_a_time(dataset, monkeypatch):
     read, kept = proxylog.read_file, []
 
-    def read_file(path: Path) -> Session:
+    def read_file(path: Path, folder: Path | None = None) -> Session:
         assert not any(reference() for reference in kept)
-        session = read(path)
+        session = read(path, folder)
         kept.append(weakref.ref(session))
         return session
 

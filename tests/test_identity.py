@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greylord import spool
 from greylord.captures import proxylog
 from greylord.captures.session import Direction, Record
-from greylord.corpus import build, copying, identity, likeness
+from greylord.corpus import build, copying, likeness
 from greylord.corpus.identity import Candidate, head_of, same_recordings, whole
 from greylord.corpus.windows import Rows
 
@@ -250,8 +251,7 @@ def test_a_token_that_breaks_off_is_no_part_of_the_whole(end, left):
 
 
 def test_a_long_payload_is_compared_block_by_block(monkeypatch):
-    monkeypatch.setattr(identity, "BLOCK_BYTES", 1_000)
-    monkeypatch.setattr(likeness, "BLOCK_BYTES", 5_000)
+    monkeypatch.setattr(spool, "BLOCK_ITEMS", 1_000)
     data = np.frombuffer(log(0), np.uint8)
     other = data.copy()
     other[-1] ^= 1
@@ -260,4 +260,4 @@ def test_a_long_payload_is_compared_block_by_block(monkeypatch):
     assert {index: same.index for index, same in found.items()} == {0: 1}
     in_blocks = likeness.samples_of(data)
     monkeypatch.undo()
-    assert set(likeness.samples_of(data)) - set(in_blocks) == set()
+    assert set(likeness.samples_of(data)) <= set(in_blocks)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from greylord import spool
 from greylord.captures import proxylog, signs
 from greylord.captures.signs import Sign, signs_of
 from greylord.corpus import build
@@ -63,7 +64,7 @@ def test_each_change_shows_its_signs_and_no_others(tmp_path, change, monkeypatch
     (tmp_path / "log").write_bytes(change(genuine()))
     session = proxylog.read_file(tmp_path / "log")
     assert signs_of(session) == expected
-    monkeypatch.setattr(signs, "BLOCK_BYTES", 7)
+    monkeypatch.setattr(spool, "BLOCK_ITEMS", 7)
     assert signs_of(session) == expected
 
 

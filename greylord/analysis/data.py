@@ -166,9 +166,10 @@ class _Tally:
         self.commands.add(typed(client, server, secret), credentials.logins)
         self.lines.add(server.text)
         if self.cut:
-            parts = split.cut_tail(stream, self.settings.val_split)
-            self.lines.add_part("train", side_of(parts.train, vocabulary.SERVER).text)
-            self.lines.add_part("validation", side_of(parts.validation, vocabulary.SERVER).text)
+            ids = turns.encode(stream)
+            end, begin = split.cut_tail(ids, self.settings.val_split)
+            for part, its_ids in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
+                self.lines.add_part(part, side_of(turns.decode(its_ids), vocabulary.SERVER).text)
         return counts.payload_bytes.server, counts.payload_bytes.client
 
 

@@ -28,8 +28,9 @@ from typing import BinaryIO
 import numpy as np
 
 from greylord.captures.session import Direction, Dirt, Record, Session
-from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, MAX_HEX_DIGITS, Scan
+from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, MAX_HEX_DIGITS, MAX_JUNK_BYTES, Scan
 from greylord.errors import UsageError
+from greylord.spool import Spool
 
 __all__ = [
     "check_capture",
@@ -107,61 +108,54 @@ def _escaped(payload: bytes) -> bytes:
     return written.replace(b"<|", b"<|hex#3C7C|>") + b"".join(tokens)
 
 
-def read_file(path: Path) -> Session:
-    """Read one log. Raises OSError where the file cannot be read, and nothing else, whatever it holds."""
+def read_file(path: Path, folder: Path | None = None) -> Session:
+    """Read one log; see `read`. Raises OSError where the file cannot be read, and nothing else, whatever it holds."""
     with path.open("rb") as source:
-        return read(source)
+        return read(source, folder=folder)
 
 
-def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES) -> Session:
-    """Read a log of any dialect from a binary stream, `block_bytes` (at least 4 x `LOOKAHEAD`) at a time."""
-    blocks = [block for block, _ in _blocks(source, block_bytes)]
-    headers_before = np.cumsum([0] + [len(block.directions) for block in blocks])
-    sizes = np.zeros(headers_before[-1] + 1, np.int64)
-    truncated = np.zeros(headers_before[-1] + 1, bool)
-    for block, first in zip(blocks, headers_before.tolist(), strict=False):
+def read(source: BinaryIO, block_bytes: int = BLOCK_BYTES, folder: Path | None = None) -> Session:
+    """Read a log of any dialect and size from a binary stream.
+
+    Args:
+        source: the log.
+        block_bytes: what is parsed at a time, at least 4 x `LOOKAHEAD`.
+        folder: where the arrays of a large log lie; see `Spool`.
+    """
+    payload, ends = Spool(np.uint8, folder), Spool(np.int64, folder)
+    directions, delays, truncated = Spool(np.uint8, folder), Spool(np.int64, folder), Spool(np.bool_, folder)
+    # What stands before the first header counts as a record of the server, if there is anything.
+    directions.append([Direction.SERVER])
+    delays.append([0])
+    junk = np.zeros(MAX_JUNK_BYTES + 1, np.int64)
+    dirt, end, cut, v3, spells, zeros = Dirt(), 0, False, False, False, 0
+    for block, _ in _blocks(source, block_bytes):
         # What stands before a block's first header belongs to the record that the block before left open.
-        sizes[first : first + len(block.sizes)] += block.sizes
-        truncated[first : first + len(block.sizes)] |= block.truncated
-    directions = np.concatenate([block.directions for block in blocks])
-    delays = np.concatenate([block.delays for block in blocks])
-    headless_bytes = int(sizes[0])
-    if headless_bytes:
-        directions = np.insert(directions, 0, Direction.SERVER)
-        delays = np.insert(delays, 0, 0)
-    else:
-        sizes, truncated = sizes[1:], truncated[1:]
-
-    junk = np.bincount(np.concatenate([block.junk for block in blocks]))
-    wild = "v1" if junk[1:].any() or not any(block.spells for block in blocks) else "v2"
-    dirt = Dirt(
-        junk=Counter({length: count for length, count in enumerate(junk.tolist()) if count}),
-        cut_tokens=sum(block.cut_tokens for block in blocks),
-        stray_markers=sum(block.stray_markers for block in blocks),
-        headless_bytes=headless_bytes,
-        decimal_commas=sum(block.decimal_commas for block in blocks),
-        trailing_zeros=_trailing_zeros(blocks),
-    )
-    payload = np.concatenate([block.payload for block in blocks])
-    payload, sizes = _without_end(payload, sizes, dirt.trailing_zeros)
-    return Session(payload, np.cumsum(sizes), directions, delays, truncated, "v3" if blocks[0].v3 else wild, dirt)
-
-
-def _trailing_zeros(blocks: Iterable[_Block]) -> int:
-    """The zero bytes at the end of the file, if they are enough to be no payload."""
-    zeros = 0
-    for block in blocks:
+        block_ends = end + np.cumsum(block.sizes, dtype=np.int64)
+        block.truncated[0] |= cut
+        ends.append(block_ends[:-1])
+        truncated.append(block.truncated[:-1])
+        end, cut = int(block_ends[-1]), block.truncated[-1]
+        payload.append(block.payload)
+        directions.append(block.directions)
+        delays.append(block.delays)
+        junk += np.bincount(block.junk, minlength=len(junk))
+        dirt.cut_tokens += block.cut_tokens
+        dirt.stray_markers += block.stray_markers
+        dirt.decimal_commas += block.decimal_commas
         zeros = zeros + block.zeros if block.zeros == block.text_bytes else block.zeros
-    return zeros if zeros >= MIN_ZEROS else 0
-
-
-def _without_end(payload: np.ndarray, sizes: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Take bytes off the end of a payload and of its last record."""
-    if not count:
-        return payload, sizes
-    sizes = sizes.copy()
-    sizes[-1] -= count
-    return payload[:-count], sizes
+        v3, spells = block.v3, spells or block.spells
+    if zeros >= MIN_ZEROS:
+        dirt.trailing_zeros, end = zeros, end - zeros
+    ends.append([end])
+    truncated.append([cut])
+    columns = [column.array() for column in (ends, directions, delays, truncated)]
+    dirt.junk = Counter({length: count for length, count in enumerate(junk.tolist()) if count})
+    dirt.headless_bytes = int(columns[0][0])
+    if not dirt.headless_bytes:
+        columns = [column[1:] for column in columns]
+    wild = "v1" if junk[1:].any() or not spells else "v2"
+    return Session(payload.array()[:end], *columns, "v3" if v3 else wild, dirt)
 
 
 def is_capture(path: Path) -> bool:

@@ -21,26 +21,25 @@ from __future__ import annotations
 import re
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from greylord.captures import proxylog
-from greylord.captures.markup import CSI, LINE_END, TELNET, covered, edited, matches
-from greylord.captures.session import Direction, Session
+from greylord.captures.call import LINE_BREAK, NEARBY, Call
+from greylord.captures.markup import COLOUR, Sought, edited, find_spans
+from greylord.captures.session import Session
+from greylord.spool import Spool, blocks
 
 __all__ = ["MASK", "Credentials", "copy_file", "find", "masked"]
 
 MASK = ord("*")
 DELETE = 0x7F
 
-_MARKUP = re.compile(CSI.pattern + rb"|" + TELNET.pattern, re.DOTALL)
-_COLOUR = rb"\x1b\[[0-9;]*m"
-_UNSEEN = re.compile(_COLOUR + rb"|" + TELNET.pattern, re.DOTALL)
-_PASS = re.compile((rb"(?:%b)*" % _COLOUR).join((b"p", b"a", b"s", b"s")))
-"""The beginning of any word for it, whose letters may differ in colour; over text in lower case."""
+_PASS = Sought((rb"(?:%b)*" % COLOUR).join((b"p", b"a", b"s", b"s")), rb"pas|pa\x1b|p\x1b\[", 3)
+"""The beginning of any word for it, whose letters may differ in colour."""
 _PROMPT = re.compile(
     rb"pass(?: ?(?:word|phrase|code|wd)(?:[^:>?\"*]{0,60}[:>]|\s*\?)|[ \t]*[:>?])[ \t]*(?P<asterisks>\*+)?(?P<rest>.*)",
     re.DOTALL,
@@ -54,15 +53,12 @@ _OTHER_PROMPT = re.compile(rb"(?!.*\[hp=).*[:>?)\]][ \t]*")
 """A prompt, but for the game's `[HP=46]:`."""
 _SPOKEN = re.compile(rb"(?<![^\r\n\0])[ \t]*(?:set +suicide|suicide|reroll) +([^\r\n]+)", re.IGNORECASE)
 """A line that carries a password after MajorMUD's commands to give a hero up."""
-_BEFORE_ECHO = re.compile(rb"(?:.*pass[^\r\n]*[:>?])?\s*", re.DOTALL)
-"""What the server says between the first key of a line and its echo: nothing, or the prompt if it was typed ahead."""
-_ECHO_OPTION = re.compile(rb"\xff[\xfb\xfc]\x01")
-_WILL_ECHO = b"\xff\xfb\x01"
-_LAST_ASTERISK = re.compile(rb"\*[\r\n]")
-_LINE_BREAK = re.compile(rb"[\r\n]")
+_GIVING_UP = Sought(rb"suicid|reroll", rb"suicid|reroll", 6)
+"""What each of these commands has."""
+_ECHO_OPTION = Sought(rb"\xff[\xfb\xfc]\x01", rb"\xff[\xfb\xfc]\x01", 3)
+_WILL = 0xFB
+_LAST_ASTERISK = Sought(rb"\*[\r\n]", rb"\*[\r\n]", 2)
 
-NEARBY = 400
-"""Bytes of the server to look at before a prompt or after it."""
 MOST_UNECHOED = 4
 """Lines typed while the server holds its echo back; with more, it holds it back for another reason."""
 TYPED_AHEAD = 8
@@ -84,11 +80,22 @@ class Credentials:
     logins: int
 
 
-def masked(session: Session, credentials: Credentials) -> Session:
-    """The session with `*` at the positions of its credentials; nothing else differs."""
-    payload = session.payload.copy()
-    payload[credentials.positions] = MASK
-    return replace(session, payload=payload)
+def masked(session: Session, credentials: Credentials, folder: Path | None = None) -> Session:
+    """The session with `*` at the positions of its credentials; nothing else differs.
+
+    Args:
+        session: returned itself if it has no credentials.
+        credentials: what was found in the session.
+        folder: where the copy of a large payload lies; see `Spool`.
+    """
+    if not len(credentials.positions):
+        return session
+    payload = Spool(np.uint8, folder)
+    for begin, block, inside in _among(credentials.positions, session.payload):
+        copy = block.copy()
+        copy[inside - begin] = MASK
+        payload.append(copy)
+    return replace(session, payload=payload.array())
 
 
 def copy_file(source: Path, target: Path) -> Credentials:
@@ -100,44 +107,89 @@ def copy_file(source: Path, target: Path) -> Credentials:
     return credentials
 
 
-def find(session: Session) -> Credentials:
-    """Find the credentials of a recording. Work is done near hits only, but for a few searches of the whole."""
-    call = _Call(session)
+def find(session: Session, folder: Path | None = None) -> Credentials:
+    """Find the credentials of a recording. Work is done near hits only, but for a few searches of the whole.
+
+    Args:
+        session: the recording.
+        folder: where copies of what the two sides of a large one sent lie meanwhile; see `Spool`.
+    """
+    call = Call(session, folder)
     secret = {*_answers(call), *_echoed_in_asterisks(call), *_unechoed(call)}
     secret |= {line + 1 for line in secret if _is_asked_again(call, line)}
-    spans = [(call.begins[line], call.ends[line]) for line in secret]
-    spans += [match.span(1) for match in _SPOKEN.finditer(call.text)]
-    sought = {edited(call.text[begin:end]).lower() for begin, end in spans}
+    spans = [(int(call.begins[line]), int(call.ends[line])) for line in secret]
+    spans += _spoken(call)
+    if not spans:
+        return Credentials(np.zeros(0, np.int64), 0)
+    sought = {edited(bytes(call.text[begin:end])).lower() for begin, end in spans}
     sought = {word for word in sought if len(word) >= SHORTEST_SOUGHT and word.strip(b"*")}
     ordinary = {word for word in sought if word.isalpha() or word.isdigit()}
     spans += _whole_answers(call, ordinary)
-    spans += _everywhere(sought - ordinary, call.text.lower())
-    server_spans = _everywhere(sought - ordinary, call.lowered)
-    mask = covered(*np.array(spans, np.int64).reshape(-1, 2).T, len(call.text))
-    lines = np.unique(np.searchsorted(call.begins, np.flatnonzero(mask), "right") - 1).tolist()
-    at_server = [np.zeros(0, np.int64), *(np.arange(*span) for span in server_spans)]
-    at_server += [call.echo(line, mask[call.begins[line] : call.ends[line]]) for line in lines]
-    positions = np.sort(np.concatenate([call.at[mask], call.server_at(np.unique(np.concatenate(at_server)))]))
-    values = session.payload[positions]
-    printable = (values >= ord(" ")) & (values != DELETE)
-    return Credentials(positions[printable], len(secret))
+    spans += _everywhere(sought - ordinary, call.text)
+    typed = _positions(spans)
+    echoes = [_positions(_everywhere(sought - ordinary, call.server))]
+    for line in np.unique(np.searchsorted(call.begins, typed, "right") - 1).tolist():
+        first, last = np.searchsorted(typed, (call.begins[line], call.ends[line]))
+        echoes.append(call.echo(line, typed[first:last] - call.begins[line]))
+    positions = np.sort(np.concatenate([call.typed_at(typed), call.said_at(np.unique(np.concatenate(echoes)))]))
+    printable = [np.zeros(0, np.int64)]
+    for begin, block, inside in _among(positions, session.payload):
+        values = block[inside - begin]
+        printable.append(inside[(values >= ord(" ")) & (values != DELETE)])
+    return Credentials(np.concatenate(printable), len(secret))
 
 
-def _everywhere(words: set[bytes], text: bytes) -> Iterator[tuple[int, int]]:
-    """Where words of at least `SHORTEST_SOUGHT` bytes stand in a text. However many they are, the text is searched
-    once, for their heads."""
+def _among(positions: np.ndarray, payload: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Where each block of a payload begins, the block, and those of the ascending positions that are in it."""
+    for begin, block in blocks(payload):
+        first, last = np.searchsorted(positions, (begin, begin + len(block)))
+        yield begin, block, positions[first:last]
+
+
+def _hits(sought: Sought, text: memoryview) -> Iterator[tuple[int, int]]:
+    """Where the matches in a text begin and end."""
+    for begins, ends in find_spans(sought, text):
+        yield from zip(begins.tolist(), ends.tolist(), strict=True)
+
+
+def _positions(spans: Iterable[tuple[int, int]]) -> np.ndarray:
+    """int64 [n]: the positions within any of the spans, ascending."""
+    begins, ends = np.array(sorted(spans), np.int64).reshape(-1, 2).T
+    ends = np.maximum.accumulate(ends)
+    begins = np.maximum(begins, np.append(0, ends)[:-1])
+    sizes = ends - begins
+    return np.arange(sizes.sum()) + np.repeat(begins - np.cumsum(sizes) + sizes, sizes)
+
+
+def _everywhere(words: set[bytes], text: memoryview) -> Iterator[tuple[int, int]]:
+    """Where words of at least `SHORTEST_SOUGHT` bytes, in lower case, stand in a text of either case. However many
+    they are, the text is searched once, for their heads."""
+    if not words:
+        return
     lengths = defaultdict(set)
     for word in words:
         lengths[word[:SHORTEST_SOUGHT]].add(len(word))
-    heads = np.ndarray(max(0, len(text) - SHORTEST_SOUGHT + 1), "<u4", text, strides=(1,))
-    for at in np.flatnonzero(np.isin(heads, np.frombuffer(b"".join(lengths), "<u4"))).tolist():
-        for length in lengths[text[at : at + SHORTEST_SOUGHT]]:
-            # At the end of the text a longer word must not pass for the shorter one that is left of it.
-            if at + length <= len(text) and text[at : at + length] in words:
-                yield at, at + length
+    sought = np.frombuffer(b"".join(lengths), "<u4")
+    for first, block in blocks(text, overlap=SHORTEST_SOUGHT - 1):
+        lowered = block.tobytes().lower()
+        heads = np.ndarray(max(0, len(lowered) - SHORTEST_SOUGHT + 1), "<u4", lowered, strides=(1,))
+        for place in np.flatnonzero(np.isin(heads, sought)).tolist():
+            at = first + place
+            for length in lengths[lowered[place : place + SHORTEST_SOUGHT]]:
+                # At the end of the text a longer word must not pass for the shorter one that is left of it.
+                if at + length <= len(text) and bytes(text[at : at + length]).lower() in words:
+                    yield at, at + length
 
 
-def _whole_answers(call: _Call, words: set[bytes]) -> Iterator[tuple[int, int]]:
+def _spoken(call: Call) -> Iterator[tuple[int, int]]:
+    """Where in the client's text the passwords of MajorMUD's commands stand."""
+    lines = {int(np.searchsorted(call.begins, begin, "right")) - 1 for begin, _ in _hits(_GIVING_UP, call.text)}
+    for line in lines:
+        begin = int(call.begins[line])
+        yield from ((begin + match.start(1), begin + match.end(1)) for match in _SPOKEN.finditer(call.line(line)))
+
+
+def _whole_answers(call: Call, words: set[bytes]) -> Iterator[tuple[int, int]]:
     """Where in the client's text one of the words is all that answers a prompt, but for the game's."""
     for line in range(len(call)) if words else ():
         answer = call.line(line).rpartition(b"\0")[2]
@@ -145,90 +197,18 @@ def _whole_answers(call: _Call, words: set[bytes]) -> Iterator[tuple[int, int]]:
             yield int(call.ends[line]) - len(answer), int(call.ends[line])
 
 
-class _Call:
-    """What the two sides of a session sent, and the lines that the client typed.
-
-    Attributes:
-        server: all that the server sent.
-        lowered: the same in lower case.
-        text: what the client typed, without control sequences and telnet commands.
-        at: int64 [text], where each byte of `text` stands in the payload.
-        begins, ends: int64 [lines], the lines in `text` that are not empty, without their ends. The last may lack one.
-        begun, ended: int64 [lines], the bytes that the server had sent when the line began, and when it ended.
-    """
-
-    def __init__(self, session: Session) -> None:
-        from_client = np.repeat(session.directions == Direction.CLIENT, session.sizes)
-        client_at = np.flatnonzero(from_client)
-        client = session.payload[client_at]
-        self.server = session.payload[~from_client].tobytes()
-        self.lowered = self.server.lower()
-        self._heard_by_client = client_at - np.arange(len(client_at))
-        typed = ~covered(*matches(_MARKUP, client.tobytes()), len(client))
-        self.text = client[typed].tobytes()
-        self.at = client_at[typed]
-        breaks, resumed = matches(LINE_END, self.text)
-        begins, ends = np.append(0, resumed), np.append(breaks, len(self.text))
-        self.begins, self.ends = begins[begins < ends], ends[begins < ends]
-        heard = np.append(self._heard_by_client[typed], len(self.server))
-        self.begun, self.ended = heard[self.begins], heard[self.ends]
-
-    def __len__(self) -> int:
-        return len(self.begins)
-
-    def line(self, index: int) -> bytes:
-        """A typed line as it is, backspaces and all."""
-        return self.text[self.begins[index] : self.ends[index]]
-
-    def line_after(self, heard: int) -> int:
-        """The first line that ended when the server had sent `heard` bytes; the number of lines if none did."""
-        return int(np.searchsorted(self.ended, heard))
-
-    def said(self, begin: int, end: int) -> bytes:
-        """What the server said between two positions: in lower case, and with a line feed for a move of the cursor."""
-        return CSI.sub(b"\n", _UNSEEN.sub(b"", self.lowered[max(0, begin) : end]))
-
-    def prompt(self, index: int) -> bytes:
-        """The unfinished line behind which a line was typed."""
-        heard = int(self.begun[index])
-        return _LINE_BREAK.split(self.said(heard - NEARBY, heard))[-1]
-
-    def server_at(self, positions: np.ndarray) -> np.ndarray:
-        """int64 [n]: where bytes of `server` stand in the payload."""
-        return positions + np.searchsorted(self._heard_by_client, positions, "right")
-
-    def echo(self, index: int, mask: np.ndarray) -> np.ndarray:
-        """int64 [n]: where in `server` the bytes of a line that `mask`, bool [line], covers were echoed in clear, if
-        they were."""
-        line = self.line(index)
-        if len(line) > NEARBY or not line.strip(b"*"):
-            return np.zeros(0, np.int64)
-        # Backspaces are echoed as backspace, blank, backspace.
-        keys = [re.escape(bytes([key])) if key not in b"\b\x7f" else rb"\x08 \x08" for key in line]
-        pattern = re.compile(b"".join(b"(%b)" % key for key in keys) + rb"(?=[\r\n])")
-        begun = int(self.begun[index])
-        match = pattern.search(self.server, begun, min(int(self.ended[index]), begun + NEARBY) + NEARBY)
-        if not match or not _BEFORE_ECHO.fullmatch(self.said(begun, match.start())):
-            return np.zeros(0, np.int64)
-        return np.array([match.start(1 + key) for key in np.flatnonzero(mask)], np.int64)
-
-    def is_echoed(self, index: int) -> bool:
-        """Whether a line was echoed in clear."""
-        return len(self.echo(index, np.ones(len(self.line(index)), bool))) > 0
-
-
-def _answers(call: _Call) -> Iterator[int]:
+def _answers(call: Call) -> Iterator[int]:
     """The lines that answer password prompts."""
     if not len(call):
         return
-    for match in _PASS.finditer(call.lowered):
-        line = call.line_after(match.end())
+    for begin, end in _hits(_PASS, call.server):
+        line = call.line_after(end)
         until = len(call.server) if line == len(call) else int(call.begun[line])
-        if until < match.end():
+        if until < end:
             until = int(call.ended[line])
-        since = max(match.start() - NEARBY, int(call.ended[line - 1]) if line else 0)
-        before = _LINE_BREAK.split(call.said(since, match.start()))[-1]
-        said = _LINE_BREAK.split(call.said(match.start(), min(until, match.start() + NEARBY)))
+        since = max(begin - NEARBY, int(call.ended[line - 1]) if line else 0)
+        before = LINE_BREAK.split(call.said(since, begin))[-1]
+        said = LINE_BREAK.split(call.said(begin, min(until, begin + NEARBY)))
         prompt = _PROMPT.fullmatch(said[0])
         # What players say stands behind a colon or in quotes, and its line ends.
         is_talk = len(said) > 1 and (b":" in before or b'"' in before)
@@ -246,24 +226,24 @@ def _answers(call: _Call) -> Iterator[int]:
             yield line
 
 
-def _echoed_in_asterisks(call: _Call) -> Iterator[int]:
+def _echoed_in_asterisks(call: Call) -> Iterator[int]:
     """The lines that the server answers with as many asterisks as they have characters, and a line end."""
-    for match in _LAST_ASTERISK.finditer(call.server):
-        line = int(np.searchsorted(call.begun, match.start(), "right")) - 1
-        if line >= 0 and match.start() - call.begun[line] < NEARBY:
-            echo = call.said(int(call.begun[line]), match.start() + 1).strip()
+    for begin, _ in _hits(_LAST_ASTERISK, call.server):
+        line = int(np.searchsorted(call.begun, begin, "right")) - 1
+        if line >= 0 and begin - call.begun[line] < NEARBY:
+            echo = call.said(int(call.begun[line]), begin + 1).strip()
             if echo == b"*" * len(edited(call.line(line))) and len(echo) > 1:
                 yield line
 
 
-def _unechoed(call: _Call) -> Iterator[int]:
+def _unechoed(call: Call) -> Iterator[int]:
     """The lines typed while the server held its echo back for a few lines only."""
     spans, opened = [], None
-    for match in _ECHO_OPTION.finditer(call.server):
-        if match[0] == _WILL_ECHO:
-            opened = opened or match.end()
+    for begin, end in _hits(_ECHO_OPTION, call.server):
+        if call.server[begin + 1] == _WILL:
+            opened = opened or end
         elif opened:
-            spans.append((opened, match.start()))
+            spans.append((opened, begin))
             opened = None
     if opened and call.line_after(opened) > 0:
         spans.append((opened, len(call.server)))
@@ -273,6 +253,6 @@ def _unechoed(call: _Call) -> Iterator[int]:
             yield from (line for line in lines if not call.is_echoed(line))
 
 
-def _is_asked_again(call: _Call, line: int) -> bool:
+def _is_asked_again(call: Call, line: int) -> bool:
     """Whether a password's next line is the same once more."""
     return line + 1 < len(call) and _AGAIN.fullmatch(call.prompt(line + 1)) is not None

@@ -9,12 +9,18 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Direction", "Dirt", "Record", "Session"]
+from greylord.spool import release
+
+__all__ = ["PIECE_BYTES", "PIECE_RECORDS", "Direction", "Dirt", "Record", "Session"]
+
+PIECE_BYTES = 1 << 20
+PIECE_RECORDS = 1 << 16
+"""What a session is processed by at a time, if that is more than one record."""
 
 
 class Direction(enum.IntEnum):
@@ -55,7 +61,7 @@ class Dirt:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """The records of one recording, in order.
+    """The records of one recording, in order. The arrays of a large one are mapped; see `greylord.spool`.
 
     Attributes:
         payload: uint8 [bytes], the payloads end to end.
@@ -65,6 +71,7 @@ class Session:
         truncated: bool [records].
         dialect: the format it was read from: "v1", "v2" or "v3".
         dirt: what the reader met on the way.
+        continues: whether this is a piece of a session and its first record began in the piece before.
     """
 
     payload: np.ndarray
@@ -74,6 +81,7 @@ class Session:
     truncated: np.ndarray
     dialect: str = "v3"
     dirt: Dirt = field(default_factory=Dirt)
+    continues: bool = False
 
     @classmethod
     def from_records(cls, records: Iterable[Record]) -> Session:
@@ -100,4 +108,33 @@ class Session:
     @property
     def sizes(self) -> np.ndarray:
         """int64 [records]: payload bytes of each record."""
-        return np.diff(self.ends, prepend=0)
+        sizes = self.ends.copy()
+        sizes[1:] -= self.ends[:-1]
+        return sizes
+
+    def pieces(self) -> Iterator[Session]:
+        """Yield the session in pieces of `PIECE_BYTES` and `PIECE_RECORDS` at most, so that memory is bounded.
+
+        Only a record that is larger by itself is spread over several pieces.
+        """
+        if 0 < len(self) <= PIECE_RECORDS and len(self.payload) <= PIECE_BYTES:
+            yield self
+            return
+        columns = (self.payload, self.ends, self.directions, self.delays, self.truncated)
+        record, begin, continues = 0, 0, False
+        while record < len(self):
+            ends = self.ends[record : record + PIECE_RECORDS]
+            whole = int(np.searchsorted(ends, begin + PIECE_BYTES, "right"))
+            end = int(ends[whole - 1]) if whole else begin + PIECE_BYTES
+            chosen = slice(record, record + max(1, whole))
+            yield replace(
+                self,
+                payload=self.payload[begin:end],
+                ends=np.minimum(self.ends[chosen], end) - begin,
+                directions=self.directions[chosen],
+                delays=self.delays[chosen],
+                truncated=self.truncated[chosen],
+                continues=continues,
+            )
+            release(*columns)
+            record, begin, continues = record + whole, end, not whole

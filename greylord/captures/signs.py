@@ -6,15 +6,15 @@ Each sign is counted in one recording and compared with what genuine ones hold: 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
 from greylord.captures.session import Direction, Session
+from greylord.spool import blocks
 
 __all__ = ["MEANINGS", "Sign", "signs_of"]
 
-BLOCK_BYTES = 1 << 24
 MIN_LINES = 8
 """Line ends of the server to judge by."""
 LINE_SHARE = 0.5
@@ -25,6 +25,8 @@ LONG_RECORD, MIN_LONG_RECORDS = 400, 16
 """Payload bytes of a record that is nearly as long as where the recorder cuts, at 512 bytes; how many to judge by."""
 MIN_ZEROS = 16
 """Zeros that follow zeros: in genuine recordings each stands alone, but for a window of size 0 in a telnet option."""
+NEAR = 3
+"""Bytes around one that decide what it is part of."""
 
 
 class Sign(enum.StrEnum):
@@ -63,14 +65,15 @@ MEANINGS = {
 def signs_of(session: Session) -> list[Sign]:
     """Return the signs of a recording, in the order of `Sign`."""
     payload = session.payload
-    blocks = [(at, min(at + BLOCK_BYTES, len(payload))) for at in range(0, len(payload), BLOCK_BYTES)]
-    sequences, spelled, high, zeros = _sums(_high_bytes(payload, *block) for block in blocks)
-    by_server = session.directions == Direction.SERVER
-    long_records = int((session.sizes[by_server] >= LONG_RECORD).sum())
+    sequences, spelled, high, zeros = _sums(_high_bytes(payload, *block) for block in blocks(payload))
+    long_records, cuts = 0, False
+    for piece in session.pieces():
+        long_records += int(((piece.sizes >= LONG_RECORD) & (piece.directions == Direction.SERVER)).sum())
+        cuts |= bool(piece.truncated.any())
     found = {
-        Sign.LINE_ENDS: _line_ends_changed(session, blocks),
+        Sign.LINE_ENDS: _line_ends_changed(session),
         Sign.UTF8: sequences >= MIN_SEQUENCES and spelled > SEQUENCE_SHARE * high,
-        Sign.CUTS: session.dialect != "v3" and long_records >= MIN_LONG_RECORDS and not session.truncated.any(),
+        Sign.CUTS: session.dialect != "v3" and long_records >= MIN_LONG_RECORDS and not cuts,
         Sign.COMMAS: session.dirt.decimal_commas > 0,
         Sign.ZEROS: session.dirt.trailing_zeros > 0 or zeros > MIN_ZEROS,
         Sign.STRAY_MARKERS: session.dirt.stray_markers > 0,
@@ -78,36 +81,38 @@ def signs_of(session: Session) -> list[Sign]:
     return [sign for sign, shows in found.items() if shows]
 
 
-def _sums(counts: Iterable[Sequence[int]]) -> list[int]:
+def _sums(counts: Iterable[tuple[int, int, int, int]]) -> list[int]:
     """Counts of four things, block by block, added up."""
-    return np.sum([[0] * 4, *counts], axis=0).tolist()
+    return [sum(column) for column in zip((0, 0, 0, 0), *counts, strict=True)]
 
 
-def _high_bytes(payload: np.ndarray, begin: int, end: int) -> tuple[int, int, int, int]:
-    """Of a block: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros that a zero follows."""
-    own = payload[begin:end]
+def _high_bytes(payload: np.ndarray, begin: int, own: np.ndarray) -> tuple[int, int, int, int]:
+    """Of a block that begins there: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros that
+    follow a zero."""
+    zeros = int((np.diff(np.flatnonzero(payload[max(0, begin - 1) : begin + len(own)] == 0)) == 1).sum())
     marked = np.flatnonzero((own >= 0x80) & (own <= 0xF4))
-    # Three bytes more decide what stands at the end.
-    ahead = np.append(payload[begin : end + 3], np.zeros(3, np.uint8))
     leads = marked[own[marked] >= 0xC2]
+    if not len(leads):
+        return 0, 0, len(marked), zeros
+    ahead = np.append(payload[begin : begin + len(own) + NEAR], np.zeros(NEAR, np.uint8))
     sizes = 2 + (own[leads] >= 0xE0) + (own[leads] >= 0xF0)
     complete = np.ones(len(leads), bool)
     for offset in (1, 2, 3):
         complete &= ((ahead[leads + offset] & 0xC0) == 0x80) | (sizes <= offset)
-    zeros = np.flatnonzero(payload[begin : end + 1] == 0)
-    return int(complete.sum()), int(sizes[complete].sum()), len(marked), int((np.diff(zeros) == 1).sum())
+    return int(complete.sum()), int(sizes[complete].sum()), len(marked), zeros
 
 
-def _line_ends_changed(session: Session, blocks: Sequence[tuple[int, int]]) -> bool:
+def _line_ends_changed(session: Session) -> bool:
     """Whether most line ends of the server are not CR LF."""
-    texts = (session.payload[begin:end].tobytes() for begin, end in blocks)
+    texts = (block.tobytes() for _, block in blocks(session.payload))
     feeds, returns, pairs, doubled = _sums(
-        [text.count(end) for end in (b"\n", b"\r", b"\r\n", b"\r\r\n")] for text in texts
+        (text.count(b"\n"), text.count(b"\r"), text.count(b"\r\n"), text.count(b"\r\r\n")) for text in texts
     )
     # Both sides together, which is cheap to count: nearly all recordings are done here.
     if max(feeds - pairs, returns - pairs, doubled) < LINE_SHARE / 2 * max(feeds, returns):
         return False
-    feeds, bare, doubled, lone = _sums(_line_ends(session, *block) for block in blocks)
+    places = (_line_ends(session, begin, begin + len(block)) for begin, block in blocks(session.payload))
+    feeds, bare, doubled, lone = _sums(places)
     lines = max(feeds, lone)
     return lines >= MIN_LINES and max(bare, doubled, lone) > LINE_SHARE * lines
 
@@ -115,14 +120,15 @@ def _line_ends_changed(session: Session, blocks: Sequence[tuple[int, int]]) -> b
 def _line_ends(session: Session, begin: int, end: int) -> tuple[int, int, int, int]:
     """Of the server, in a block: line feeds, those without a carriage return before, those with two, and carriage
     returns without a line feed beside them."""
-    low = max(0, begin - 3)
-    padded = np.concatenate([np.zeros(3, np.uint8), session.payload[low : end + 3], np.zeros(3, np.uint8)])
+    low = max(0, begin - NEAR)
+    zeros = np.zeros(NEAR, np.uint8)
+    padded = np.concatenate([zeros, session.payload[low : end + NEAR], zeros])
 
     def at(value: int) -> np.ndarray:
         """Where a byte of the server stands in this block, as positions in `padded`."""
         places = begin + np.flatnonzero(session.payload[begin:end] == value)
         records = np.searchsorted(session.ends, places, "right")
-        return places[session.directions[records] == Direction.SERVER] - low + 3
+        return places[session.directions[records] == Direction.SERVER] - low + NEAR
 
     feeds, returns = at(ord("\n")), at(ord("\r"))
     bare = padded[feeds - 1] != ord("\r")

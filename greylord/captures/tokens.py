@@ -14,7 +14,7 @@ import numpy as np
 
 from greylord.captures.session import Direction
 
-__all__ = ["HEADER_BYTES", "LOOKAHEAD", "MARKERS", "Headers", "HexTokens", "Scan"]
+__all__ = ["HEADER_BYTES", "LOOKAHEAD", "MARKERS", "MAX_JUNK_BYTES", "Headers", "HexTokens", "Scan"]
 
 LOOKAHEAD = 1_024
 """No token is longer: one that starts this far before the end of the data is decided."""
@@ -139,14 +139,15 @@ class Scan:
         width = np.argmax(text == ord("|"), axis=1)
         negative = text[:, 0] == ord("-")
         value, digits, decimals = np.zeros((3, len(starts)), np.int64)
-        pointed, commas = np.zeros((2, len(starts)), bool)
+        commas = ((text == ord(",")) & (np.arange(text.shape[1]) < width[:, None])).any(axis=1)
+        text[text == ord(",")] = ord(".")
+        pointed = np.zeros(len(starts), bool)
         valid = self._bytes[starts + width + 1] == ord(">")
         for column in range(width.max(initial=0)):
             character = text[:, column]
             inside = column < width
             digit = inside & (character >= ord("0")) & (character <= ord("9"))
-            comma = character == ord(",")
-            point = inside & (comma | (character == ord("."))) & ~pointed & (digits > 0)
+            point = inside & (character == ord(".")) & ~pointed & (digits > 0)
             sign = negative if column == 0 else False
             valid &= digit | point | sign | ~inside
             shown = digit & (decimals < 3)
@@ -154,7 +155,6 @@ class Scan:
             digits += digit
             decimals += digit & pointed
             pointed |= point
-            commas |= point & comma
         valid &= (digits > 0) & ((decimals > 0) | ~pointed) & (digits - decimals <= MAX_DELAY_DIGITS)
         value *= 10 ** (3 - np.minimum(decimals, 3))
         return np.where(valid, starts + width + 2, 0), np.where(negative, -value, value), commas

@@ -15,12 +15,12 @@ from itertools import groupby
 
 import numpy as np
 
+from greylord.spool import blocks, release
+
 __all__ = ["HEAD_BYTES", "HEAD_READ_BYTES", "Candidate", "Same", "head_of", "same_recordings", "whole"]
 
 HEAD_BYTES = 4_096
 """Recordings whose payloads differ within it are told apart without reading further."""
-BLOCK_BYTES = 1 << 24
-"""Payload compared or hashed at once."""
 TAIL_BYTES = 1_100
 """No token that breaks off is longer."""
 HEAD_READ_BYTES = HEAD_BYTES + TAIL_BYTES
@@ -127,20 +127,20 @@ def _same_heads(candidates: Sequence[Candidate], group: Sequence[int]) -> dict[i
 def _digests(payload: np.ndarray) -> list[bytes]:
     """Hashes of the first 16 kB, 64 kB and so on of a payload, as far as it goes, and last of all of it."""
     digest, digests, begin, end = hashlib.blake2b(digest_size=16), [], 0, 4 * HEAD_BYTES
-    while end <= len(payload):
-        for at in range(begin, end, BLOCK_BYTES):
-            digest.update(payload[at : min(at + BLOCK_BYTES, end)])
-        digests.append(digest.digest())
+    while begin < len(payload):
+        for _, block in blocks(payload[begin:end]):
+            digest.update(block)
+        if end <= len(payload):
+            digests.append(digest.digest())
         begin, end = end, 4 * end
-    for at in range(begin, len(payload), BLOCK_BYTES):
-        digest.update(payload[at : at + BLOCK_BYTES])
     return [*digests, digest.digest()]
 
 
 def _begins(one: Candidate, other: Candidate) -> bool:
     """Whether the payload of `one` is the beginning of the longer one of `other`."""
     beginning, longer = whole(one.payload()), other.payload()
-    return all(
-        np.array_equal(beginning[at : at + BLOCK_BYTES], longer[at : min(at + BLOCK_BYTES, len(beginning))])
-        for at in range(0, len(beginning), BLOCK_BYTES)
-    )
+    for at, block in blocks(beginning):
+        if not np.array_equal(block, longer[at : at + len(block)]):
+            return False
+        release(longer)
+    return True

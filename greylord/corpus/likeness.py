@@ -13,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from greylord.spool import blocks
+
 __all__ = ["clusters", "samples_of"]
 
 STRETCH_BYTES = 256
@@ -22,7 +24,6 @@ DENSITIES = ((1 << 14, 1), (1 << 18, 8))
 STEP = 8
 SPARSE = 64
 """Each density is `STEP` times the next, a power of two: what a sparse sampling chooses, a dense one chooses too."""
-BLOCK_BYTES = 1 << 24
 SHARE, ENOUGH = 0.5, 16
 """Samples that near-copies share: this part of the shorter one's, and at least so many."""
 CLOSE_SHARE, MIN_SHARED = 0.8, 4
@@ -32,6 +33,8 @@ MAX_RECORDINGS = 32
 _IGNORED = bytes([*range(32), ord("*"), *range(127, 256)])
 """Line ends, controls, masked passwords and high bytes: what changes on the way."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+_OFFSETS = np.arange(0, STRETCH_BYTES, 8)
+_WEIGHTS = np.random.default_rng(0).integers(0, 1 << 64, len(_OFFSETS), np.uint64) | np.uint64(1)
 
 
 def samples_of(payload: np.ndarray) -> np.ndarray:
@@ -41,10 +44,8 @@ def samples_of(payload: np.ndarray) -> np.ndarray:
         payload: uint8 [bytes].
     """
     every = next((every for size, every in DENSITIES if len(payload) <= size), SPARSE)
-    overlap = 2 * STRETCH_BYTES
-    blocks = range(0, max(1, len(payload)), BLOCK_BYTES)
-    found = [_samples(payload[at : at + BLOCK_BYTES + overlap].tobytes(), every) for at in blocks]
-    return np.unique(np.concatenate(found))
+    found = [_samples(block.tobytes(), every) for _, block in blocks(payload, overlap=2 * STRETCH_BYTES)]
+    return np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
 
 
 def _samples(block: bytes, every: int) -> np.ndarray:
@@ -58,10 +59,10 @@ def _samples(block: bytes, every: int) -> np.ndarray:
     ranks = words[behind] * _MULTIPLIER >> np.uint64(64 - SPARSE.bit_length() + 1)
     chosen = ranks < SPARSE // every
     behind, ranks = behind[chosen], ranks[chosen]
-    hashes = np.zeros(len(behind), np.uint64)
-    for offset in range(0, STRETCH_BYTES, 8):
-        hashes = (hashes ^ words[behind + offset]) * _MULTIPLIER
-        hashes ^= hashes >> np.uint64(29)
+    # A sum of products with odd weights, modulo 2^64, and its upper half stirred into the lower one.
+    hashes = (words[behind[:, None] + _OFFSETS] * _WEIGHTS).sum(axis=1)
+    hashes = (hashes ^ hashes >> np.uint64(29)) * _MULTIPLIER
+    hashes ^= hashes >> np.uint64(32)
     return hashes & ~np.uint64(SPARSE - 1) | ranks
 
 

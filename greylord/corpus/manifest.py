@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from greylord.captures.redaction import Credentials
 from greylord.captures.session import Direction, Session
 from greylord.errors import GreylordError
 from greylord.files import write_file
+from greylord.spool import blocks
 
 __all__ = [
     "DialectCounts",
@@ -94,13 +95,20 @@ class DialectCounts:
     @classmethod
     def of(cls, session: Session, turns: int, credentials: Credentials) -> DialectCounts:
         """The counts of one recording."""
+        records, payload_bytes, negative_delays, truncated_records = Sides(), Sides(), 0, 0
+        for piece in session.pieces():
+            begun = slice(int(piece.continues), None)
+            records += Sides.of(piece.directions[begun])
+            payload_bytes += Sides.of(piece.directions, piece.sizes)
+            negative_delays += int(np.count_nonzero(piece.delays[begun] < 0))
+            truncated_records += int(np.count_nonzero(piece.truncated[begun]))
         return cls(
             recordings=1,
-            records=Sides.of(session.directions),
-            payload_bytes=Sides.of(session.directions, session.sizes),
+            records=records,
+            payload_bytes=payload_bytes,
             junk_bytes=dict(session.dirt.junk),
-            negative_delays=int((session.delays < 0).sum()),
-            truncated_records=int(session.truncated.sum()),
+            negative_delays=negative_delays,
+            truncated_records=truncated_records,
             cut_tokens=session.dirt.cut_tokens,
             stray_markers=session.dirt.stray_markers,
             headless_bytes=session.dirt.headless_bytes,
@@ -112,7 +120,7 @@ class DialectCounts:
         )
 
     def __add__(self, other: DialectCounts) -> DialectCounts:
-        sums = {field.name: getattr(self, field.name) for field in fields(self)}
+        sums = dict(vars(self))
         for name, value in sums.items():
             more = getattr(other, name)
             sums[name] = dict(Counter(value) + Counter(more)) if isinstance(value, dict) else value + more
@@ -224,7 +232,10 @@ def file_hash(path: Path) -> str:
 def payload_hash(masked: Session) -> str:
     """The SHA-256 of a session's payload, in hex. With credentials masked it is one for a recording, a copy of it by
     `data redact`, and the same in another dialect."""
-    return hashlib.sha256(masked.payload).hexdigest()
+    digest = hashlib.sha256()
+    for _, block in blocks(masked.payload):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def content_hash(files: Iterable[tuple[str, ...]], settings: Settings) -> str:

@@ -5,33 +5,55 @@ No import here is heavy, for each process that reads begins with them.
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from greylord import turns
 from greylord.captures import proxylog, redaction
 from greylord.captures.signs import Sign, signs_of
 from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
 from greylord.corpus.manifest import DialectCounts, Settings, payload_hash
+from greylord.spool import blocks
+from greylord.turns import encode_pieces
 
-__all__ = ["Reading", "read_all"]
+__all__ = ["Reading", "StoredIds", "read_all"]
 
 PARALLEL_BYTES = 200 * 10**6
 """From so many on several processes read: before, they would take longer to start than they save."""
+FILE_BYTES = 50_000
+"""A file takes as long as so many bytes, whatever it holds."""
 MAX_PROCESSES = 8
+MAX_FILES = 16
+"""Files handed to a process at a time, which takes as long as reading a small one."""
 MCCP = bytes([255, 250, 86, 255, 240])
 """IAC SB COMPRESS2 IAC SE: from here on the server's bytes are one zlib stream (Mud Client Compression Protocol 2)."""
+
+
+class StoredIds(NamedTuple):
+    """Where the ids of a recording lie."""
+
+    file: Path
+    """uint16 ids of several recordings, end to end."""
+    offset: int
+    """In bytes."""
+    length: int
+    """In ids."""
+
+    def load(self, files: Mapping[Path, mmap.mmap]) -> np.ndarray:
+        """uint16 [length]: the ids, a view of the file's contents."""
+        return np.frombuffer(files[self.file], np.uint16, self.length, self.offset)
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,7 @@ class Reading:
         signs: what happened to it on the way.
         head: see `greylord.corpus.identity.Candidate`.
         samples: see `greylord.corpus.likeness.samples_of`.
+        ids: where its ids lie.
     """
 
     dialect: str
@@ -57,26 +80,28 @@ class Reading:
     signs: list[Sign]
     head: bytes
     samples: np.ndarray
+    ids: StoredIds
 
 
 def read_all(paths: Sequence[Path], spool: Path, settings: Settings) -> Iterator[Reading | None]:
-    """Read files, and write the ids of the i-th, uint16, to file i of `spool`; None for one that is not a recording.
+    """Read files, None for one that is not a recording, and store their ids in the folder `spool`.
 
     Large datasets are read by several processes, with the same result. Raises OSError where a file cannot be read.
     """
-    jobs = list(zip(paths, (spool / str(index) for index in range(len(paths))), strict=True))
-    read, done = partial(_read, settings=settings), 0
-    processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(jobs))
-    if processes > 1 and sum(path.stat().st_size for path in paths) >= PARALLEL_BYTES:
+    read, done = partial(_read, spool=spool, settings=settings), 0
+    processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(paths))
+    size = sum(path.stat().st_size + FILE_BYTES for path in paths)
+    if processes > 1 and size >= PARALLEL_BYTES:
+        handed_out = max(1, min(MAX_FILES, len(paths) // (8 * processes)))
         try:
             with ProcessPoolExecutor(processes, get_context("spawn"), _leave_interrupts) as pool:
-                for reading in pool.map(read, jobs):
+                for reading in pool.map(read, paths, chunksize=handed_out):
                     yield reading
                     done += 1
         except BrokenProcessPool:
             # Killed for its memory, or called from a script that cannot be imported: alone it takes longer, no more.
             pass
-    yield from map(read, jobs[done:])
+    yield from map(read, paths[done:])
 
 
 def _leave_interrupts() -> None:
@@ -84,25 +109,34 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _read(job: tuple[Path, Path], settings: Settings) -> Reading | None:
-    path, ids = job
-    session = proxylog.read_file(path)
+def _read(path: Path, spool: Path, settings: Settings) -> Reading | None:
+    """Read a file. Its ids are appended to the one file that each process has for them."""
+    session = proxylog.read_file(path, spool)
     if not session.dirt.junk.total():
         return None
-    compressed = MCCP in session.payload.tobytes()
-    credentials = redaction.find(session)
-    masked = redaction.masked(session, credentials)
+    compressed = any(MCCP in block.tobytes() for _, block in blocks(session.payload, overlap=len(MCCP) - 1))
+    credentials = redaction.find(session, spool)
+    masked = redaction.masked(session, credentials, spool)
     if not settings.keep_credentials:
         session = masked
-    stream = turns.turns_of(session, settings.keep_records)
-    turns.encode(stream).tofile(ids)
+    length, turns, delays = 0, 0, Counter()
+    file = spool / str(os.getpid())
+    with file.open("ab") as target:
+        offset = target.tell()
+        for ids, delays_ms in encode_pieces(session, settings.keep_records):
+            target.write(ids)
+            length += len(ids)
+            turns += len(delays_ms)
+            delays.update(delays_ms.tolist())
+    delays -= Counter(session.delays[:1].tolist())
     return Reading(
         dialect=session.dialect,
         payload_sha256=payload_hash(masked),
         compressed=compressed,
-        counts=DialectCounts.of(session, len(stream), credentials),
-        delays=Counter(turns.delays_of(session, settings.keep_records)[1:].tolist()),
+        counts=DialectCounts.of(session, turns, credentials),
+        delays=delays,
         signs=signs_of(session),
         head=head_of(session.payload),
         samples=samples_of(session.payload),
+        ids=StoredIds(file, offset, length),
     )

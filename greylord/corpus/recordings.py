@@ -23,6 +23,7 @@ from greylord.corpus.manifest import DialectCounts, Manifest, Settings, file_has
 from greylord.corpus.reading import Reading, read_all
 from greylord.errors import GreylordError
 from greylord.progress import Progress, silent
+from greylord.spool import Spool, blocks, map_file
 
 __all__ = ["File", "Row", "files_of", "read_dataset", "read_files"]
 
@@ -59,7 +60,6 @@ class Row:
 
     file: File
     reading: Reading
-    ids: Path
 
     @property
     def counts(self) -> DialectCounts:
@@ -71,8 +71,16 @@ class Row:
         return self.file.grouped_at is None, self.file.grouped_at, self.file.name
 
     def payload(self) -> np.ndarray:
-        """The payload as it stands in the corpus, uint8 [bytes]."""
-        return turns.payload_of(np.fromfile(self.ids, np.uint16))
+        """The payload as it stands in the corpus, uint8 [bytes]; in a temporary file if it is large."""
+        payload = Spool(np.uint8, self.reading.ids.file.parent)
+        for _, block in blocks(self.ids()):
+            payload.append(turns.payload_of(block))
+        return payload.array()
+
+    def ids(self) -> np.ndarray:
+        """The ids of the recording, uint16 [tokens], a view of the file in which they wait."""
+        file = self.reading.ids.file
+        return self.reading.ids.load({file: map_file(file)})
 
 
 def files_of(found: folder.Found) -> list[File]:
@@ -131,12 +139,12 @@ def read_files(files: Sequence[File], manifest: Manifest, spool: Path, progress:
     rows: list[Row] = []
     with progress("Reading recordings", sum(folder.size_of(file.path) for file in files)) as advance:
         readings = read_all([file.path for file in files], spool, manifest.settings)
-        for index, (file, reading) in enumerate(zip(files, readings, strict=True)):
+        for file, reading in zip(files, readings, strict=True):
             advance(folder.size_of(file.path))
             if reading is None:
                 manifest.skipped.append(file.name)
             else:
-                rows.append(Row(file, reading, spool / str(index)))
+                rows.append(Row(file, reading))
     if not rows:
         raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
     rows = _grouped(_different(rows, manifest), manifest)

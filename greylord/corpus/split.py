@@ -6,14 +6,15 @@ hour of each other chain into one group, and whole groups go to one side.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 
-from greylord.turns import Turns
+from greylord import vocabulary
+from greylord.spool import release
 
 __all__ = ["MIN_GROUPS", "choose_validation", "cut_tail", "time_groups"]
 
@@ -21,6 +22,8 @@ CHAIN = timedelta(hours=1)
 MIN_GROUPS = 3
 """With fewer groups, each recording is cut in two instead."""
 MAX_GAP_TOKENS = 1_024
+SEARCHED_TOKENS = 1 << 16
+"""Tokens searched for a turn at a time."""
 
 
 def time_groups(starts: Sequence[datetime | None]) -> list[int]:
@@ -51,37 +54,46 @@ def choose_validation(group_bytes: Sequence[int], fraction: float, seed: int) ->
     return chosen
 
 
-@dataclass(frozen=True)
-class Cut:
-    """A recording's turns for training and for validation, and the tokens left out between them."""
-
-    train: Turns
-    validation: Turns
-    gap_tokens: int
-
-
-def cut_tail(turns: Turns, fraction: float) -> Cut:
+def cut_tail(ids: np.ndarray, fraction: float) -> tuple[int, int]:
     """Cut the last `fraction` of a recording's tokens off for validation, between turns.
 
     Before it a gap is left out, of `MAX_GAP_TOKENS` or a twentieth of the recording and the turn that it ends in,
     so that validation does not open with what training closed with. Either side may turn out empty.
+
+    Args:
+        ids: uint16 [tokens], the recording's.
+        fraction: between 0 and 1.
+
+    Returns:
+        where the ids for training end, and where those for validation begin, which need a start symbol before them.
     """
-    ends = turns.ends + 2 * np.arange(1, len(turns) + 1)
-    total = int(ends[-1]) if len(ends) else 0
+    total = len(ids) - 1
     boundary = total * (1 - fraction)
-    trained = int(np.searchsorted(ends, boundary - min(MAX_GAP_TOKENS, total // 20), "right"))
-    validated_from = min(1 + int(np.searchsorted(ends, boundary, "left")), len(turns))
-    train, validation = _slice(turns, 0, trained), _slice(turns, validated_from, len(turns))
-    kept = sum(len(part.payload) + 2 * len(part) for part in (train, validation))
-    return Cut(train, validation, total - kept)
+    trained = math.floor(boundary - min(MAX_GAP_TOKENS, total // 20))
+    return _turn_until(ids, 1 + trained), _turn_from(ids, 1 + max(1, math.ceil(boundary)))
 
 
-def _slice(turns: Turns, first: int, last: int) -> Turns:
-    begin = int(turns.ends[first - 1]) if first else 0
-    end = int(turns.ends[last - 1]) if last else 0
-    return Turns(
-        turns.payload[begin : max(begin, end)],
-        turns.ends[first:last] - begin,
-        turns.directions[first:last],
-        turns.delays[first:last],
-    )
+def _turn_until(ids: np.ndarray, place: int) -> int:
+    """The last place up to `place` where a turn begins or the ids end; 1 if there is none."""
+    if place >= len(ids):
+        return len(ids)
+    while place > 0:
+        begin = max(0, place + 1 - SEARCHED_TOKENS)
+        if len(found := _turns_among(ids[begin : place + 1])):
+            return begin + int(found[-1])
+        release(ids)
+        place = begin - 1
+    return 1
+
+
+def _turn_from(ids: np.ndarray, place: int) -> int:
+    """The first place from `place` on where a turn begins or the ids end."""
+    for begin in range(place, len(ids), SEARCHED_TOKENS):
+        if len(found := _turns_among(ids[begin : begin + SEARCHED_TOKENS])):
+            return begin + int(found[0])
+        release(ids)
+    return len(ids)
+
+
+def _turns_among(ids: np.ndarray) -> np.ndarray:
+    return np.flatnonzero((ids == vocabulary.CLIENT) | (ids == vocabulary.SERVER))

@@ -95,7 +95,9 @@ def _read(dataset: Path, progress: Progress) -> list[_Recording]:
     with tempfile.TemporaryDirectory() as spool:
         rows, _ = read_dataset(dataset, Path(spool), Settings(), progress)
         return [
-            _Recording(row.reading.payload_sha256, row.file.started_at, np.fromfile(row.ids, np.uint16)) for row in rows
+            # The folder with the ids will be gone.
+            _Recording(row.reading.payload_sha256, row.file.started_at, row.ids().copy())
+            for row in rows
         ]
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 __all__ = ["Ansi", "ControlSequence"]
 
-BELL, ESCAPE, DELETE = 0x07, 0x1B, 0x7F
+ESCAPE, DELETE = 0x1B, 0x7F
 STRING_OPENERS = b"P]X^_"
 """After ESC: DCS, OSC, SOS, PM and APC, whose strings go up to ST (ESC and a backslash) or, in practice, BEL."""
 STRING_ENDS = frozenset(b"\x07\x18\x1a\r\n")
