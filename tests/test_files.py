@@ -10,7 +10,7 @@ import pytest
 from greylord import files, runs
 from greylord.captures import proxylog
 from greylord.captures.session import Direction, Record
-from greylord.corpus import build, folder
+from greylord.corpus import build, copying, folder
 from greylord.corpus.windows import Rows
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
@@ -58,20 +58,22 @@ def odd(logs) -> dict[str, str]:
 
 @needs_posix
 @pytest.mark.parametrize(
-    ("command", "names"),
+    "command",
     [
-        ("data build ./logs", True),
-        ("data show ./logs", True),
-        ("data copy logs game", True),
-        ("data redact logs game", True),
-        ("analyze data --data-dir logs", True),
-        ("data prune ./logs --min-size 1 --dry-run", False),
+        "data build ./logs",
+        "data show ./logs",
+        "data copy logs game",
+        "data redact logs game",
+        "analyze data --data-dir logs",
+        "data prune ./logs --min-size 1 --dry-run",
     ],
 )
-def test_only_regular_files_are_opened_and_the_rest_is_named(called, odd, command, names):
+def test_only_regular_files_are_opened_and_the_rest_is_named(called, odd, command):
     result = called(*command.split())
     assert result.returncode == (1 if command.startswith(("data copy", "data redact")) else 0), result.stderr
-    for path, why in odd.items() if names else ():
+    if "prune" in command:
+        odd["sub/loop"] = "a link to a folder"
+    for path, why in odd.items():
         assert f"{path}  ({why})" in result.stdout + result.stderr
 
 
@@ -187,6 +189,54 @@ def test_a_number_does_not_cut_a_character_in_two():
 def test_a_dataset_of_an_impossible_name_is_one_sentence(called, workplace, name):
     result = called("data", "show", name)
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
+
+
+def test_what_has_appeared_since_the_build_is_named_by_build_and_show(called, logs):
+    write(logs / "copy.log", 0)
+    assert called("data", "build", "./logs").returncode == 0
+    (logs / "gone.log").symlink_to("nowhere")
+    for command in ("build", "show"):
+        told = called("data", command, "./logs").stderr
+        assert "gone.log  (a link to nothing)" in told and "copy.log  (the same payload as" in told
+    (logs / "gone.log").unlink()
+    assert "gone.log" not in called("data", "show", "./logs").stderr
+    assert build.refresh(logs)[1] is False
+
+
+def test_corpora_and_models_are_no_part_of_the_folder_that_holds_them(called, logs, monkeypatch):
+    monkeypatch.chdir(logs)
+    assert called("data", "build", ".").returncode == 0
+    write(Path("models/run/1750000000.log"), 50)
+    manifest, built = build.refresh(Path())
+    assert not built and manifest.skipped == [] and len(manifest.recordings) == 4
+    assert len(folder.find(Path("models")).files) == 1
+
+
+@needs_posix
+def test_a_source_that_leads_nowhere_is_skipped(called, logs):
+    Path("self").symlink_to("self")
+    Path("nowhere").symlink_to("gone")
+    result = called("data", "copy", "logs", "self", "nowhere", "game")
+    assert "nowhere  (a link to nothing)" in result.stderr and result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: 'self' cannot be read: Too many levels")
+    assert len(list(Path("data/game").iterdir())) == 4
+
+
+@pytest.mark.parametrize("command", ["data copy logs taken", "data redact logs taken", "data sample taken"])
+def test_a_dataset_does_not_take_the_place_of_anything_else(called, logs, command):
+    Path("data").mkdir()
+    for make in (Path.touch, lambda path: path.symlink_to("nowhere")):
+        make(Path("data/taken"))
+        result = called(*command.split())
+        assert result.returncode == 2 and "choose another name" in result.stderr
+        Path("data/taken").unlink()
+
+
+def test_a_file_that_vanishes_before_it_is_copied_is_named_and_the_rest_is_copied(logs):
+    plan = copying.plan_copy(["logs"], "game")
+    (logs / "1750000000.log").unlink()
+    copied = copying.copy(plan)
+    assert copied.files == 3 and [source.name for source, _ in copied.failed] == ["1750000000.log"]
 
 
 def test_sources_in_quotes_are_expanded(called, logs, monkeypatch):

@@ -112,6 +112,19 @@ def test_near_copies_are_one_group_whatever_their_names_say(logs, changed):
     assert len({entry.group for entry in found.values()}) == 5
 
 
+@pytest.mark.parametrize(("lines", "kept"), [(12, 12), (40, 13), (8_000, 130)])
+def test_near_copies_are_found_at_every_size(workplace, lines, kept):
+    folder = Path("data/game")
+    folder.mkdir(parents=True)
+    for evening in range(4):
+        (folder / name(24 * evening)).write_bytes(log(evening, lines))
+    # Without its first records, and of the rest only the beginning.
+    records = log(2, lines).split(b"<|server|>")
+    (folder / name(900)).write_bytes(b"<|server|>" + b"<|server|>".join(records[2 : 2 + kept]))
+    found = entries(folder)
+    assert found[name(900)].group == found[name(48)].group and len({entry.group for entry in found.values()}) == 4
+
+
 def test_near_copies_do_not_cross_a_recording_that_is_cut_in_two(workplace):
     folder = Path("data/one")
     folder.mkdir(parents=True)
@@ -126,7 +139,7 @@ def test_sessions_of_the_realm_are_not_near_copies(called, workplace):
     assert {entry.grouped_by for entry in entries(Path("data/game")).values()} == {"name"}
 
 
-def test_without_a_start_in_the_name_the_time_of_the_file_groups(called, logs):
+def test_without_a_start_in_the_name_the_time_of_the_file_groups(called, logs, monkeypatch):
     for number, hours in enumerate((100, 100.5, 200)):
         path = logs / f"session{number}.log"
         path.write_bytes(log(50 + number))
@@ -134,12 +147,25 @@ def test_without_a_start_in_the_name_the_time_of_the_file_groups(called, logs):
     os.utime(logs / "session0.log", (0, (START + timedelta(hours=100)).timestamp()))
     (logs / "1970.log").write_bytes(log(60))
     os.utime(logs / "1970.log", (0, 5))
-    found = entries(logs)
+    (logs / "9999.log").write_bytes(log(61))
+    stat = Path.stat
+    times = {"9999.log": 1e18}
+
+    def late(path, **more):
+        status = stat(path, **more)
+        return os.stat_result([*status[:8], times.get(path.name, status.st_mtime), status[9]])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", late)
+        found = entries(logs)
     assert found["session0.log"].group == found["session1.log"].group != found["session2.log"].group
-    assert [found[name].grouped_by for name in ("session0.log", "1970.log")] == ["modification time", "nothing"]
+    assert [found[name].grouped_by for name in ("session0.log", "1970.log", "9999.log")] == [
+        "modification time", "nothing", "nothing",
+    ]  # fmt: skip
     assert all(found[name].started_at is None for name in ("session0.log", "1970.log"))
     result = called("data", "build", "game")
     assert "session2.log" in result.stderr and "do not tell when they began" in result.stderr
+    assert "Nothing tells when 1 recording began" in result.stderr and "1970.log" in result.stderr
     os.utime(logs / "session2.log", (0, (START + timedelta(hours=100.2)).timestamp()))
     assert entries(logs)["session2.log"].group == found["session0.log"].group
 
@@ -158,6 +184,12 @@ def test_copying_copies_each_payload_once(logs):
     assert {source.name for source, _ in plan.same} == {f"copy{number}" for number in range(4)}
     again = copy("data/game/copy0", "data/game/copy1")
     assert (again.files, again.present) == ([], 1) and "the beginning of" in again.same[0][1]
+
+
+def test_a_file_that_two_sources_hold_is_taken_once(called, logs):
+    result = called("data", "copy", "data/game/*", "data/../data/game", str(logs.resolve()), "data/game/**", "copied")
+    assert result.returncode == 0 and result.stderr == ""
+    assert "copied  5 recordings" in result.stdout
 
 
 def test_a_log_that_has_grown_replaces_its_beginning(called, workplace):
@@ -208,7 +240,9 @@ def test_the_same_recordings_are_those_that_a_slow_comparison_finds(drawn):
     [
         (b"<", b""), (b"<|", b""), (b"<|serv", b""), (b"<|server|>", b""), (b"<|client|>2\xe8\xfa\x7f<|del", b""),
         (b"<|server|><|delay#-0.1", b""), (b"<|ansi#1B5B3", b""), (b"<|hex#3C7C|", b""),
-        (b"> look", b"> look"), (b"<b", b"<b"), (b"<|server|> says hello", b"<|server|> says hello"),
+        (b"<|ansi#1B5B3<|client|>", b""), (b"<|an<|server|>2\xe8<|delay#0", b""), (b"<|hex#" + b"00" * 500, b""),
+        (b"<|ansi#1B5B33<", b""), (b"> look", b"> look"),
+        (b"<b", b"<b"), (b"<|server|> says hello", b"<|server|> says hello"),
     ],
 )  # fmt: skip
 def test_a_token_that_breaks_off_is_no_part_of_the_whole(end, left):

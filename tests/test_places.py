@@ -39,9 +39,11 @@ def prune(called, dataset: str, *more: str):
     return called("data", "prune", dataset, "--min-size", "1KB", "--yes", *more)
 
 
-@pytest.mark.parametrize("dataset", ["../logs", "./../logs", "{above}/logs", "~/logs"])
+@pytest.mark.parametrize("dataset", ["../logs", "./../logs", "{above}/logs", "~/logs", "x\n/../../logs"])
 def test_a_path_is_pruned_where_it_leads(called, nested, monkeypatch, dataset):
     monkeypatch.setenv("HOME", str(nested))
+    for folder_ in ("x\n", "data/x\n"):
+        Path(folder_).mkdir()
     before = everything(nested)
     result = prune(called, dataset.format(above=nested), "--delete")
     assert result.returncode == 0 and str(nested / "logs") in result.stdout
@@ -72,6 +74,17 @@ def test_what_holds_the_work_is_not_pruned(called, nested, monkeypatch, dataset)
     before = everything(nested)
     result = prune(called, dataset, "--delete")
     assert result.returncode == 2 and "holds" in result.stderr
+    assert everything(nested) == before
+
+
+def test_what_greylord_keeps_under_data_is_not_pruned(called, nested):
+    write("data/game/small.log")
+    assert prune(called, "game").returncode == 0
+    Path("data/kept").symlink_to(".pruned/game")
+    before = everything(nested)
+    for dataset in ("data/.pruned", "data/.pruned/game", "data/.journal", "./data/kept", "kept"):
+        result = prune(called, dataset, "--delete")
+        assert result.returncode == 2 and "is not a dataset" in result.stderr
     assert everything(nested) == before
 
 
@@ -135,7 +148,19 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(called, nested, monke
     assert [path.name for path in Path("data/game").iterdir()] == ["b.log"]
 
 
-NAMES = st.text(st.sampled_from("ab.~/\\ \x1b[]-é"), min_size=1, max_size=6)
+def test_a_file_that_cannot_leave_its_folder_is_not_copied_to_the_attic(called, nested, monkeypatch):
+    write("data/game/a.log")
+
+    def fail(path: Path, *args: object, **more: bool) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", fail)
+    result = prune(called, "game")
+    assert result.returncode == 1 and "a.log' cannot be removed: Permission denied" in result.stderr
+    assert not list(Path("data/.pruned").rglob("*.log"))
+
+
+NAMES = st.text(st.sampled_from("ab.~/\\ \n\x1b[]-é"), min_size=1, max_size=6)
 
 
 @given(NAMES)
@@ -148,6 +173,15 @@ def test_text_is_either_a_name_or_a_path(text):
     assert not (named and folder.is_path(text))
     if any(separator in text for separator in "/\\") or text[0] in ".~":
         assert folder.is_path(text)
+
+
+def test_what_vanishes_while_pruning_is_planned_is_not_taken_for_small(nested, monkeypatch):
+    write("data/game/link.log").unlink()
+    Path("data/game/link.log").symlink_to("gone.log")
+    gone = Path("data/game").resolve() / "link.log"
+    monkeypatch.setattr(folder, "find", lambda *_, **__: folder.Found(gone.parent, [gone]))
+    plan = pruning.plan_pruning(Path("data/game"), 1_000, None)
+    assert plan.removed == [] and plan.skipped == {"link.log": "a link to nothing"}
 
 
 def test_pruning_is_refused_before_anything_is_looked_at(nested, monkeypatch):

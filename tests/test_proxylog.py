@@ -157,6 +157,11 @@ def test_a_record_cut_at_512_bytes_keeps_what_its_last_token_spells():
     [
         ("2025-06-18T05-44-07-829_115a0843", datetime(2025, 6, 18, 5, 44, 7, 829_000, tzinfo=UTC)),
         ("1750709786_4efbc39e.log", datetime(2025, 6, 23, 20, 16, 26, tzinfo=UTC)),
+        ("20250618_054407829.log", datetime(2025, 6, 18, 5, 44, 7, 829_000, tzinfo=UTC)),
+        ("20250618T054407.829123Z", datetime(2025, 6, 18, 5, 44, 7, 829_000, tzinfo=UTC)),
+        ("game (2025-06-18, 05.44).log", datetime(2025, 6, 18, 5, 44, tzinfo=UTC)),
+        ("2025-06-18 (05-44-07).log", datetime(2025, 6, 18, 5, 44, 7, tzinfo=UTC)),
+        ("2025-06-18_99-12.log", datetime(2025, 6, 18, tzinfo=UTC)),
         ("2025-13-41T05-44-07-829_x", None),
         ("session1.log", None),
         ("12345678901234.log", None),

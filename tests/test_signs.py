@@ -51,6 +51,9 @@ CHANGES = {
     "decimal commas": (lambda log: re.sub(rb"#(\d+)\.", rb"#\1,", log), [Sign.COMMAS]),
     "a tail of zeros": (lambda log: log + bytes(5_000), [Sign.ZEROS]),
     "a hole": (lambda log: log.replace(b"room 7,", bytes(9_000), 1), [Sign.ZEROS]),
+    "a small hole": (lambda log: log.replace(b"room 7,", bytes(40), 1) + b"\0", [Sign.ZEROS]),
+    "single zeros": (lambda log: log.replace(b"n\r", b"n\r\0"), []),
+    "a window of size 0": (lambda log: log + record(b"client", b"\xff\xfa\x1f\0\0\0\0\xff\xf0"), []),
     "a broken header": (lambda log: log.replace(b"<|delay#0.100|>", b"<|delay#soon|>", 1), [Sign.STRAY_MARKERS]),
 }
 
@@ -75,7 +78,7 @@ def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
     assert (point.dirt.decimal_commas, comma.dirt.decimal_commas) == (0, 2)
 
 
-@pytest.mark.parametrize("zeros", [1, 31, 32, 1_000, (1 << 19) - 40, 1 << 19, (1 << 20) + 7])
+@pytest.mark.parametrize("zeros", [1, 2, 31, 1_000, (1 << 19) - 40, 1 << 19, (1 << 20) + 7])
 def test_zeros_at_the_end_are_cut_off_and_counted(tmp_path, zeros):
     (tmp_path / "log").write_bytes(b"<|server|><|delay#0.1|>\0\0x" + bytes(zeros))
     session = proxylog.read_file(tmp_path / "log")

@@ -47,8 +47,9 @@ __all__ = [
 V3_HEADER = b"<|greylord#3|>\n"
 TRUNCATED = b"<|truncated|>"
 CUT_RECORD_BYTES = 512
-MIN_ZEROS = 32
-"""Zero bytes at the end of a file from which on they are no payload: room that was made for it and never written."""
+MIN_ZEROS = 2
+"""Zero bytes at the end of a file from which on they are no payload: room that was made for it and never written. One
+may have been recorded: telnet ends lines with CR NUL."""
 BLOCK_BYTES = 1 << 19
 ZEROS_IN_TOKEN = MAX_HEX_DIGITS // 2
 
@@ -56,7 +57,7 @@ EARLIEST_START = datetime(1995, 1, 1, tzinfo=UTC)
 """MajorMUD is not older."""
 _DATE_NAME = re.compile(
     r"(?<!\d)(\d{4})([-._]?)(\d\d)\2(\d\d)"
-    r"(?:[T _.-]{0,3}(?:at )?(\d\d)([-:._h]?)(\d\d)(?:\6(\d\d)(?:[-.,](\d{3}))?)?)?(?!\d)"
+    r"(?:[T _.,(-]{0,3}(?:at )?(\d\d)([-:._h]?)(\d\d)(?:\6(\d\d)(?:[-.,]?(\d{3})\d{0,6})?)?)?(?!\d)"
 )
 _EPOCH_NAME = re.compile(r"(?<!\d)(\d{13}|\d{9,10})(?![0-9a-zA-Z])")
 
@@ -70,10 +71,13 @@ def started_at(name: str) -> datetime | None:
     """
     for match in _DATE_NAME.finditer(name):
         year, _, month, day, hour, _, minute, second, milli = match.groups()
-        numbers = [int(part or 0) for part in (year, month, day, hour, minute, second)]
-        with contextlib.suppress(ValueError):
-            if plausible := plausible_start(datetime(*numbers, int(milli or 0) * 1_000, tzinfo=UTC)):
-                return plausible
+        date = [int(part) for part in (year, month, day)]
+        time = [int(part or 0) for part in (hour, minute, second)]
+        # What stands behind a date need not be a time.
+        for numbers in ([*date, *time, int(milli or 0) * 1_000], date):
+            with contextlib.suppress(ValueError):
+                if plausible := plausible_start(datetime(*numbers, tzinfo=UTC)):
+                    return plausible
     for match in _EPOCH_NAME.finditer(name):
         milliseconds = int(match[1]) * (1 if len(match[1]) == 13 else 1_000)
         if plausible := plausible_start(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)):
@@ -178,7 +182,8 @@ def read_head(path: Path, size: int) -> np.ndarray | None:
 def check_capture(path: Path) -> None:
     """Raise UsageError if a file that was named as a recording is none."""
     if not path.is_file():
-        raise UsageError(f"There is no file {str(path)!r}.")
+        known = f"{str(path)!r} is not a regular file; name a recording."
+        raise UsageError(known if path.exists() else f"There is no file {str(path)!r}.")
     if not is_capture(path):
         raise UsageError(f"{str(path)!r} is no recording: it has no record of a proxy log.")
 

@@ -23,7 +23,8 @@ MIN_SEQUENCES, SEQUENCE_SHARE = 4, 0.9
 """Sequences of UTF-8 to judge by, and what they make of the high bytes: in line art some stand by chance."""
 LONG_RECORD, MIN_LONG_RECORDS = 400, 16
 """Payload bytes of a record that is nearly as long as where the recorder cuts, at 512 bytes; how many to judge by."""
-ZERO_SHARE, MIN_ZEROS = 0.05, 64
+MIN_ZEROS = 16
+"""Zeros that follow zeros: in genuine recordings each stands alone, but for a window of size 0 in a telnet option."""
 NEAR = 3
 """Bytes around one that decide what it is part of."""
 
@@ -53,7 +54,7 @@ MEANINGS = {
     Sign.CUTS: "In {} no record ends at 512 bytes, where the recorder cuts: something changed the lengths afterwards, "
     "and cut records are not marked.",
     Sign.COMMAS: "{} had delays with a decimal comma, which were read as a point.",
-    Sign.ZEROS: "{} had room at the end that was never written, or holds many zero bytes; zeros at the end were cut "
+    Sign.ZEROS: "{} had room at the end that was never written, or holds runs of zero bytes; zeros at the end were cut "
     "off.",
     Sign.STRAY_MARKERS: "{} held record markers that the format does not explain; what they open was read as text of "
     "the record before.",
@@ -74,7 +75,7 @@ def signs_of(session: Session) -> list[Sign]:
         Sign.UTF8: sequences >= MIN_SEQUENCES and spelled > SEQUENCE_SHARE * high,
         Sign.CUTS: session.dialect != "v3" and long_records >= MIN_LONG_RECORDS and not cuts,
         Sign.COMMAS: session.dirt.decimal_commas > 0,
-        Sign.ZEROS: session.dirt.trailing_zeros > 0 or zeros > max(MIN_ZEROS, ZERO_SHARE * len(payload)),
+        Sign.ZEROS: session.dirt.trailing_zeros > 0 or zeros > MIN_ZEROS,
         Sign.STRAY_MARKERS: session.dirt.stray_markers > 0,
     }
     return [sign for sign, shows in found.items() if shows]
@@ -86,8 +87,9 @@ def _sums(counts: Iterable[tuple[int, int, int, int]]) -> list[int]:
 
 
 def _high_bytes(payload: np.ndarray, begin: int, own: np.ndarray) -> tuple[int, int, int, int]:
-    """Of a block that begins there: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros."""
-    zeros = len(own) - np.count_nonzero(own)
+    """Of a block that begins there: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros that
+    follow a zero."""
+    zeros = int((np.diff(np.flatnonzero(payload[max(0, begin - 1) : begin + len(own)] == 0)) == 1).sum())
     marked = np.flatnonzero((own >= 0x80) & (own <= 0xF4))
     leads = marked[own[marked] >= 0xC2]
     if not len(leads):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -55,11 +56,11 @@ def redact(
 
 
 def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
-    from greylord.corpus import copying
+    from greylord.corpus import copying, folder
 
     plan = copying.plan_copy(sources, name, masked, console.progress)
     if plan.others:
-        sizes = [(path, units.size(path.stat().st_size)) for path in plan.others]
+        sizes = [(path, units.size(folder.size_of(path))) for path in plan.others]
         console.warn(f"{units.count(len(sizes), 'file')} stayed behind, not being recordings:", *listed(sizes))
     if plan.same:
         count = units.count(len(plan.same), "recording")
@@ -113,7 +114,7 @@ def sample(
     from greylord.realm.recorder import record
 
     target = DATA / folder.check_name(name)
-    if target.exists():
+    if os.path.lexists(target):
         raise UsageError(f"{str(target)!r} is there already; choose another name or move it away.")
     size = 0
     with new_folder(target) as made, console.progress("Playing", recordings) as advance:
@@ -216,9 +217,9 @@ def show(
     dataset = folder.locate(name)
     found = folder.find(dataset)
     files = found.files
-    sizes = [path.stat().st_size for path in files]
+    sizes = [folder.size_of(path) for path in files]
     starts = sorted(start for path in files if (start := proxylog.started_at(path.name)))
-    from greylord.corpus.build import corpus_of
+    from greylord.corpus.build import corpus_of, with_skipped
 
     corpus = corpus_of(dataset)
     manifest = Manifest.read(corpus)
@@ -250,7 +251,7 @@ def show(
         console.say("corpus", f"not built yet: greylord data build {name}")
     else:
         console.say("corpus", f"{corpus}, as of its last build:")
-        show_manifest(manifest)
+        show_manifest(with_skipped(manifest, found))
 
 
 @app.command(context_settings={"allow_extra_args": True})
@@ -290,6 +291,10 @@ def prune(
         console.warn(f"{pattern!r} has no wildcard; if your shell expanded one, quote the pattern: --pattern '*.log'.")
     pruning = plan_pruning(folder.locate(name), None if min_size is None else units.parse_size(min_size), pattern)
     console.say("folder", str(pruning.folder))
+    if pruning.skipped:
+        console.warn(
+            f"{units.count(len(pruning.skipped), 'path')} not looked at:", *listed(list(pruning.skipped.items()))
+        )
     if pruning.others:
         console.warn(f"{units.count(pruning.others, 'file')} outside data/ stay, not being recordings.")
     if not pruning.removed:

@@ -96,6 +96,11 @@ def show_manifest(manifest: Manifest) -> None:
             f"The names of {units.count(len(by_time), 'recording')} do not tell when they began; they are grouped by "
             f"the time when the file was last changed: {_some(by_time)}"
         )
+    if unknown := [entry.name for entry in manifest.recordings if entry.grouped_by == "nothing"]:
+        console.warn(
+            f"Nothing tells when {units.count(len(unknown), 'recording')} began, neither name nor modification time; "
+            f"they are one time group: {_some(unknown)}"
+        )
     if near := [entry.name for entry in manifest.recordings if entry.grouped_by == "near-copy"]:
         console.warn(
             f"{units.count(len(near), 'recording')} shares most of its text with another one, and has its time group: "

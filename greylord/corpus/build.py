@@ -31,7 +31,7 @@ from greylord.progress import Progress, silent
 from greylord.spool import Spool, blocks, map_file, release
 from greylord.workspace import CORPORA, DATA
 
-__all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh"]
+__all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh", "with_skipped"]
 
 SPLITS = ("train", "validation")
 ARROW_NAME = "data-00000-of-00001.arrow"
@@ -93,7 +93,7 @@ def refresh(
     )
     wanted = content_hash([file.key for file in files], settings)
     if manifest and manifest.content_hash == wanted:
-        return manifest, False
+        return with_skipped(manifest, found), False
     with new_folder(corpus_of(dataset)) as corpus, contextlib.ExitStack() as files_open:
         manifest = Manifest(dataset.name, wanted, settings, left_out=found.skipped)
         spool = corpus / "spool"
@@ -103,6 +103,13 @@ def refresh(
         shutil.rmtree(spool)
         manifest.write(corpus)
     return manifest, True
+
+
+def with_skipped(manifest: Manifest, found: folder.Found) -> Manifest:
+    """Return a manifest with what is skipped in the dataset now, in place of what was when the corpus was built."""
+    names = {found.name(path) for path in found.files}
+    left_out = {name: why for name, why in manifest.left_out.items() if name in names}
+    return replace(manifest, left_out=found.skipped | left_out)
 
 
 def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, files_open: contextlib.ExitStack) -> None:

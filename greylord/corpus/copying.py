@@ -11,6 +11,7 @@ import errno
 import glob
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ class CopyPlan:
 
     @property
     def bytes(self) -> int:
-        return sum(source.stat().st_size for source, _ in self.files)
+        return sum(folder.size_of(source) for source, _ in self.files)
 
 
 @dataclass
@@ -94,11 +95,17 @@ def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False, progre
         progress: counts files.
 
     Raises:
-        UsageError: a source does not exist, or holds the dataset itself.
+        UsageError: a source does not exist, or holds the dataset itself, or the name is that of a file.
     """
     plan = CopyPlan(DATA / folder.check_name(dataset), masked)
+    if os.path.lexists(plan.target) and not plan.target.is_dir():
+        raise UsageError(f"{str(plan.target)!r} is not a folder; choose another name or move it away.")
     present = folder.recordings(plan.target) if plan.target.is_dir() else []
-    wanted = list(_expand(sources, plan))
+    named: dict[Path, tuple[Path, Path]] = {}
+    for source, relative in _expand(sources, plan):
+        # A file that two sources hold belongs to the first.
+        named.setdefault(source.parent.resolve() / source.name, (source, relative))
+    wanted = named.values()
     there: list[Path] = []
     found: list[tuple[Path, Path]] = []
     candidates: list[Candidate] = []
@@ -202,19 +209,22 @@ def _expand(sources: Iterable[str], plan: CopyPlan) -> Iterator[tuple[Path, Path
         if not paths:
             raise UsageError(f"There is nothing at {source!r} to copy; give a folder, a file or a quoted pattern.")
         for path in paths:
+            try:
+                mode = path.stat().st_mode
+            except OSError as error:
+                plan.skipped.append((path, folder.unreadable(error)))
+                continue
             resolved, target = path.resolve(), plan.target.resolve()
             if resolved.is_relative_to(target) or target.is_relative_to(resolved):
                 raise UsageError(f"{source!r} and {str(plan.target)!r} lie within each other; copy from elsewhere.")
-            if path.is_dir():
+            if stat.S_ISDIR(mode):
                 found = folder.find(path)
                 plan.skipped += [(path / name, why) for name, why in found.skipped.items()]
                 yield from ((file, file.relative_to(path)) for file in found.files)
-            elif path.is_file():
+            elif stat.S_ISREG(mode):
                 yield path, Path(path.name)
             else:
-                plan.skipped.append(
-                    (path, folder.kind_of(path.stat().st_mode) if path.exists() else "a link to nothing")
-                )
+                plan.skipped.append((path, folder.kind_of(mode)))
 
 
 def _matches(path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from greylord.errors import UsageError, did_you_mean
 from greylord.files import user_path
-from greylord.workspace import DATA
+from greylord.workspace import CORPORA, DATA, MODELS
 
 __all__ = [
     "DATA",
@@ -36,11 +36,13 @@ __all__ = [
     "nothing_in",
     "recordings",
     "shown",
+    "size_of",
+    "unreadable",
 ]
 
 MAX_NAME_BYTES = 200
 """Leaves room for what greylord appends to a dataset's name: a time, an extension."""
-_PATH = re.compile(r"[.~]|.*[/\\]|[A-Za-z]:")
+_PATH = re.compile(r"[.~]|[^/\\]*[/\\]|[A-Za-z]:")
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -138,6 +140,19 @@ def kind_of(mode: int) -> str:
     return _KINDS.get(stat.S_IFMT(mode), "not a regular file")
 
 
+def unreadable(error: OSError) -> str:
+    """Return in words why a path that stands in a listing cannot be read."""
+    return "a link to nothing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+
+
+def size_of(path: Path) -> int:
+    """Return the size of a file in bytes, 0 if it is gone by now."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 @dataclass
 class Found:
     """The files below a folder.
@@ -163,7 +178,8 @@ def find(folder: Path, follow_links: bool = True) -> Found:
 
     Links to folders are followed once each, after the folders that lie there themselves, so that a second way to the
     same folder adds nothing. A link to a folder that holds this one would lead out of it, and is skipped. Links to
-    files stand for the file.
+    files stand for the file. Corpora and models of the working directory are not looked into: they hold no recordings,
+    and change while one is being built.
 
     Args:
         folder: to look in.
@@ -176,27 +192,25 @@ def find(folder: Path, follow_links: bool = True) -> Found:
 
 def _walk(found: Found, follow_links: bool) -> Iterator[Path]:
     """Yield the regular files, and note what is skipped."""
-    waiting, links, seen = [found.folder], [], set()
+    waiting, links = [found.folder], []
+    seen = {_key(ours) for ours in (CORPORA, MODELS) if _is_folder(ours)}
     while waiting or links:
         folder = waiting.pop() if waiting else links.pop(0)
         try:
-            status = folder.stat()
-            if (status.st_dev, status.st_ino) in seen:
+            if (key := _key(folder)) in seen and folder is not found.folder:
                 continue
-            seen.add((status.st_dev, status.st_ino))
+            seen.add(key)
             with os.scandir(folder) as listing:
                 entries = sorted((entry for entry in listing if not entry.name.startswith(".")), key=lambda e: e.name)
         except OSError as error:
-            found.skipped[found.name(folder)] = f"cannot be read: {error.strerror}"
+            found.skipped[found.name(folder)] = unreadable(error)
             continue
         for entry in entries:
             path = folder / entry.name
             try:
                 mode = entry.stat().st_mode
-            except FileNotFoundError:
-                found.skipped[found.name(path)] = "a link to nothing"
             except OSError as error:
-                found.skipped[found.name(path)] = f"cannot be read: {error.strerror}"
+                found.skipped[found.name(path)] = unreadable(error)
             else:
                 if stat.S_ISREG(mode):
                     yield path
@@ -210,6 +224,12 @@ def _walk(found: Found, follow_links: bool) -> Iterator[Path]:
                     found.skipped[found.name(path)] = "a link to a folder that holds this one"
                 else:
                     links.append(path)
+
+
+def _key(folder: Path) -> tuple[int, int]:
+    """What tells a folder from others, whatever its path."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def nothing_in(found: Found) -> str:

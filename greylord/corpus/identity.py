@@ -21,10 +21,13 @@ __all__ = ["HEAD_BYTES", "HEAD_READ_BYTES", "Candidate", "Same", "head_of", "sam
 
 HEAD_BYTES = 4_096
 """Recordings whose payloads differ within it are told apart without reading further."""
-TAIL_BYTES = 64
+TAIL_BYTES = 1_100
+"""No token that breaks off is longer."""
 HEAD_READ_BYTES = HEAD_BYTES + TAIL_BYTES
-_TORN = re.compile(rb"(?:<\|(?:server|client)\|>.{0,8}?)?(?:<(?:\|(?:[a-z]*(?:#[-0-9A-Fa-f.,]*)?)?\|?)?)?\Z", re.DOTALL)
-"""A token or record header that breaks off at the end of a file, which was copied while it grew."""
+_TOKEN = rb"(?:<(?:\|(?:[a-z]*(?:#[-0-9A-Fa-f.,]*)?)?\|?)?)?"
+_TORN = re.compile(_TOKEN + rb"(?:<\|(?:server|client)\|>.{0,8}?)?" + _TOKEN + rb"\Z", re.DOTALL)
+"""A record header, or a token, that breaks off at the end of a file, which was copied while it grew; before a header
+also the token in which the recorder cut the record."""
 
 
 @dataclass(frozen=True)

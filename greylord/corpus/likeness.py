@@ -3,7 +3,8 @@
 A log whose beginning was cut off, whose line ends were changed or which was edited is not equal to its original, but
 must not validate what the original trains. Each recording is sampled: stretches of text that begin behind a blank
 chosen by the text itself, so that two recordings choose the same ones wherever they stand (winnowing, Schleimer et
-al. 2003). Two recordings are near-copies if half of the samples of the shorter one stand in the other.
+al. 2003). Two recordings are near-copies if half of the samples of the shorter one stand in the other, or four fifths
+where there are few.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ __all__ = ["clusters", "samples_of"]
 
 STRETCH_BYTES = 256
 """Of a sample. Sessions of different hours share few stretches of this length but the greeting."""
-DENSE_BYTES = 1 << 18
-"""Payloads up to this size are sampled behind one blank in `DENSE`, others behind one in `SPARSE`."""
-DENSE, SPARSE = 8, 64
-"""Powers of two: what a sparse sampling chooses, a dense one chooses too."""
-SHARE, MIN_SHARED = 0.5, 16
+DENSITIES = ((1 << 14, 1), (1 << 18, 8))
+"""Payloads up to so many bytes are sampled behind one blank in so many, larger ones behind one in `SPARSE`."""
+STEP = 8
+SPARSE = 64
+"""Each density is `STEP` times the next, a power of two: what a sparse sampling chooses, a dense one chooses too."""
+SHARE, ENOUGH = 0.5, 16
 """Samples that near-copies share: this part of the shorter one's, and at least so many."""
+CLOSE_SHARE, MIN_SHARED = 0.8, 4
+"""Where there are fewer, or a recording is so short that its greeting may be half of it."""
 MAX_RECORDINGS = 32
 """A stretch that stands in more recordings is part of the game, and tells nothing."""
 _IGNORED = bytes([*range(32), ord("*"), *range(127, 256)])
@@ -39,7 +43,7 @@ def samples_of(payload: np.ndarray) -> np.ndarray:
     Args:
         payload: uint8 [bytes].
     """
-    every = DENSE if len(payload) <= DENSE_BYTES else SPARSE
+    every = next((every for size, every in DENSITIES if len(payload) <= size), SPARSE)
     found = [_samples(block.tobytes(), every) for _, block in blocks(payload, overlap=2 * STRETCH_BYTES)]
     return np.unique(np.concatenate([np.zeros(0, np.uint64), *found]))
 
@@ -51,14 +55,14 @@ def _samples(block: bytes, every: int) -> np.ndarray:
     # At each position the eight bytes from there on as one number: a view, no copy.
     words = np.ndarray(len(text) - 7, "<u8", text, strides=(1,))
     behind = np.flatnonzero(np.frombuffer(text, np.uint8, len(text) - STRETCH_BYTES) == ord(" ")) + 1
-    chosen = words[behind] * _MULTIPLIER >> np.uint64(64 - every.bit_length() + 1) == 0
-    behind = behind[chosen]
+    # Kept in the lowest bits of the hash, so that sparse samples can be told among dense ones.
+    ranks = words[behind] * _MULTIPLIER >> np.uint64(64 - SPARSE.bit_length() + 1)
+    chosen = ranks < SPARSE // every
+    behind, ranks = behind[chosen], ranks[chosen]
     # A sum of products with odd weights, modulo 2^64, and its upper half stirred into the lower one.
     hashes = (words[behind[:, None] + _OFFSETS] * _WEIGHTS).sum(axis=1)
     hashes = (hashes ^ hashes >> np.uint64(29)) * _MULTIPLIER
     hashes ^= hashes >> np.uint64(32)
-    # The choice is kept in the lowest bits, so that sparse samples can be told among dense ones.
-    ranks = words[behind] * _MULTIPLIER >> np.uint64(64 - SPARSE.bit_length() + 1)
     return hashes & ~np.uint64(SPARSE - 1) | ranks
 
 
@@ -68,10 +72,13 @@ def clusters(samples: Sequence[np.ndarray]) -> list[list[int]]:
     Args:
         samples: what `samples_of` returned, recording by recording.
     """
-    ranks = np.uint64(SPARSE - 1)
-    dense = [index for index, each in enumerate(samples) if (each & ranks).any()]
-    near = _near(range(len(samples)), [each[each & ranks == 0] for each in samples])
-    near |= _near(dense, [samples[index] for index in dense])
+    near = _near(range(len(samples)), [each[_ranks(each) == 0] for each in samples], SHARE)
+    for _, every in DENSITIES:
+        # Only those that are sampled so densely hold ranks beyond the next sparser sampling.
+        within, beyond = SPARSE // every, SPARSE // (STEP * every)
+        dense = [index for index, each in enumerate(samples) if (_ranks(each) >= beyond).any()]
+        share = CLOSE_SHARE if every == 1 else SHARE
+        near |= _near(dense, [samples[index][_ranks(samples[index]) < within] for index in dense], share)
     roots = list(range(len(samples)))
 
     def root(index: int) -> int:
@@ -87,8 +94,12 @@ def clusters(samples: Sequence[np.ndarray]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def _near(indices: Sequence[int], samples: Sequence[np.ndarray]) -> set[tuple[int, int]]:
-    """The pairs of near-copies among recordings, by samples of one density."""
+def _ranks(samples: np.ndarray) -> np.ndarray:
+    return samples & np.uint64(SPARSE - 1)
+
+
+def _near(indices: Sequence[int], samples: Sequence[np.ndarray], share: float) -> set[tuple[int, int]]:
+    """The pairs of near-copies among recordings, by samples of one density, of which they share this part or more."""
     sizes = np.array([len(each) for each in samples], np.int64)
     if not sizes.sum():
         return set()
@@ -107,8 +118,10 @@ def _near(indices: Sequence[int], samples: Sequence[np.ndarray]) -> set[tuple[in
         pairs, counts = np.unique(alike[:, left] * len(samples) + alike[:, right], return_counts=True)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
             shared[pair] = shared.get(pair, 0) + count
-    return {
-        (indices[pair // len(samples)], indices[pair % len(samples)])
-        for pair, count in shared.items()
-        if count >= max(MIN_SHARED, SHARE * min(telling[pair // len(samples)], telling[pair % len(samples)]))
-    }
+    near = set()
+    for pair, count in shared.items():
+        one, other = divmod(pair, len(samples))
+        shorter = min(telling[one], telling[other])
+        if count >= max(MIN_SHARED, share * shorter, min(CLOSE_SHARE * shorter, ENOUGH)):
+            near.add((indices[one], indices[other]))
+    return near

@@ -28,7 +28,7 @@ __all__ = [
     "payload_hash",
 ]
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the same recordings would give another corpus or manifest."""
 NAME = "manifest.json"
 

@@ -7,6 +7,7 @@ Links are neither followed nor resolved: a link that goes is the link itself.
 from __future__ import annotations
 
 import contextlib
+import errno
 import filecmp
 import os
 import shutil
@@ -38,6 +39,7 @@ class Pruning:
         others: outside data/, files that are not recordings and stay whatever they are.
         bytes: of the files that go.
         attic: where they go, unless they are deleted.
+        skipped: what stands there and is not looked at, by its path from the folder, and why.
     """
 
     dataset: Path
@@ -47,6 +49,7 @@ class Pruning:
     others: int = 0
     bytes: int = 0
     attic: Path = ATTIC
+    skipped: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -69,9 +72,17 @@ def plan_pruning(dataset: Path, min_size: int | None, pattern: str | None) -> Pr
             what = f"{kept}/" if kept.name else "the working directory"
             raise UsageError(f"{str(resolved)!r} holds {what}; prune a dataset or a folder of recordings.")
     ours = resolved.is_relative_to(DATA.resolve())
-    pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset))
-    for path in folder.find(resolved, follow_links=False).files:
-        length = path.stat().st_size
+    if ours and resolved.relative_to(DATA.resolve()).parts[0].startswith("."):
+        raise UsageError(f"{str(resolved)!r} is not a dataset: greylord keeps there what was pruned, and its journal.")
+    found = folder.find(resolved, follow_links=False)
+    pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset), skipped=found.skipped)
+    for path in found.files:
+        try:
+            length = path.stat().st_size
+        except OSError as error:
+            # Gone since it was listed: nothing is known of its size.
+            pruning.skipped[found.name(path)] = folder.unreadable(error)
+            continue
         why = None
         if min_size is not None and length < min_size:
             why = f"smaller than {units.size(min_size)}"
@@ -137,7 +148,9 @@ def _move(path: Path, wanted: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         path.rename(target)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
         # Another file system: a whole copy first, then the original goes.
         with replacing(target) as temporary:
             shutil.copy2(path, temporary, follow_symlinks=False)

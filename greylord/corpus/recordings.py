@@ -98,12 +98,21 @@ def files_of(found: folder.Found) -> list[File]:
             found.skipped[name] = f"cannot be read: {error.strerror}"
             continue
         started_at = proxylog.started_at(path.name)
-        grouped_at = started_at or proxylog.plausible_start(datetime.fromtimestamp(int(modified), UTC))
+        grouped_at = started_at or _time(modified)
         by = "name" if started_at else "modification time" if grouped_at else "nothing"
         files.append(File(path, name, sha256, started_at, grouped_at, by))
     if not files:
         raise GreylordError(folder.nothing_in(found))
     return files
+
+
+def _time(modified: float) -> datetime | None:
+    """A modification time, seconds since 1970, if it can be when a recording was made."""
+    try:
+        return proxylog.plausible_start(datetime.fromtimestamp(int(modified), UTC))
+    except (ValueError, OverflowError, OSError):
+        # Before the year 1 or after 9999.
+        return None
 
 
 def read_dataset(
@@ -128,10 +137,10 @@ def read_files(files: Sequence[File], manifest: Manifest, spool: Path, progress:
         GreylordError: there is no recording among the files.
     """
     rows: list[Row] = []
-    with progress("Reading recordings", sum(file.path.stat().st_size for file in files)) as advance:
+    with progress("Reading recordings", sum(folder.size_of(file.path) for file in files)) as advance:
         readings = read_all([file.path for file in files], spool, manifest.settings)
         for file, reading in zip(files, readings, strict=True):
-            advance(file.path.stat().st_size)
+            advance(folder.size_of(file.path))
             if reading is None:
                 manifest.skipped.append(file.name)
             else:
