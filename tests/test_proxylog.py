@@ -31,7 +31,7 @@ PIECES = [
     b"<|delay#.5|>", b"<|delay#99999999999999.0|>", b"<|delay#1.2345678|>", b"2\xe8\xfa\x7f",
     b"<|ansi#1B5B306D|>", b"<|telnet#FFFB01|>", b"<|hex#3c7C|>", b"<|ansi#1B5|>", b"<|ansi#1G|>",
     b"<|ansi#|>", b"<|ansi#1B5B", b"<|a", b"<|", b"<", b"|", b"|>", b">", b"\x1b[0m", b"hello", b"\x00",
-    b"\xff", b"0" * 450, b"<|truncated|>", proxylog.V3_HEADER, b"<|ansi#" + b"1B" * 600 + b"|>",
+    b"\xff", bytes(9), b"0" * 450, b"<|truncated|>", proxylog.V3_HEADER, b"<|ansi#" + b"1B" * 600 + b"|>",
 ]  # fmt: skip
 logs = st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join)
 dirty = st.one_of(st.binary(max_size=300), logs)
@@ -74,6 +74,11 @@ def slow_read(data: bytes) -> tuple[list[Record], Counter, int, int, int]:
         delay = int(match[4]) * 1_000 + int(((match[5] or b"") + b"000")[:3])
         direction = Direction.SERVER if match[1] == b"server" else Direction.CLIENT
         result.append(Record(direction, -delay if match[3] else delay, payload, truncated))
+    zeros = len(data) - len(data.rstrip(b"\0"))
+    if zeros >= proxylog.MIN_ZEROS:
+        result[-1] = result[-1]._replace(payload=result[-1].payload[:-zeros])
+        headless -= zeros * (not found)
+        result = result if found or headless else []
     return result, junk, cut_tokens, stray, headless
 
 

@@ -78,7 +78,7 @@ def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
     assert (point.dirt.decimal_commas, comma.dirt.decimal_commas) == (0, 2)
 
 
-@pytest.mark.parametrize("zeros", [1, 2, 31, 1_000, (1 << 19) - 40, 1 << 19, (1 << 20) + 7])
+@pytest.mark.parametrize("zeros", [1, 7, 8, 31, 1_000, (1 << 19) - 40, 1 << 19, (1 << 20) + 7])
 def test_zeros_at_the_end_are_cut_off_and_counted(tmp_path, zeros):
     (tmp_path / "log").write_bytes(b"<|server|><|delay#0.1|>\0\0x" + bytes(zeros))
     session = proxylog.read_file(tmp_path / "log")

@@ -313,8 +313,12 @@ def test_two_processes_started_by_greylord_agree_where_to_stop(realm):
 def test_a_signal_ends_training_at_the_next_step(name):
     number = getattr(signal, name, signal.SIGINT)
     interruption, control = Interruption(), TrainerControl()
-    with interruption.handled():
-        signal.raise_signal(number)
+    before = signal.signal(number, signal.default_int_handler)
+    try:
+        with interruption.handled():
+            signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
     interruption.on_step_end(TrainingArguments("nowhere"), TrainerState(global_step=7, logging_steps=1), control)
     assert control.should_training_stop and control.should_save and interruption.stopped_at == 7
 

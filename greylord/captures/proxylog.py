@@ -47,7 +47,7 @@ __all__ = [
 V3_HEADER = b"<|greylord#3|>\n"
 TRUNCATED = b"<|truncated|>"
 CUT_RECORD_BYTES = 512
-MIN_ZEROS = 2
+MIN_ZEROS = 8
 """Zero bytes at the end of a file from which on they are no payload: room that was made for it and never written. One
 may have been recorded: telnet ends lines with CR NUL."""
 BLOCK_BYTES = 1 << 19

@@ -65,13 +65,13 @@ def evaluate(
     """
     from greylord.captures import proxylog
 
-    wanted = given_dataset(dataset, data_dir)
     if sample + deep + (surprise is not None) > 1:
         raise UsageError("--sample, --deep and --surprise exclude each other.")
-    if surprise is not None and wanted is not None:
+    if surprise is not None and (dataset is not None or data_dir is not None):
         raise UsageError("--surprise takes one recording; leave --dataset and --data-dir out.")
     if output is not None and not deep and surprise is None:
         raise UsageError("--output is for --deep or --surprise.")
+    wanted = given_dataset(dataset, data_dir)
     if surprise is not None:
         proxylog.check_capture(surprise)
     model_dir = model_folder(model_dir)
