@@ -13,7 +13,8 @@ import typer
 
 import greylord
 from greylord.cli import analyze, audit, console, data, debug, evaluate, generate, hub, models, optimize, streams, train
-from greylord.errors import GreylordError, UsageError
+from greylord.cli.environment import blamed_variable
+from greylord.errors import GreylordError, UsageError, first_line
 
 __all__ = ["app", "main"]
 
@@ -46,7 +47,7 @@ def _options(
     except FileNotFoundError:
         raise UsageError("The working directory has been deleted; change to one that exists.") from None
     try:
-        # The Hub's client cannot even be imported where this fails.
+        # The error that the Hub's client would raise for it does not show the address.
         _ = urlsplit(endpoint := os.environ.get("HF_ENDPOINT", "")).port
     except ValueError:
         raise UsageError(f"HF_ENDPOINT is {endpoint!r}, which is not an address; unset it.") from None
@@ -103,7 +104,10 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         # A wrong call, as typer reports it. Without arguments a group has shown its help, and the message is empty.
         if not hasattr(error, "format_message"):
-            raise
+            if (variable := blamed_variable(error)) is None:
+                raise
+            console.error(f"The environment variable {variable} cannot be used ({first_line(error)}); unset it.")
+            return 1
         if message := " ".join(error.format_message().split()):
             called = error.ctx.command_path if getattr(error, "ctx", None) else app.info.name
             console.error(f"{message}{'' if message[-1] in '.?' else '.'} See `{called} --help`.")
