@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from urllib.parse import urlsplit
 
 import typer
@@ -74,13 +78,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Help would be a column of letters, and at a width of 0 nothing at all.
     if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < LEAST_COLUMNS:
         del os.environ["COLUMNS"]
-    with streams.guarded():
+    with streams.guarded(), _tidied_when_ended():
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
         if not status and (lost := streams.lost_output()):
             reason, is_result = lost
             (console.error if is_result else console.warn)(f"Standard output could not be written: {reason}.")
             status = int(is_result)
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def _tidied_when_ended() -> Iterator[None]:
+    """Within it SIGTERM, and the closing of a terminal, end a command as Ctrl-C does: nothing half done is left."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # `nohup` has it ignored, and only the main thread may change it.
+        if number and signal.getsignal(number) is signal.SIG_DFL and current_thread() is main_thread():
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str]) -> int:
