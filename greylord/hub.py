@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
 
+import huggingface_hub.constants
 import torch
-from huggingface_hub import HfApi, constants, get_token, snapshot_download
+from huggingface_hub import HfApi, get_token, snapshot_download
 from huggingface_hub.errors import (
     HFValidationError,
     OfflineModeIsEnabled,
@@ -81,7 +82,7 @@ def published_files(folder: Path) -> list[Path]:
     weights = models.load(folder).state_dict()
     if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise GreylordError(f"{str(folder)!r} has weights that are no numbers ({broken[0]}); train it again.")
-    credentials = (runs.read_json(folder / runs.CONFIG_NAME) or {}).get("credentials")
+    credentials = runs.read_provenance(folder).credentials
     if credentials == "kept":
         raise GreylordError(
             f"{str(folder)!r} has read passwords in clear; build its corpus with `greylord data build NAME "
@@ -139,11 +140,11 @@ def _checked_token() -> str | None:
 
 def _check_address() -> None:
     """Raise GreylordError where the Hub is looked for at what is not the address of a web server."""
-    address = urlsplit(constants.ENDPOINT)
+    address = urlsplit(huggingface_hub.constants.ENDPOINT)
     if address.scheme not in ("http", "https") or not address.hostname:
         raise GreylordError(
-            f"HF_ENDPOINT is {constants.ENDPOINT!r}, which is not the address of a Hub; unset it, or write it like "
-            "https://huggingface.co."
+            f"HF_ENDPOINT is {huggingface_hub.constants.ENDPOINT!r}, which is not the address of a Hub; unset it, or "
+            "write it like https://huggingface.co."
         )
 
 
@@ -172,7 +173,7 @@ def _publishable(path: Path, target: Path, repo_id: str) -> None:
     if path.name == runs.CONFIG_NAME:
         config = json.loads(json_text(path))
         for key in ("dataset_folder", "continued_from"):
-            config[key] = config.get(key) and PurePath(config[key]).name
+            config[key] = PurePath(str(config[key])).name if config.get(key) else None
         write_file(target, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
     elif path.name == runs.CARD:
         card = path.read_text(encoding="utf-8").replace('from_pretrained(".")', f'from_pretrained("{repo_id}")')

@@ -14,6 +14,7 @@ from typing import Any
 
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
+from greylord.records import CONFIG_FIELDS, EVALUATION_FIELDS, PLAN_FIELDS, SUMMARY_FIELDS, check_fields
 
 __all__ = [
     "CARD",
@@ -29,6 +30,7 @@ __all__ = [
     "SUMMARY",
     "USE_FILES",
     "WEIGHTS",
+    "Provenance",
     "Run",
     "all_runs",
     "by_what_was_scored",
@@ -40,6 +42,7 @@ __all__ = [
     "new_run",
     "read_journal",
     "read_json",
+    "read_provenance",
     "read_run",
     "repository_of",
     "resume_point",
@@ -100,9 +103,19 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         # What follows the last newline is still being written, or never was.
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
-    except ValueError as error:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    except (ValueError, RecursionError) as error:
         raise GreylordError(f"{str(path)!r} is damaged: {error}.") from error
+    return _checked_rows(path, rows)
+
+
+def _checked_rows(path: Path, rows: object) -> list[dict[str, Any]]:
+    """Return the evaluations of a file. Raises GreylordError if they are none."""
+    if not isinstance(rows, list):
+        raise GreylordError(f"{str(path)!r} is damaged: it holds no list of evaluations.")
+    for row in rows:
+        check_fields(path, row, EVALUATION_FIELDS)
+    return rows
 
 
 def resume_point(run: Path) -> tuple[Path | None, list[Path]]:
@@ -217,12 +230,13 @@ class Run:
         if not self.summary:
             return read_journal(self.folder / JOURNAL)
         path = self.folder / HISTORY
-        try:
-            return json.loads(json_text(path))
-        except FileNotFoundError:
+        if not path.is_file():
             return []
-        except ValueError as error:
+        try:
+            rows = json.loads(json_text(path))
+        except (ValueError, RecursionError) as error:
             raise GreylordError(f"{str(path)!r} is damaged: {error}.") from error
+        return _checked_rows(path, rows)
 
     @property
     def bits_per_byte(self) -> float | None:
@@ -261,18 +275,66 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """The run that left a folder, or is writing it. Raises UsageError if none did."""
+    """Read the run that left a folder, or is writing it.
+
+    Raises:
+        UsageError: no run did.
+        GreylordError: a file of it is damaged, or not as greylord writes it.
+    """
     config = read_json(folder / CONFIG_NAME)
     if config is None or "plan" not in config:
         raise UsageError(f"{str(folder)!r} is no run of greylord: its {CONFIG_NAME} is missing or tells no plan.")
-    return Run(folder, config, read_json(folder / SUMMARY))
+    check_fields(folder / CONFIG_NAME, config, CONFIG_FIELDS)
+    check_fields(folder / CONFIG_NAME, config["plan"], PLAN_FIELDS)
+    summary = read_json(folder / SUMMARY)
+    # Only a run without the file is one that has not ended.
+    if (folder / SUMMARY).exists():
+        check_fields(folder / SUMMARY, summary, SUMMARY_FIELDS)
+    run = Run(folder, config, summary)
+    if summary is None:
+        # The figure is the last one of the journal.
+        _ = run.evaluations
+    return run
 
 
-def all_runs() -> list[Run]:
-    """The runs in models/."""
-    return [
-        read_run(path.parent) for path in sorted(MODELS.glob(f"*/{CONFIG_NAME}")) if "plan" in (read_json(path) or {})
-    ]
+def all_runs() -> tuple[list[Run], list[str]]:
+    """The runs in models/, and a sentence about each that is damaged."""
+    found, damaged = [], []
+    for path in sorted(MODELS.glob(f"*/{CONFIG_NAME}")):
+        if "plan" not in (read_json(path) or {}):
+            continue
+        try:
+            found.append(read_run(path.parent))
+        except GreylordError as error:
+            damaged.append(str(error))
+    return found, damaged
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a model's training_config.json says of its data."""
+
+    dataset: Path | None
+    """The folder of the recordings; None if it does not say."""
+    data_hash: str | None
+    """The content hash of the corpus; None if it does not say."""
+    trained_on: frozenset[str]
+    """SHA-256 of the payload of each recording that the model has read."""
+    credentials: str
+    """Whether it has read passwords in clear: "masked", "kept" or "unknown"."""
+
+
+def read_provenance(folder: Path) -> Provenance:
+    """Read what a model has been trained on. What the folder does not say, or not soundly, is unknown."""
+    config = read_json(folder / CONFIG_NAME) or {}
+    dataset, data_hash, read = (config.get(name) for name in ("dataset_folder", "data_hash", "trained_on"))
+    credentials = config.get("credentials")
+    return Provenance(
+        Path(dataset) if isinstance(dataset, str) and dataset else None,
+        data_hash if isinstance(data_hash, str) else None,
+        frozenset(each for each in read if isinstance(each, str)) if isinstance(read, list) else frozenset(),
+        credentials if credentials in ("masked", "kept") else "unknown",
+    )
 
 
 def by_what_was_scored(runs: Sequence[Run]) -> list[list[Run]]:

@@ -1,6 +1,7 @@
 """What surrounds a command: paths as users type them, files as their editors save them, variables, the Hub's name."""
 
 import codecs
+import importlib.util
 import json
 import typing
 from pathlib import Path
@@ -12,6 +13,7 @@ from test_models import make_run
 
 from greylord import runs
 from greylord.cli import console, places
+from greylord.cli.environment import blamed_variable
 from greylord.errors import GreylordError, UsageError
 from greylord.files import user_path
 from greylord.training.settings import CONFIG, read_config
@@ -185,3 +187,41 @@ def test_a_working_directory_that_is_gone_is_one_sentence(called, tmp_path, monk
         assert "The working directory has been deleted" in fails(called("models"), 2)
     finally:
         monkeypatch.chdir(PROJECT)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "module"),
+    [
+        ("HF_HUB_DOWNLOAD_TIMEOUT", "abc", "huggingface_hub.constants"),
+        ("HF_HUB_ETAG_TIMEOUT", "1.5", "huggingface_hub.constants"),
+        ("HF_DATASETS_IN_MEMORY_MAX_SIZE", "abc\x1b", "datasets.config"),
+    ],
+)
+def test_a_variable_that_a_library_cannot_use_is_one_sentence(called, workplace, monkeypatch, name, value, module):
+    spec = importlib.util.find_spec(module)
+    monkeypatch.setenv(name, value)
+    # Imported anew, but not for the other tests.
+    monkeypatch.setattr(runs, "all_runs", lambda: spec.loader.exec_module(importlib.util.module_from_spec(spec)))
+    told = fails(called("models"), 1)
+    assert f"The environment variable {name} cannot be used (" in told and told.strip().isprintable()
+
+
+def test_a_variable_is_blamed_for_nothing_else(monkeypatch):
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "abc")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("GREYLORD_OTHER", "def")
+
+    def blamed(code: str, file: str = "library.py") -> str | None:
+        try:
+            exec(compile(code, file, "exec"), {})
+        except Exception as error:
+            # Its first frame is this one, as a command's is ours.
+            return blamed_variable(error)
+
+    assert blamed("raise ValueError('Unknown mixed_precision mode: ABC.')") == "ACCELERATE_MIXED_PRECISION"
+    wrapped = "try:\n raise ValueError('is abc')\nexcept ValueError as e:\n raise ImportError('no') from e"
+    assert blamed(wrapped) == "ACCELERATE_MIXED_PRECISION"
+    for code in ("'is 2'", "'is def'", "'is abcd'", "''"):
+        assert blamed(f"raise ValueError({code})") is None
+    assert blamed("raise KeyError('abc')") is None
+    assert blamed("raise ValueError('is abc')", str(PROJECT / "greylord" / "runs.py")) is None

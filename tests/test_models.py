@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from conftest import PROJECT, greylord
 
-from greylord import runs
+from greylord import records, runs
 from greylord.cli import main
-from greylord.errors import UsageError
+from greylord.errors import GreylordError, UsageError
 from greylord.evaluation.bits_per_byte import bits_per_byte
+from greylord.training import job
 from greylord.training.callbacks import Evaluation
 from greylord.training.report import Summary
+from greylord.training.settings import Settings
 
 METRIC = PROJECT / "greylord" / "metrics" / "bits_per_byte"
 
@@ -201,7 +203,8 @@ def test_what_cannot_be_compared(call, several, arguments, code, sentence):
 
 def test_a_trained_run_is_read(trained, monkeypatch):
     monkeypatch.chdir(trained)
-    (run,) = runs.all_runs()
+    ((run,), damaged) = runs.all_runs()
+    assert not damaged
     assert run.bits_per_byte == min(each["bits_per_byte"] for each in run.evaluations) and run.steps == 40
     assert run.scored[0] == "tiny" and run.started.year >= 2025
     with pytest.raises(UsageError):
@@ -259,7 +262,7 @@ def test_evaluate_takes_its_figure_from_the_metric(trained, monkeypatch, call):
     found = json.loads(output)
     assert found["bits_per_byte"]["overall"] == 4.321
     ((nats, size),) = given
-    summary = runs.all_runs()[0].summary
+    summary = runs.all_runs()[0][0].summary
     assert size == sum(found["payload_bytes"].values()) == summary["scored_bytes"]
     assert bits_per_byte(nats, size) == pytest.approx(summary["best_bits_per_byte"], rel=1e-5)
 
@@ -267,3 +270,110 @@ def test_evaluate_takes_its_figure_from_the_metric(trained, monkeypatch, call):
 def test_help(tmp_path):
     result = greylord("models", "--help", cwd=tmp_path)
     assert result.returncode == 0 and "Example: greylord models" in result.stdout
+
+
+WRONG = (None, True, "abc", "x[red]y[/]\x1b[31m\n", -1, 10**400, [], [1], {}, [[]], {"a": [1]})
+
+
+def changed(folder: Path, file: str, field: str, *value: object) -> None:
+    """Change a field of a JSON file, or delete it."""
+    content = json.loads((folder / file).read_text())
+    row = content[-1] if isinstance(content, list) else content
+    row.pop(field)
+    row.update(dict.fromkeys([field], *value) if value else {})
+    (folder / file).write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("file", "fields"),
+    [
+        (runs.SUMMARY, records.SUMMARY_FIELDS),
+        (runs.CONFIG_NAME, records.CONFIG_FIELDS),
+        (runs.HISTORY, records.EVALUATION_FIELDS),
+    ],
+)
+def test_a_run_that_others_wrote_is_read_or_refused_in_one_sentence(call, workplace, file, fields, monkeypatch):
+    from greylord import plots
+
+    monkeypatch.setattr(plots, "compared_curves", lambda curves, title: b"")
+    monkeypatch.setattr(plots, "is_analysis", lambda path: True)
+    make_run("good", [2.0])
+    folder = make_run("bad", [3.0])
+    whole = (folder / file).read_text()
+    for field in fields:
+        for value in ((WRONG[3],), ([1],), ()):
+            (folder / file).write_text(whole)
+            changed(folder, file, field, *value)
+            for arguments in (["models"], ["models", "--json"], ["models", "compare", "bad", "good"]):
+                code, out, err = call(*arguments)
+                assert (out + err).replace("\n", "").isprintable() and len(err.splitlines()) <= 1
+                assert "2.0" in out if "compare" not in arguments else not code or err.startswith("error: ")
+
+
+def test_a_damaged_run_is_named_and_the_others_are_listed(call, workplace):
+    make_run("good", [2.0])
+    for content in ('{"steps": 1}', "{", "[]"):
+        (make_run(f"bad{len(content)}", [3.0]) / runs.SUMMARY).write_text(content)
+    code, out, err = call("models")
+    assert code == 0 and " 2.000 " in out and "Still going" not in out
+    assert err.count("note: A run is left out: 'models/bad") == 3
+    code, _, err = call("models", "compare", "bad1", "good")
+    assert code == 1 and err.startswith("error: 'models/bad1/training_summary.json' is damaged: it holds None")
+
+
+def test_what_a_model_does_not_soundly_say_of_its_data_is_unknown(workplace):
+    folder = make_run("x", [2.0])
+    for value in (*WRONG, "x"):
+        names = ("dataset_folder", "data_hash", "trained_on", "credentials")
+        (folder / runs.CONFIG_NAME).write_text(json.dumps(dict.fromkeys(names, value)))
+        known = runs.read_provenance(folder)
+        assert known.credentials == "unknown" and all(isinstance(each, str) for each in known.trained_on)
+        assert isinstance(known.dataset, Path | None) and isinstance(known.data_hash, str | None)
+
+
+def test_a_run_whose_record_is_not_sound_is_not_resumed(trained, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    config = json.loads((next((trained / "models").glob("tiny_*")) / runs.CONFIG_NAME).read_text())
+    wrong = [(field, value) for field in job._FROZEN_FIELDS for value in (None, [1], -1)]
+    wrong += [("continued_from", 5), ("settings", {"nonsense": 1}), ("settings", {"epochs": "x"})]
+    wrong += [
+        ("plan", {**config["plan"], name: value}) for name in config["plan"] for value in (None, "x", -1, 10**400)
+    ]
+    wrong += [("plan", {**config["plan"], "max_steps": 0}), ("plan", {**config["plan"], "more": 1})]
+    for field, value in wrong:
+        (run / runs.CONFIG_NAME).write_text(json.dumps({**config, field: value}))
+        with pytest.raises(GreylordError, match=r"training_config\.json' is damaged: "):
+            job.resumed(run)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("time_budget", 5), ("time_budget", "9" * 30 + "h"), ("seed", -1), ("seed", 2**32), ("seed", True),
+        ("epochs", True), ("epochs", 10**30), ("max_steps", 10**30), ("val_split", True), ("learning_rate", True),
+        ("context_window", True), ("patience", 10**30),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_meant_is_refused(name, value):
+    with pytest.raises(UsageError):
+        Settings(**{name: value})
+
+
+def test_fields_are_refused_for_their_type(tmp_path):
+    for kind, sound in ((int, (0, 5)), (float, (0, 2.5, math.nan)), (str, ("",)), (bool, (False,)), (dict, ({},))):
+        for value in (*WRONG, *sound):
+            if value in sound or (type(value) is kind and value != -1 and value != 10**400):
+                records.check_fields(tmp_path, {"x": value}, {"x": kind})
+            else:
+                with pytest.raises(GreylordError, match="is damaged: x must be") as refused:
+                    records.check_fields(tmp_path, {"x": value}, {"x": kind})
+                assert len(str(refused.value)) < 300
+
+
+def test_a_run_that_diverged_is_compared_by_its_sound_figures(call, workplace):
+    make_run("good", [2.0])
+    for name, figures, code in (("diverged", [3.0, math.nan], 0), ("never", [math.inf], 1)):
+        make_run(name, [3.0])
+        (Path("models", name) / runs.HISTORY).write_text(json.dumps(history(figures)))
+        assert call("models", "compare", "good", name)[0] == code

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import signal
 from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -392,3 +393,21 @@ def test_a_smoothed_training_loss_is_not_compared_with_validation(tmp_path, smoo
     (advice,) = analysis.analyze(tmp_path / "history.json").advice
     assert ("training lies above validation" in advice) is (not smoothing)
     assert ("training with label smoothing does not compare with validation" in advice) is bool(smoothing)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_run_that_is_ended_before_its_first_step_leaves_nothing(called, in_realm, monkeypatch, name):
+    number = getattr(signal, name)
+    before = set(Path("models").iterdir())
+    made = []
+
+    def ended(*_: object) -> None:
+        made.extend(set(Path("models").iterdir()) - before)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(training, "measure_pace", ended)
+    result = called("train", "--dataset", "tiny", "--cpu", "--context-window", 16, "--max-steps", 1)
+    assert result.returncode == 128 + number
+    assert len(made) == 1 and set(Path("models").iterdir()) == before
+    assert signal.getsignal(number) == signal.SIG_DFL

@@ -15,6 +15,7 @@ from typing import Any
 from greylord import runs
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text
+from greylord.records import is_number
 
 __all__ = ["Course", "Point", "read_course"]
 
@@ -125,7 +126,7 @@ def _rows_of_original(content: Mapping[str, Any]) -> list[tuple]:
 
 
 def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    return value if is_number(value) else None
 
 
 def _figure(value: object) -> float | None:

@@ -102,6 +102,9 @@ def inspect(folder: Path) -> Report:
                 problems.append(f"{key} of {file} is {value}, outside the {config.vocab_size} tokens.")
 
     max_length = (runs.read_json(folder / "tokenizer_config.json") or {}).get("model_max_length")
+    if max_length is not None and type(max_length) is not int:
+        problems.append(f"The tokenizer's model_max_length is {max_length!r}, which is not a whole number.")
+        max_length = None
     if max_length not in (None, context):
         problems.append(f"The tokenizer's model_max_length is {max_length:,}, but the model has {context:,} positions.")
 

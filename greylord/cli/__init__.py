@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from threading import current_thread, main_thread
+from types import FrameType
 from urllib.parse import urlsplit
 
 import typer
 
 import greylord
 from greylord.cli import analyze, audit, console, data, debug, evaluate, generate, hub, models, optimize, streams, train
-from greylord.errors import GreylordError, UsageError
+from greylord.cli.environment import blamed_variable
+from greylord.errors import GreylordError, UsageError, first_line
 
 __all__ = ["app", "main"]
 
@@ -46,7 +51,7 @@ def _options(
     except FileNotFoundError:
         raise UsageError("The working directory has been deleted; change to one that exists.") from None
     try:
-        # The Hub's client cannot even be imported where this fails.
+        # The error that the Hub's client would raise for it does not show the address.
         _ = urlsplit(endpoint := os.environ.get("HF_ENDPOINT", "")).port
     except ValueError:
         raise UsageError(f"HF_ENDPOINT is {endpoint!r}, which is not an address; unset it.") from None
@@ -73,13 +78,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Help would be a column of letters, and at a width of 0 nothing at all.
     if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < LEAST_COLUMNS:
         del os.environ["COLUMNS"]
-    with streams.guarded():
+    with streams.guarded(), _tidied_when_ended():
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
         if not status and (lost := streams.lost_output()):
             reason, is_result = lost
             (console.error if is_result else console.warn)(f"Standard output could not be written: {reason}.")
             status = int(is_result)
     sys.exit(status)
+
+
+@contextlib.contextmanager
+def _tidied_when_ended() -> Iterator[None]:
+    """Within it SIGTERM, and the closing of a terminal, end a command as Ctrl-C does: nothing half done is left."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    before = {}
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # `nohup` has it ignored, and only the main thread may change it.
+        if number and signal.getsignal(number) is signal.SIG_DFL and current_thread() is main_thread():
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _run(arguments: list[str]) -> int:
@@ -103,7 +128,10 @@ def _run(arguments: list[str]) -> int:
     except Exception as error:
         # A wrong call, as typer reports it. Without arguments a group has shown its help, and the message is empty.
         if not hasattr(error, "format_message"):
-            raise
+            if (variable := blamed_variable(error)) is None:
+                raise
+            console.error(f"The environment variable {variable} cannot be used ({first_line(error)}); unset it.")
+            return 1
         if message := " ".join(error.format_message().split()):
             called = error.ctx.command_path if getattr(error, "ctx", None) else app.info.name
             console.error(f"{message}{'' if message[-1] in '.?' else '.'} See `{called} --help`.")

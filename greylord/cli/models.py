@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,13 +37,15 @@ def models(
         return
     from greylord import runs
 
-    found = runs.all_runs()
+    found, damaged = runs.all_runs()
+    for sentence in damaged:
+        console.warn(f"A run is left out: {sentence}")
     groups = runs.by_what_was_scored(found)
     unfinished = [run for run in found if not run.summary]
     if as_json:
         console.print_json({"runs": [_as_json(run) for group in (*groups, unfinished) for run in group]})
         return
-    if not found:
+    if not found and not damaged:
         console.say("models", f"no runs in {runs.MODELS} yet; train one with `greylord train`")
     for group in groups:
         dataset, _, scored_bytes, protocol = group[0].scored
@@ -128,7 +131,7 @@ def compare(
     if pair[0].folder.resolve() == pair[1].folder.resolve():
         raise UsageError(f"{str(one)!r} and {str(other)!r} are the same run; give two.")
     for run in pair:
-        if not run.evaluations:
+        if not _curve(run):
             raise GreylordError(f"{str(run.folder)!r} has no evaluation yet, and so no curve to compare.")
     picture = picture_path(output, "comparison", as_json=False)
     for letter, run in zip("AB", pair, strict=True):
@@ -148,12 +151,17 @@ def compare(
     from greylord.files import write_file
 
     curves = {
-        run.folder.name: tuple([each[key] for each in run.evaluations] for key in ("tokens", "bits_per_byte"))
+        run.folder.name: tuple([each[key] for each in _curve(run)] for key in ("tokens", "bits_per_byte"))
         for run in pair
     }
     title = "Bits per byte of two runs" + ", which do not compare" * (not same)
     write_file(picture, plots.compared_curves(curves, title))
     console.say("picture", str(picture))
+
+
+def _curve(run: Run) -> list[dict[str, Any]]:
+    """The evaluations that can be drawn: a run that diverged ends with one whose figure is NaN."""
+    return [each for each in run.evaluations if math.isfinite(each["bits_per_byte"])]
 
 
 def _figure(run: Run) -> str:

@@ -34,9 +34,8 @@ class Unseen:
 
 def own_dataset(model_dir: Path) -> Path:
     """The dataset that a model was trained on. Raises UsageError if the model does not say, or it is gone."""
-    config = runs.read_json(model_dir / "training_config.json") or {}
-    dataset = Path(config.get("dataset_folder", ""))
-    if not config or not dataset.is_dir():
+    dataset = runs.read_provenance(model_dir).dataset
+    if dataset is None or not dataset.is_dir():
         raise UsageError(f"{str(model_dir)!r} names no dataset that is here; give one with --dataset or --data-dir.")
     return dataset
 
@@ -47,15 +46,15 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
     Recordings are recognised by their payload; their credentials are masked. Raises GreylordError if the model has
     read all of them.
     """
-    config = runs.read_json(model_dir / "training_config.json") or {}
+    known = runs.read_provenance(model_dir)
     corpus = build.corpus_of(dataset)
-    if "dataset_folder" in config and Path(config["dataset_folder"]).resolve() == dataset.resolve():
+    if known.dataset is not None and known.dataset.resolve() == dataset.resolve():
         manifest, _ = build.refresh(dataset, progress=progress)
-        if manifest.content_hash == config["data_hash"]:
+        if manifest.content_hash == known.data_hash:
             rows = Rows(corpus, "validation")
             return Unseen(rows, rows.starts, f"the validation split of {corpus} ({_count(len(rows))})")
-    found, read = _read(dataset, progress), set(config.get("trained_on", ()))
-    kept = [recording for recording in found if recording.payload_sha256 not in read]
+    found = _read(dataset, progress)
+    kept = [recording for recording in found if recording.payload_sha256 not in known.trained_on]
     left_out = len(found) - len(kept)
     if not kept:
         raise GreylordError(f"No recording of {str(dataset)!r} can be scored: the model has read all {left_out}.")
@@ -69,15 +68,13 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
 
 def trained_part(model_dir: Path, progress: Progress = silent) -> Sequence[np.ndarray]:
     """The rows that a model has been trained on, uint16 each, in the order of their starts; none if they are gone."""
-    config = runs.read_json(model_dir / "training_config.json") or {}
-    dataset = Path(config.get("dataset_folder", ""))
-    if not config or not dataset.is_dir():
+    known = runs.read_provenance(model_dir)
+    if known.dataset is None or not known.dataset.is_dir():
         return []
-    manifest, _ = build.refresh(dataset, progress=progress)
-    if manifest.content_hash == config["data_hash"]:
-        return Rows(build.corpus_of(dataset), "train")
-    read = set(config.get("trained_on", ()))
-    found = [recording for recording in _read(dataset, progress) if recording.payload_sha256 in read]
+    manifest, _ = build.refresh(known.dataset, progress=progress)
+    if manifest.content_hash == known.data_hash:
+        return Rows(build.corpus_of(known.dataset), "train")
+    found = [each for each in _read(known.dataset, progress) if each.payload_sha256 in known.trained_on]
     return [recording.ids for recording in found]
 
 

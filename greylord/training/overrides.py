@@ -17,9 +17,9 @@ from typing import Any
 
 from transformers import HfArgumentParser, TrainingArguments
 
-from greylord.errors import UsageError, did_you_mean
+from greylord.errors import UsageError, did_you_mean, first_line
 
-__all__ = ["FIELDS", "Rule", "check_overrides", "first_line", "parse_assignments", "parse_values", "written"]
+__all__ = ["FIELDS", "Rule", "check_overrides", "parse_assignments", "parse_values", "written"]
 
 
 @dataclass(frozen=True)
@@ -317,9 +317,3 @@ def _types() -> dict[str, Any]:
 def written(name: str, value: Any) -> str:
     """A field and its value as `parse_assignments` takes them."""
     return f"{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
-
-
-def first_line(error: Exception) -> str:
-    """The first line of what a library says went wrong, fit to be printed, without its full stop."""
-    text = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text).rstrip(".")

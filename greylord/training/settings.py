@@ -18,6 +18,8 @@ __all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Settings", "co
 CONFIG = Path("config.json")
 """Read from the working directory unless --config names another."""
 MIN_CONTEXT, MAX_CONTEXT = 16, 8_192
+MAX_COUNT, MAX_SEED, MAX_SECONDS = 10**9, 2**32 - 1, 366 * 24 * 3_600
+"""Of steps, epochs and windows; of a seed, as numpy takes it; and of a time budget."""
 ATTENTIONS = ("sdpa", "blockwise")
 """Kernels of attention."""
 
@@ -54,33 +56,41 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raise UsageError for a value that cannot be meant."""
+        if not isinstance(self.time_budget, str | None):
+            raise UsageError(f'--time-budget must be a time in quotes, as "10m", not {self.time_budget!r}.')
         if self.time_budget is not None:
-            units.parse_duration(self.time_budget)
+            if units.parse_duration(self.time_budget) > MAX_SECONDS:
+                raise UsageError(f"--time-budget may be a year at most, not {self.time_budget!r}.")
             if self.max_steps is not None:
                 raise UsageError("--time-budget and --max-steps exclude each other.")
         if not isinstance(self.preset, str | None):
             raise UsageError(f"--preset must be a name, not {self.preset!r}.")
         for name in ("epochs", "max_steps", "batch_size", "micro_batch", "candidates", "patience"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise UsageError(f"{_flag(name)} must be a whole number of at least 1, not {value!r}.")
+            if value is not None and not (_is_whole(value) and 1 <= value <= MAX_COUNT):
+                raise UsageError(f"{_flag(name)} must be a whole number from 1 to {MAX_COUNT:,}, not {value!r}.")
         context = self.context_window
-        if context is not None and (not isinstance(context, int) or not MIN_CONTEXT <= context <= MAX_CONTEXT):
+        if context is not None and not (_is_whole(context) and MIN_CONTEXT <= context <= MAX_CONTEXT):
             raise UsageError(f"--context-window must lie between {MIN_CONTEXT} and {MAX_CONTEXT:,}, not {context!r}.")
         for name, low, high in (("learning_rate", 0, 1), ("weight_decay", -1e-9, 10), ("val_split", 0, 0.9)):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int | float) or not low < value <= high):
+            if value is not None and not (type(value) in (int, float) and low < value <= high):
                 raise UsageError(f"{_flag(name)} must lie between {max(low, 0)} and {high}, not {value!r}.")
         if self.attention not in (None, *ATTENTIONS):
             raise UsageError(f"--attention must be {' or '.join(ATTENTIONS)}, not {self.attention!r}.")
         if not isinstance(self.compile, bool | None):
             raise UsageError(f"compile must be true or false, not {self.compile!r}.")
-        if not isinstance(self.seed, int):
-            raise UsageError(f"--seed must be a whole number, not {self.seed!r}.")
+        if not (_is_whole(self.seed) and 0 <= self.seed <= MAX_SEED):
+            raise UsageError(f"--seed must be a whole number from 0 to {MAX_SEED:,}, not {self.seed!r}.")
 
     def changed(self, values: Mapping[str, Any]) -> Settings:
         """These settings with the values that are not None."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})
+
+
+def _is_whole(value: object) -> bool:
+    # bool is a subclass of int, but true is not a count.
+    return type(value) is int
 
 
 def _flag(name: str) -> str:

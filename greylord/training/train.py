@@ -32,7 +32,7 @@ from greylord.training.callbacks import Evaluation, Guard, History, Interruption
 from greylord.training.compilation import choose_compilation
 from greylord.training.device import Device, missing_cuda, peak_memory
 from greylord.training.failures import run_folder
-from greylord.training.job import Job, credentials, frozen
+from greylord.training.job import Job, credentials, frozen, frozen_plan
 from greylord.training.order import Order
 from greylord.training.probe import measure_pace
 from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
@@ -211,8 +211,7 @@ def _with_context(job: Job, device: Device) -> Settings:
 
 def _frozen_plan(run: Path, manifest: Manifest, state: accelerate.PartialState) -> Plan:
     """The plan of a run that broke off. Raises GreylordError where it cannot be followed any more."""
-    config = runs.read_run(run).config
-    plan = Plan(**config["plan"])
+    config, plan = runs.read_run(run).config, frozen_plan(run)
     start_anew = f"Start a new run, from its last checkpoint with --model-path {run / runs.CHECKPOINTS}/checkpoint-N."
     if config["data_hash"] != manifest.content_hash:
         raise GreylordError(

@@ -15,11 +15,11 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 from greylord import model as models
 from greylord.corpus.windows import ScoringWindows, whole_rows
-from greylord.errors import UsageError
+from greylord.errors import UsageError, first_line
 from greylord.training.arguments import training_arguments
 from greylord.training.job import Job
 from greylord.training.order import Order
-from greylord.training.overrides import first_line, written
+from greylord.training.overrides import written
 from greylord.training.recipe import Plan
 from greylord.training.trainer import make_trainer
 
