@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -30,9 +31,12 @@ def json_text(path: Path) -> str:
     """Read the text of a JSON file: UTF-8, or with a mark of its encoding, as editors on Windows save it.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read, or is a pipe or a device, which might be waited for.
         ValueError: It is neither UTF-8 nor UTF-16 nor UTF-32.
     """
+    if path.exists() and not path.is_file():
+        number = errno.EISDIR if path.is_dir() else errno.EINVAL
+        raise OSError(number, os.strerror(number) if path.is_dir() else "it is not a regular file", str(path))
     data = path.read_bytes()
     return data.decode(json.detect_encoding(data))
 

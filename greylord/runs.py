@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -140,7 +141,7 @@ def mark_latest(run: Path) -> None:
 def locate(path: Path) -> Path:
     """The folder of a model: a path, or models/latest. Raises UsageError if there is none."""
     if path.name == LATEST and path.is_file():
-        path = path.parent / path.read_text(encoding="utf-8").strip()
+        path = path.parent / os.fsdecode(path.read_bytes().strip())
     if path.is_dir():
         return path
     if (MODELS / path).is_dir():
@@ -285,14 +286,14 @@ def read_run(folder: Path) -> Run:
     if config is None or "plan" not in config:
         raise UsageError(f"{str(folder)!r} is no run of greylord: its {CONFIG_NAME} is missing or tells no plan.")
     check_fields(folder / CONFIG_NAME, config, CONFIG_FIELDS)
-    check_fields(folder / CONFIG_NAME, config["plan"], PLAN_FIELDS)
     summary = read_json(folder / SUMMARY)
     # Only a run without the file is one that has not ended.
     if (folder / SUMMARY).exists():
         check_fields(folder / SUMMARY, summary, SUMMARY_FIELDS)
     run = Run(folder, config, summary)
     if summary is None:
-        # The figure is the last one of the journal.
+        # How far it is tells the plan, and its figure is the last one of the journal.
+        check_fields(folder / CONFIG_NAME, config["plan"], PLAN_FIELDS)
         _ = run.evaluations
     return run
 

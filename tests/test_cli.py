@@ -73,7 +73,7 @@ def fails(result: subprocess.CompletedProcess, code: int) -> str:
         ("train --dataset game --set adam_beta1=abc", "invalid float value: 'abc'"),
         ("train --dataset game --set max_steps=1", "use --max-steps"),
         ("train --dataset game --set foo", "--set takes field=value, not 'foo'"),
-        ("train --dataset game --epochs 0", "--epochs must be a whole number of at least 1, not 0"),
+        ("train --dataset game --epochs 0", "--epochs must be a whole number from 1 to 1,000,000,000, not 0"),
         ("train --dataset game --data-dir .", "--dataset and --data-dir exclude each other"),
         ("train --dataset game --config nix.json", "'nix.json' cannot be read"),
         ("train --dataset game --config typo.json", "unknown setting 'epoch'. Did you mean 'epochs'?"),

@@ -3,6 +3,7 @@
 import codecs
 import importlib.util
 import json
+import os
 import typing
 from pathlib import Path
 
@@ -225,3 +226,18 @@ def test_a_variable_is_blamed_for_nothing_else(monkeypatch):
         assert blamed(f"raise ValueError({code})") is None
     assert blamed("raise KeyError('abc')") is None
     assert blamed("raise ValueError('is abc')", str(PROJECT / "greylord" / "runs.py")) is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_or_a_folder_as_config_is_one_sentence(called, workplace):
+    os.mkfifo("pipe.json")
+    Path("folder.json").mkdir()
+    for name, why in (("pipe.json", "it is not a regular file"), ("folder.json", "Is a directory")):
+        assert f"{name!r} cannot be read: {why}." in fails(called("train", "--config", name), 2)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\xe9", b"a\0b", b"\x1b[31mx", b"../nowhere"])
+def test_a_damaged_latest_is_one_sentence(called, asked, content):
+    Path("models/latest").write_bytes(content)
+    told = fails(called("generate"), 2)
+    assert "There is no model folder 'models/" in told and told.strip().isprintable()

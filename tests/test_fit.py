@@ -325,7 +325,7 @@ def test_only_what_has_been_measured_is_called_fastest(optimize, monkeypatch):
         *((f"--memory-gb {text}", f"must be a number above 0, .* not '{text}'") for text in ("0", "-1", "nan", "many")),
         ("--memory-gb 0.01", "10.0 MB is too little for 4 layers of 128, 4 heads: one window of 16 tokens needs"),
         ("--memory-gb 8 --preset lrage", r"Did you mean 'large'\?"),
-        ("--memory-gb 8 --batch-size 0", "--batch-size must be a whole number of at least 1, not 0"),
+        ("--memory-gb 8 --batch-size 0", "--batch-size must be a whole number from 1 to 1,000,000,000, not 0"),
     ],
 )
 def test_wrong_calls(optimize, arguments, sentence):
