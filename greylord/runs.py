@@ -177,10 +177,11 @@ def nearest(path: Path) -> Path | None:
 
 
 def _near(name: str, folder: Path, nearness: float = 0.75) -> Path | None:
-    """The folder in a folder whose name is nearest, or models/latest."""
+    """The folder in a folder whose name is nearest, or models/latest. models/ counts before the first run too."""
     if not folder.is_dir():
         return None
-    known = {each.name.casefold(): each for each in folder.iterdir() if each.is_dir() or each.name == LATEST}
+    known = {MODELS.name: MODELS} if folder == Path() else {}
+    known |= {each.name.casefold(): each for each in folder.iterdir() if each.is_dir() or each.name == LATEST}
     close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=nearness)
     return known[close[0]] if close else None
 

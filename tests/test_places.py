@@ -92,7 +92,7 @@ def test_outside_data_only_recordings_go(called, nested):
     write("../logs/tiny.txt", b"x")
     before = everything(nested)
     result = prune(called, "../logs")
-    assert "2 files outside data/ stay" in result.stderr
+    assert "2 files outside data/ left alone" in result.stderr
     assert before - everything(nested) == {"logs/small.log"}
     (moved,) = Path("data/.pruned").glob("logs-*/small.log")
     assert moved.read_bytes() == LOG % b"hello"

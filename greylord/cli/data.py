@@ -296,7 +296,7 @@ def prune(
             f"{units.count(len(pruning.skipped), 'path')} not looked at:", *listed(list(pruning.skipped.items()))
         )
     if pruning.others:
-        console.warn(f"{units.count(pruning.others, 'file')} outside data/ stay, not being recordings.")
+        console.warn(f"{units.count(pruning.others, 'file')} outside data/ left alone: not recordings.")
     if not pruning.removed:
         console.say("pruned", f"nothing; {units.count(pruning.kept, 'file')} kept")
         return
