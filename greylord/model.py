@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.activations import ACT2FN
 
 from greylord import vocabulary
-from greylord.errors import UsageError, did_you_mean
+from greylord.errors import UsageError, did_you_mean, first_line
 from greylord.runs import read_json
 from greylord.weights import check_tensors, not_gpt2, read_architecture
 
@@ -191,8 +190,11 @@ def load(folder: Path) -> GPT2LMHeadModel:
             local_files_only=True,
             dtype=torch.float32,
         )
-    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
-        raise UsageError(f"{str(folder)!r} cannot be loaded: {str(error).splitlines()[0]}.") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        # What transformers raises for a file of another shape is not documented.
+        raise UsageError(f"{str(folder)!r} cannot be loaded: {first_line(error)}.") from error
     return _prepared(model)
 
 

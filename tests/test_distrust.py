@@ -184,3 +184,10 @@ def test_what_a_model_says_of_itself_is_printed_without_control_characters(folde
         for arguments in (["models"], ["models", "--json"]):
             told = called(*arguments).stdout
             assert "52;c;eA==" in told and told.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("value", [[], [1], {}, {"a": [1]}, [[]]])
+def test_a_generation_config_of_another_shape_is_one_sentence(folder, value):
+    (folder / "generation_config.json").write_text(json.dumps({"pad_token_id": value}))
+    with pytest.raises(UsageError, match=r"cannot be loaded: .*[^.]\.$"):
+        model.load(folder)
