@@ -68,7 +68,7 @@ def test_a_recording_that_is_none_or_too_short(capture):
     with pytest.raises(UsageError, match="is no recording: it has no record"):
         playback.capture_ids(capture, None, None)
     for path in (capture.parent, capture / "nowhere"):
-        with pytest.raises(UsageError, match="is not a regular file|There is no file"):
+        with pytest.raises(UsageError, match=r"is not a regular file|There is no file"):
             playback.capture_ids(path, None, None)
 
 
