@@ -14,7 +14,7 @@ from greylord.errors import UsageError
 __all__ = ["json_text", "new_folder", "numbered", "replacing", "user_path", "write_file"]
 
 MAX_NAME_BYTES = 255
-"""Of a file's name, on every common file system."""
+"""The longest name of a file, on every common file system."""
 MAX_SUFFIX = 16
 """Characters of an extension; what is longer is part of the name."""
 

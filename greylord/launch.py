@@ -12,7 +12,7 @@ from types import FrameType
 import psutil
 import torch
 
-from greylord.training.callbacks import ending_signals
+from greylord.signals import ending_signals
 
 __all__ = ["launch", "processes_to_launch"]
 

@@ -16,6 +16,7 @@ from typing import Any
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
 from greylord.records import CONFIG_FIELDS, EVALUATION_FIELDS, PLAN_FIELDS, SUMMARY_FIELDS, check_fields
+from greylord.workspace import MODELS
 
 __all__ = [
     "CARD",
@@ -25,7 +26,6 @@ __all__ = [
     "HISTORY",
     "JOURNAL",
     "LATEST",
-    "MODELS",
     "ORIGIN",
     "RECORD_FILES",
     "SUMMARY",
@@ -49,7 +49,6 @@ __all__ = [
     "resume_point",
 ]
 
-MODELS = Path("models")
 LATEST = "latest"
 """A text file that holds a folder's name: symbolic links need a privilege on Windows."""
 CONFIG_NAME, HISTORY, SUMMARY = "training_config.json", "training_history.json", "training_summary.json"

@@ -10,7 +10,7 @@ import pytest
 from greylord import files, runs
 from greylord.captures import proxylog
 from greylord.captures.session import Direction, Record
-from greylord.corpus import build, copying, folder
+from greylord.corpus import build, copying, folder, reading
 from greylord.corpus.windows import Rows
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
@@ -134,6 +134,24 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(called, logs, monkeypa
     copied = called("data", "copy", "logs", "game")
     assert copied.returncode == 1 and "locked.log' cannot be read: Permission denied" in copied.stderr
     assert len(list(Path("data/game").iterdir())) == 4
+
+
+def test_a_file_that_vanishes_while_a_corpus_is_built_is_left_out(logs, monkeypatch):
+    gone = write(logs / "gone.log", 7)
+    read = reading.proxylog.read_file
+    monkeypatch.setattr(reading.proxylog, "read_file", lambda *given: gone.unlink(missing_ok=True) or read(*given))
+    manifest, _ = build.refresh(logs)
+    assert manifest.left_out == {"gone.log": "cannot be read: No such file or directory"}
+    assert len(manifest.recordings) == 4
+
+
+def test_a_full_disk_ends_a_build(logs, monkeypatch):
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(reading.proxylog, "read_file", fail)
+    with pytest.raises(OSError, match="No space"):
+        build.refresh(logs)
 
 
 def test_a_file_that_cannot_be_written_is_named_and_the_rest_is_copied(called, logs, monkeypatch):

@@ -29,9 +29,10 @@ from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
 from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
+from greylord.signals import ending_signals
 from greylord.training import train as training
 from greylord.training import wording
-from greylord.training.callbacks import Interruption, LogAtEvaluation, ending_signals
+from greylord.training.callbacks import Interruption, LogAtEvaluation
 from greylord.training.compilation import choose_compilation
 from greylord.training.job import Job, resumed
 from greylord.training.recipe import Plan
@@ -495,6 +496,7 @@ from pathlib import Path
 from transformers import TrainerCallback
 from test_training import LONG
 from greylord.progress import silent
+from greylord.signals import ending_signals
 from greylord.training import train as training
 from greylord.training.job import Job, resumed
 

@@ -103,10 +103,10 @@ def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
     recordings = []
     with progress("Reading again", sum(row.file.path.stat().st_size for row in rows)) as advance:
         for row, group in zip(rows, groups, strict=True):
-            server, client = tally.add(proxylog.read_file(row.file.path))
-            start = row.file.started_at
+            tally.add(proxylog.read_file(row.file.path))
+            start, payload = row.file.started_at, row.counts.payload_bytes
             started_at = start and start.isoformat(timespec="milliseconds")
-            recordings.append(Recording(row.file.name, started_at, group, server, client))
+            recordings.append(Recording(row.file.name, started_at, group, payload.server, payload.client))
             advance(row.file.path.stat().st_size)
     if tally.cut:
         validating = [True] * len(recordings)
@@ -119,7 +119,7 @@ def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
         time_groups=max(groups) + 1,
         skipped=found.skipped,
         left_out=found.left_out,
-        dialects=tally.dialects,
+        dialects=found.dialects,
         delays={side: delays.report() for side, delays in tally.delays.items()},
         turn_bytes={side: sizes.report() for side, sizes in tally.turns.items()},
         markup=tally.markup.report(),
@@ -144,17 +144,14 @@ class _Tally:
 
     def __init__(self, settings: Settings, cut: bool) -> None:
         self.settings, self.cut = settings, cut
-        self.dialects: dict[str, DialectCounts] = {}
         self.delays = {"server": DelayTally(), "client": DelayTally()}
         self.turns = {"server": TurnTally(), "client": TurnTally()}
         self.markup, self.commands, self.lines = MarkupTally(), CommandTally(), LineTally()
 
-    def add(self, session: Session) -> tuple[int, int]:
-        """Count a recording; returns its payload bytes from the server and from the client."""
+    def add(self, session: Session) -> None:
+        """Count a recording."""
         stream = turns.turns_of(session, self.settings.keep_records)
         credentials = redaction.find(session)
-        counts = DialectCounts.of(session, len(stream), credentials)
-        self.dialects[session.dialect] = self.dialects.get(session.dialect, DialectCounts()) + counts
         sizes = np.diff(stream.ends, prepend=0)
         for side, direction, token in SIDES:
             self.delays[side].add(session.delays[1:][session.directions[1:] == direction])
@@ -170,7 +167,6 @@ class _Tally:
             end, begin = split.cut_tail(ids, self.settings.val_split)
             for part, its_ids in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
                 self.lines.add_part(part, side_of(turns.decode(its_ids), vocabulary.SERVER).text)
-        return counts.payload_bytes.server, counts.payload_bytes.client
 
 
 def picture(report: DataReport) -> bytes:

@@ -18,7 +18,7 @@ __all__ = ["MEANINGS", "Sign", "signs_of"]
 MIN_LINES = 8
 """Line ends of the server to judge by."""
 LINE_SHARE = 0.5
-"""Of them that are changed."""
+"""Share of the line ends that are changed."""
 MIN_SEQUENCES, SEQUENCE_SHARE = 4, 0.9
 """Sequences of UTF-8 to judge by, and what they make of the high bytes: in line art some stand by chance."""
 LONG_RECORD, MIN_LONG_RECORDS = 400, 16
@@ -87,8 +87,8 @@ def _sums(counts: Iterable[tuple[int, int, int, int]]) -> list[int]:
 
 
 def _high_bytes(payload: np.ndarray, begin: int, own: np.ndarray) -> tuple[int, int, int, int]:
-    """Of a block that begins there: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros that
-    follow a zero."""
+    """Count in a block: sequences of UTF-8, the bytes in them, all bytes from 0x80 to 0xF4, and zeros that follow a
+    zero."""
     zeros = int((np.diff(np.flatnonzero(payload[max(0, begin - 1) : begin + len(own)] == 0)) == 1).sum())
     marked = np.flatnonzero((own >= 0x80) & (own <= 0xF4))
     leads = marked[own[marked] >= 0xC2]
@@ -118,8 +118,8 @@ def _line_ends_changed(session: Session) -> bool:
 
 
 def _line_ends(session: Session, begin: int, end: int) -> tuple[int, int, int, int]:
-    """Of the server, in a block: line feeds, those without a carriage return before, those with two, and carriage
-    returns without a line feed beside them."""
+    """Count what the server sent in a block: line feeds, those without a carriage return before, those with two, and
+    carriage returns without a line feed beside them."""
     low = max(0, begin - NEAR)
     zeros = np.zeros(NEAR, np.uint8)
     padded = np.concatenate([zeros, session.payload[low : end + NEAR], zeros])

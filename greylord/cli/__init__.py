@@ -19,6 +19,7 @@ import greylord
 from greylord.cli import analyze, audit, console, data, debug, evaluate, generate, hub, models, optimize, streams, train
 from greylord.cli.environment import blamed_variable
 from greylord.errors import GreylordError, UsageError, first_line
+from greylord.signals import ending_signals
 
 __all__ = ["app", "main"]
 
@@ -95,10 +96,9 @@ def _tidied_when_ended() -> Iterator[None]:
         sys.exit(128 + number)
 
     before = {}
-    for name in ("SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        # `nohup` has it ignored, and only the main thread may change it.
-        if number and signal.getsignal(number) is signal.SIG_DFL and current_thread() is main_thread():
+    for number in ending_signals():
+        # Ctrl-C has a handler of Python's, and only the main thread may set one.
+        if signal.getsignal(number) is signal.SIG_DFL and current_thread() is main_thread():
             before[number] = signal.signal(number, end)
     try:
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,26 @@ KEPT = (
 )
 SHOWN = 12
 """Files listed before the rest is only counted."""
+JUNK = "junk_bytes"
+COUNTS = {
+    "recordings": "recordings",
+    "records, server": "records.server",
+    "records, client": "records.client",
+    "payload bytes, server": "payload_bytes.server",
+    "payload bytes, client": "payload_bytes.client",
+    "turns": "turns",
+    "junk after the marker": JUNK,
+    "negative delays": "negative_delays",
+    "truncated records": "truncated_records",
+    "cut tokens": "cut_tokens",
+    "stray markers": "stray_markers",
+    "decimal commas": "decimal_commas",
+    "zeros cut off the end": "trailing_zeros",
+    "bytes before the first record": "headless_bytes",
+    "logins": "logins",
+    "bytes of credentials": "credential_bytes",
+}
+"""Rows of the table of dialects, and the attributes of `DialectCounts` that they show."""
 
 
 def listed(rows: Sequence[tuple[Path | str, str]]) -> list[str]:
@@ -33,30 +54,15 @@ def listed(rows: Sequence[tuple[Path | str, str]]) -> list[str]:
 def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
     """What the recordings of each dialect hold, without the kinds of dirt that none has."""
     table = console.table("", *dialects)
-    rows = {
-        "recordings": lambda counts: f"{counts.recordings:,}",
-        "records, server": lambda counts: f"{counts.records.server:,}",
-        "records, client": lambda counts: f"{counts.records.client:,}",
-        "payload bytes, server": lambda counts: f"{counts.payload_bytes.server:,}",
-        "payload bytes, client": lambda counts: f"{counts.payload_bytes.client:,}",
-        "turns": lambda counts: f"{counts.turns:,}",
-        "junk after the marker": lambda counts: ", ".join(
-            f"{length} bytes: {records:,}" for length, records in sorted(counts.junk_bytes.items()) if length
-        ),
-        "negative delays": lambda counts: f"{counts.negative_delays:,}",
-        "truncated records": lambda counts: f"{counts.truncated_records:,}",
-        "cut tokens": lambda counts: f"{counts.cut_tokens:,}",
-        "stray markers": lambda counts: f"{counts.stray_markers:,}",
-        "decimal commas": lambda counts: f"{counts.decimal_commas:,}",
-        "zeros cut off the end": lambda counts: f"{counts.trailing_zeros:,}",
-        "bytes before the first record": lambda counts: f"{counts.headless_bytes:,}",
-        "logins": lambda counts: f"{counts.logins:,}",
-        "bytes of credentials": lambda counts: f"{counts.credential_bytes:,}",
-    }
-    for label, show in rows.items():
-        cells = [show(counts) for counts in dialects.values()]
-        if any(cell not in ("", "0") for cell in cells):
-            table.add_row(label, *cells)
+    for label, name in COUNTS.items():
+        values = [attrgetter(name)(counts) for counts in dialects.values()]
+        if name == JUNK:
+            values = [
+                ", ".join(f"{length} bytes: {records:,}" for length, records in sorted(junk.items()) if length)
+                for junk in values
+            ]
+        if any(values):
+            table.add_row(label, *(value if name == JUNK else f"{value:,}" for value in values))
     return table
 
 
@@ -80,10 +86,9 @@ def show_manifest(manifest: Manifest) -> None:
     if manifest.settings.keep_credentials:
         console.warn(KEPT)
     if manifest.compressed:
-        files = ", ".join(manifest.compressed[:SHOWN]) + ", ..." * (len(manifest.compressed) > SHOWN)
         console.warn(
             f"MCCP-compressed bytes, which no model can read, in {units.count(len(manifest.compressed), 'recording')}; "
-            f"move away and build again: {files}"
+            f"move away and build again: {_some(manifest.compressed)}"
         )
     from greylord.captures.signs import MEANINGS
 
@@ -103,8 +108,8 @@ def show_manifest(manifest: Manifest) -> None:
         )
     if near := [entry.name for entry in manifest.recordings if entry.grouped_by == "near-copy"]:
         console.warn(
-            f"{units.count(len(near), 'recording')} shares most of its text with another one, and has its time group: "
-            f"{_some(near)}"
+            f"Most of the text stands in another recording too, whose time group it gets, in "
+            f"{units.count(len(near), 'recording')}: {_some(near)}"
         )
     name_skipped(manifest.skipped, manifest.left_out)
 

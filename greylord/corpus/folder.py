@@ -22,7 +22,6 @@ from greylord.files import user_path
 from greylord.workspace import CORPORA, DATA, MODELS
 
 __all__ = [
-    "DATA",
     "Found",
     "check_name",
     "find",
@@ -87,7 +86,7 @@ def locate(dataset: str | None) -> Path:
             raise UsageError("There is no dataset under data/; make one with `greylord data sample sample`.")
         raise UsageError(f"Which dataset? Name one with --dataset: {', '.join(there)}.")
     if is_path(dataset):
-        return locate_path(user_path(dataset))
+        return locate_path(Path(dataset))
     if dataset and _is_folder(DATA / dataset):
         return DATA / dataset
     known = f"there are {', '.join(there)}" if there else "there is none yet"

@@ -105,16 +105,18 @@ def _final(index: int, found: dict[int, Same]) -> int:
 def _same_heads(candidates: Sequence[Candidate], group: Sequence[int]) -> dict[int, Same]:
     """The same for recordings that share a full head, which have to be read."""
     found: dict[int, Same] = {}
-    firsts: dict[tuple[int, bytes], int] = {}
+    firsts: dict[bytes, int] = {}
+    sizes: dict[int, int] = {}
     digests: dict[int, list[bytes]] = {}
     for index in group:
         payload = whole(candidates[index].payload())
+        sizes[index] = len(payload)
         *digests[index], all_of_it = _digests(payload)
-        first = firsts.setdefault((len(payload), all_of_it), index)
+        first = firsts.setdefault(all_of_it, index)
         if first != index:
             found[index] = Same(first, equal=True)
     longer: list[int] = []
-    for (_, _), index in sorted(firsts.items(), key=lambda item: (-item[0][0], item[1])):
+    for index in sorted(firsts.values(), key=lambda index: -sizes[index]):
         for other in longer:
             may_begin = digests[other][: len(digests[index])] == digests[index]
             if may_begin and _begins(candidates[index], candidates[other]):

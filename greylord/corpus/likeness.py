@@ -18,16 +18,16 @@ from greylord.spool import blocks
 __all__ = ["clusters", "samples_of"]
 
 STRETCH_BYTES = 256
-"""Of a sample. Sessions of different hours share few stretches of this length but the greeting."""
+"""The length of a sample. Sessions of different hours share few stretches as long but the greeting."""
 DENSITIES = ((1 << 14, 1), (1 << 18, 8))
-"""Payloads up to so many bytes are sampled behind one blank in so many, larger ones behind one in `SPARSE`."""
+"""Largest payload, and of how many blanks one begins a sample there; in larger payloads one of `SPARSE` does."""
 STEP = 8
 SPARSE = 64
 """Each density is `STEP` times the next, a power of two: what a sparse sampling chooses, a dense one chooses too."""
 SHARE, ENOUGH = 0.5, 16
-"""Samples that near-copies share: this part of the shorter one's, and at least so many."""
+"""Share of the shorter one's samples that near-copies have in common, and the least number of them."""
 CLOSE_SHARE, MIN_SHARED = 0.8, 4
-"""Where there are fewer, or a recording is so short that its greeting may be half of it."""
+"""The same where there are fewer samples, or where the greeting may be half of a short recording."""
 MAX_RECORDINGS = 32
 """A stretch that stands in more recordings is part of the game, and tells nothing."""
 _IGNORED = bytes([*range(32), ord("*"), *range(127, 256)])

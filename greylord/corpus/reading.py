@@ -22,6 +22,7 @@ import numpy as np
 
 from greylord.captures import proxylog, redaction
 from greylord.captures.signs import Sign, signs_of
+from greylord.corpus.folder import size_of
 from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
 from greylord.corpus.manifest import DialectCounts, Settings, payload_hash
@@ -84,14 +85,17 @@ class Reading:
     ids: StoredIds
 
 
-def read_all(paths: Sequence[Path], spool: Path, settings: Settings) -> Iterator[Reading | None]:
-    """Read files, None for one that is not a recording, and store their ids in the folder `spool`.
+def read_all(paths: Sequence[Path], spool: Path, settings: Settings) -> Iterator[Reading | str | None]:
+    """Read files, and store their ids in the folder `spool`.
 
-    Large datasets are read by several processes, with the same result. Raises OSError where a file cannot be read.
+    Large datasets are read by several processes, with the same result.
+
+    Yields:
+        What each file holds; None if it is not a recording, or why it cannot be opened.
     """
     read, done = partial(_read, spool=spool, settings=settings), 0
     processes = min(os.cpu_count() or 1, MAX_PROCESSES, len(paths))
-    size = sum(path.stat().st_size + FILE_BYTES for path in paths)
+    size = sum(size_of(path) + FILE_BYTES for path in paths)
     if processes > 1 and size >= PARALLEL_BYTES:
         handed_out = max(1, min(MAX_FILES, len(paths) // (8 * processes)))
         try:
@@ -110,9 +114,15 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _read(path: Path, spool: Path, settings: Settings) -> Reading | None:
+def _read(path: Path, spool: Path, settings: Settings) -> Reading | str | None:
     """Read a file. Its ids are appended to the one file that each process has for them."""
-    session = proxylog.read_file(path, spool)
+    try:
+        session = proxylog.read_file(path, spool)
+    except OSError as error:
+        # It may be gone since it was found. What concerns another file, or the disk, ends the job.
+        if error.filename != str(path):
+            raise
+        return f"cannot be read: {error.strerror}"
     if not session.dirt.junk.total():
         return None
     compressed = any(MCCP in block.tobytes() for _, block in blocks(session.payload, overlap=len(MCCP) - 1))

@@ -143,6 +143,8 @@ def read_files(files: Sequence[File], manifest: Manifest, spool: Path, progress:
             advance(folder.size_of(file.path))
             if reading is None:
                 manifest.skipped.append(file.name)
+            elif isinstance(reading, str):
+                manifest.left_out[file.name] = reading
             else:
                 rows.append(Row(file, reading))
     if not rows:

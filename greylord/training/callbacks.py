@@ -18,6 +18,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from greylord import runs
 from greylord.files import write_file
+from greylord.signals import ending_signals
 from greylord.training.recipe import Plan
 
 __all__ = ["Evaluation", "Guard", "History", "Interruption", "LogAtEvaluation", "MarkComplete"]
@@ -147,14 +148,6 @@ class Guard(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any
     ) -> None:
         self._check(metrics["eval_bits_per_byte"], state, control)
-
-
-def ending_signals() -> list[signal.Signals]:
-    """Return the signals that end a run: Ctrl-C, SIGTERM, and that of a terminal that is closed, unless it is ignored,
-    as `nohup` has it."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGINT]
 
 
 class Interruption(TrainerCallback):

@@ -29,7 +29,7 @@ class Rule:
     kind: str
     """ "free", "ours" (no value is accepted) or "checked" (some values are)."""
     why: str
-    """Of a free field, why it is harmless; of ours, who decides it; of a checked one, what it must be."""
+    """Why a free field is harmless, who decides one of ours, or what a checked one must be."""
     accepts: Callable[[Any], bool] = lambda value: True
 
 

@@ -19,7 +19,7 @@ CONFIG = Path("config.json")
 """Read from the working directory unless --config names another."""
 MIN_CONTEXT, MAX_CONTEXT = 16, 8_192
 MAX_COUNT, MAX_SEED, MAX_SECONDS = 10**9, 2**32 - 1, 366 * 24 * 3_600
-"""Of steps, epochs and windows; of a seed, as numpy takes it; and of a time budget."""
+"""The most steps, epochs or windows; the largest seed that numpy takes; and the longest time budget, in seconds."""
 ATTENTIONS = ("sdpa", "blockwise")
 """Kernels of attention."""
 
