@@ -108,8 +108,8 @@ def show_manifest(manifest: Manifest) -> None:
         )
     if near := [entry.name for entry in manifest.recordings if entry.grouped_by == "near-copy"]:
         console.warn(
-            f"Most of the text stands in another recording too, whose time group it gets, in "
-            f"{units.count(len(near), 'recording')}: {_some(near)}"
+            f"In {units.count(len(near), 'recording')} most of the text stands in another recording too, so both are in "
+            f"one time group: {_some(near)}"
         )
     name_skipped(manifest.skipped, manifest.left_out)
 
