@@ -108,8 +108,8 @@ def show_manifest(manifest: Manifest) -> None:
         )
     if near := [entry.name for entry in manifest.recordings if entry.grouped_by == "near-copy"]:
         console.warn(
-            f"In {units.count(len(near), 'recording')} most of the text stands in another recording too, so both are in "
-            f"one time group: {_some(near)}"
+            f"In {units.count(len(near), 'recording')} most of the text stands in another recording too, so both are "
+            f"in one time group: {_some(near)}"
         )
     name_skipped(manifest.skipped, manifest.left_out)
 
