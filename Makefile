@@ -53,4 +53,4 @@ $(COMPAT)/installed: constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv $(COMPAT) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(COMPAT) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
