@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from greylord import model as models
+from greylord import modeling
 from greylord.errors import UsageError
 from greylord.training import attention
 from greylord.training.attention import blockwise, choose_attention, keys_of_blocks
@@ -82,7 +82,7 @@ def test_a_model_computes_the_same_in_blocks_and_is_saved_without_them(tmp_path)
     losses, gradients = [], []
     for kernel in ATTENTIONS:
         torch.manual_seed(0)
-        model = models.fresh(256)
+        model = modeling.fresh(256)
         model.set_attn_implementation(kernel)
         loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()

@@ -13,11 +13,11 @@ import pytest
 import torch
 from conftest import LAUNCHER, PROJECT
 
-from greylord import model as models
-from greylord import turns, vocabulary
+from greylord import modeling
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus.windows import Span, whole_rows
 from greylord.evaluation import baselines, bits_per_byte
+from greylord.stream import turns, vocabulary
 
 CONTEXT = 32
 
@@ -41,7 +41,7 @@ def make_rows() -> list[np.ndarray]:
 
 def make_model() -> torch.nn.Module:
     torch.manual_seed(5)
-    model = models.fresh(CONTEXT).eval()
+    model = modeling.fresh(CONTEXT).eval()
     for parameter in model.parameters():
         # Far enough from uniform that a token scored from the wrong context shows.
         parameter.data *= 2

@@ -15,13 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import turns
 from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, segments, split
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, row_arrays
 from greylord.errors import GreylordError
+from greylord.stream import turns
 
 START = datetime(2025, 6, 18, tzinfo=UTC)
 

@@ -16,19 +16,19 @@ from hypothesis import strategies as st
 from test_bits_per_byte import CONTEXT, make_model, make_rows, slow_costs
 from typer.testing import CliRunner
 
-from greylord import model as models
-from greylord import runs, turns, vocabulary
+from greylord import modeling, runs
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
 from greylord.corpus.windows import Rows, Span, Window
 from greylord.errors import UsageError
-from greylord.evaluation import baselines, contexts, health, intervals, surprise
+from greylord.evaluation import baselines, context_length, generated_play, intervals, surprisal
 from greylord.evaluation import next_command as commands
 from greylord.evaluation.bits_per_byte import Prediction, Score, bits_per_byte, score
 from greylord.evaluation.calibration import DelayTally
 from greylord.evaluation.unseen import trained_part, unseen_part
-from greylord.generation import Decoder, Sampling
-from greylord.turns import MAY_FOLLOW
+from greylord.generation.engine import Decoder, Sampling
+from greylord.stream import turns, vocabulary
+from greylord.stream.turns import MAY_FOLLOW
 from greylord.weights import GPT2Weights
 
 CLIENT, SERVER = Direction.CLIENT, Direction.SERVER
@@ -43,7 +43,7 @@ def ids_of(*records: tuple[Direction, bytes]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def player(trained):
     """A model that has read a little of the realm and likes to press Enter, and recordings that it has not read."""
-    model = models.load(runs.locate(trained / "models/latest")).eval()
+    model = modeling.load(runs.locate(trained / "models/latest")).eval()
     enter = model.transformer.wte.weight.detach()[ord("\r")]
     model.transformer.ln_f.bias.data += 12 * enter / enter.norm() ** 2
     return model, Rows(trained / "corpora/tiny", "validation")
@@ -202,12 +202,12 @@ def test_positions_and_contexts_against_single_predictions():
             power = 1 << heard.bit_length() - 1
             nats[power] += cost
             sizes[power] += bool(piece[heard] < 256)
-    found = contexts.by_position(model, rows, [span], CONTEXT)
+    found = context_length.by_position(model, rows, [span], CONTEXT)
     assert [(each.first, each.last) for each in found] == [(1, 1), (2, 3), (4, 7), (8, 15), (16, 31)]
     for each in found:
         expected = bits_per_byte(nats[each.first], sizes[each.first])
         assert each.bits_per_byte == pytest.approx(expected, rel=1e-5)
-    lengths = contexts.by_context(model, rows, [span], CONTEXT)
+    lengths = context_length.by_context(model, rows, [span], CONTEXT)
     assert list(lengths) == [4, 8, 16, 32]
     for length, figure in lengths.items():
         assert figure == score(model, rows, [span], length).overall
@@ -229,7 +229,7 @@ def test_the_longest_repetition(payload):
         for end in range(begin + 1, len(payload) + 1):
             if payload.find(payload[begin:end], begin + 1) >= 0:
                 longest = max(longest, end - begin)
-    assert health.repeated(payload) == (longest / len(payload) if payload else 0)
+    assert generated_play.repeated(payload) == (longest / len(payload) if payload else 0)
 
 
 def test_health_of_a_stretch_written_out():
@@ -239,28 +239,28 @@ def test_health_of_a_stretch_written_out():
     server = PROMPT + room(b"Quay", b"nX\borth, south") + PROMPT + room(b"Quay", b"nQ\borth, south")
     server += b"\x1b[\x01 \xff\xfb\x01\xff\xf0" + room(b"Lane", b"east") + room(b"Quay", b"west") + b"\x1b[0m"
     ids = np.concatenate([np.frombuffer(server, np.uint8).astype(np.uint16), ids_of((CLIENT, b"\x1b[n\r"))[1:]])
-    found = health.health_of([ids])
+    found = generated_play.health_of([ids])
     assert found.server_bytes == len(server)
     escapes = server.count(b"\x1b") - 1
     assert found.valid_csi == (escapes - 1) / escapes
     assert found.valid_telnet == 1.0
     assert found.prompts_per_kilobyte == 1_000 * 2 / len(server)
     assert (found.rooms_seen_again, found.same_exits) == (2, 0.5)
-    assert found.repeated == health.repeated(server)
-    assert health.health_of([ids_of((CLIENT, b"n\r"))[1:]]).valid_csi is None
+    assert found.repeated == generated_play.repeated(server)
+    assert generated_play.health_of([ids_of((CLIENT, b"n\r"))[1:]]).valid_csi is None
 
 
 def test_stretches_go_on_from_places_of_recordings(player):
     model, rows = player
-    said, real = health.stretches(model, rows, count=3, tokens=60, seed=4)
-    again, _ = health.stretches(model, rows, count=3, tokens=60, seed=4)
+    said, real = generated_play.stretches(model, rows, count=3, tokens=60, seed=4)
+    again, _ = generated_play.stretches(model, rows, count=3, tokens=60, seed=4)
     assert all((one == other).all() for one, other in zip(said, again, strict=True))
     wholes = [row.tobytes() for row in rows]
     for one, other in zip(said, real, strict=True):
         assert len(one) == len(other) == 60
         assert any(other.tobytes() in whole for whole in wholes)
     for payload in (b"x", b"yz"):
-        said, real = health.stretches(model, [ids_of((SERVER, payload))], count=2)
+        said, real = generated_play.stretches(model, [ids_of((SERVER, payload))], count=2)
         assert [len(each) for each in (*said, *real)] == [(2 + len(payload)) // 2] * 4
 
 
@@ -272,7 +272,7 @@ def test_surprise_is_that_of_single_predictions(tmp_path):
     model = make_model()
     row = ids_of(*(part for line in lines for part in ((SERVER, line), (CLIENT, b"n\r"))))
     costs = np.array(slow_costs(model, row)) / math.log(2)
-    found = surprise.surprise_of(model, path)
+    found = surprisal.surprise_of(model, path)
     assert found.bits == pytest.approx(costs[row[1:] < 256], rel=1e-4)
     assert found.overall == pytest.approx(costs.sum() / (row < 256).sum(), rel=1e-5)
     assert bytes(turns.payload_of(row)[found.by_client]) == b"n\rn\rn\rn\r"
@@ -284,7 +284,7 @@ def test_surprise_is_that_of_single_predictions(tmp_path):
     (rat,) = (line for line in found.lines if "rat" in line.shown)
     assert rat.shown == "\x1b[0;37m\x1b[1;36mA rat north" and rat.offset == len(b"".join(lines[:2]) + b"n\rn\r")
     assert [line.bits for line in found.lines] == sorted((line.bits for line in found.lines), reverse=True)
-    at, means = surprise.smoothed(found, by_client=False)
+    at, means = surprisal.smoothed(found, by_client=False)
     assert means == pytest.approx(server)
     assert at == pytest.approx(np.flatnonzero(~found.by_client) + 0.5, abs=1)
 
@@ -295,7 +295,7 @@ def run(*arguments: object) -> Result:
 
 def test_the_command_line_of_deep(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(trained)
-    monkeypatch.setattr(health, "stretches", partial(health.stretches, count=2, tokens=100))
+    monkeypatch.setattr(generated_play, "stretches", partial(generated_play.stretches, count=2, tokens=100))
     shown = run("--deep", "--output", tmp_path / "report")
     assert shown.exit_code == 0, shown.output
     assert all(name in shown.stdout for name in ("next command", "<|delay_short|>", "rooms seen again"))
@@ -319,7 +319,7 @@ def test_the_command_line_of_surprise(trained, workplace):
     assert "\x1b" not in shown.stdout and "bits per byte of" in shown.stdout
     assert [path.name for path in workplace.iterdir()] == [f"surprise_{recording.stem}.png"]
     found = json.loads(run(*call, "--json").stdout)
-    assert found["picture"] is None and len(found["lines"]) == surprise.LINES
+    assert found["picture"] is None and len(found["lines"]) == surprisal.LINES
     (workplace / "mine.png").write_bytes(b"mine")
     for arguments, sentence in [
         ((*call, "--output", "mine.png"), "no picture of an analysis"),

@@ -17,11 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from transformers import Trainer, TrainerCallback
 
-from greylord import fit
-from greylord import model as models
+from greylord import modeling
 from greylord.cli import main
 from greylord.errors import GreylordError, UsageError
 from greylord.progress import silent
+from greylord.training import memory
 from greylord.training import train as training
 from greylord.training.attention import choose_attention
 from greylord.training.device import Device
@@ -35,21 +35,21 @@ def quiet_train(settings: Settings, model_path: Path | None = None) -> training.
     return training.train(job, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
 
 
-@pytest.mark.parametrize("name", [None, *models.PRESETS])
+@pytest.mark.parametrize("name", [None, *modeling.PRESETS])
 def test_a_preset_is_the_shape_of_a_fresh_model(name):
-    shape = models.preset(name)
-    assert models.shape_of(models.fresh(16, shape).config) == shape
+    shape = modeling.preset(name)
+    assert modeling.shape_of(modeling.fresh(16, shape).config) == shape
     assert shape.width % shape.heads == 0
 
 
 def test_the_help_of_preset_names_them_all():
     (setting,) = (field for field in Settings.__dataclass_fields__.values() if field.name == "preset")
-    assert all(name in setting.metadata["help"] for name in models.PRESETS)
+    assert all(name in setting.metadata["help"] for name in modeling.PRESETS)
 
 
 def test_an_unknown_preset_is_one_sentence():
     with pytest.raises(UsageError, match=r"no preset 'lrage', only default, medium, large. Did you mean 'large'?"):
-        models.preset("lrage")
+        modeling.preset("lrage")
     with pytest.raises(UsageError, match="--preset must be a name, not 3"):
         Settings(preset=3)
 
@@ -130,11 +130,11 @@ def test_out_of_memory_names_the_line_to_try(in_trained, monkeypatch, settings, 
 CPU = {bf16: Device("cpu", bf16, "here") for bf16 in (False, True)}
 SIZES = [
     # shape, context, windows
-    (models.PRESETS["default"], 256, 2),
-    (models.Shape(2, 256, 8), 64, 3),
-    (models.Shape(2, 32, 2), 16, 5),
-    (models.Shape(1, 512, 8), 128, 1),
-    (models.Shape(6, 64, 1), 512, 1),
+    (modeling.PRESETS["default"], 256, 2),
+    (modeling.Shape(2, 256, 8), 64, 3),
+    (modeling.Shape(2, 32, 2), 16, 5),
+    (modeling.Shape(1, 512, 8), 128, 1),
+    (modeling.Shape(6, 64, 1), 512, 1),
 ]
 
 
@@ -157,7 +157,7 @@ def one_pass(model, context: int, windows: int, bf16: bool) -> torch.Tensor:
 def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, windows, device):
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
-    model = models.fresh(context, shape)
+    model = modeling.fresh(context, shape)
     model.set_attn_implementation(choose_attention(None, device)[0])
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     saved = {}
@@ -173,7 +173,7 @@ def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, window
     # Autocast's copies of the matrices are saved too; the estimate has them among the weights.
     matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "wpe" not in name]
     copies = 2 * device.bf16 * sum(weight.numel() for weight in matrices)
-    token = fit.kept(shape, context, device)
+    token = memory.kept(shape, context, device)
     expected = windows * context * (shape.layers * (token.block + token.attention) + token.ends + token.logits)
     assert expected == pytest.approx(sum(storage.nbytes() for storage in saved.values()) - copies, rel=0.01)
 
@@ -211,7 +211,7 @@ class Live(TorchDispatchMode):
 def test_the_estimate_is_the_most_that_tensors_hold(monkeypatch, shape, context, windows, device):
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
-    model = models.fresh(context, shape)
+    model = modeling.fresh(context, shape)
     model.set_attn_implementation(choose_attention(None, device)[0])
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     live = Live()
@@ -221,30 +221,30 @@ def test_the_estimate_is_the_most_that_tensors_hold(monkeypatch, shape, context,
         for _ in range(2):
             one_pass(model, context, windows, device.bf16).backward()
             optimizer.step()
-    memory = fit.estimate(shape, context, windows, device, 0)
-    assert memory.tensors == pytest.approx(live.peak, rel=0.06)
-    assert memory.gradients == 4 * (sum(weight.numel() for weight in model.parameters()) + 4 * shape.width**2)
+    estimate = memory.estimate(shape, context, windows, device, 0)
+    assert estimate.tensors == pytest.approx(live.peak, rel=0.06)
+    assert estimate.gradients == 4 * (sum(weight.numel() for weight in model.parameters()) + 4 * shape.width**2)
 
 
 @given(st.sampled_from(SIZES), st.integers(10**6, 10**10), st.integers(16, 10**6), st.booleans())
-def test_points_hold_the_largest_passes_that_fit(size, memory, tokens, on_cuda):
+def test_points_hold_the_largest_passes_that_fit(size, limit, tokens, on_cuda):
     shape, device = size[0], Device("cuda", True, "elsewhere") if on_cuda else CPU[True]
-    found = fit.points(shape, tokens, memory, device, 10**6)
+    found = memory.points(shape, tokens, limit, device, 10**6)
     for point in found:
-        assert fit.estimate(shape, point.context, point.fitting, device, 10**6).total <= memory
-        assert fit.estimate(shape, point.context, point.fitting + 1, device, 10**6).total > memory
-        assert point.memory == fit.estimate(shape, point.context, point.micro_batch, device, 10**6)
+        assert memory.estimate(shape, point.context, point.fitting, device, 10**6).total <= limit
+        assert memory.estimate(shape, point.context, point.fitting + 1, device, 10**6).total > limit
+        assert point.memory == memory.estimate(shape, point.context, point.micro_batch, device, 10**6)
         assert 1 <= point.micro_batch <= point.fitting
         assert point.accumulation * point.micro_batch == point.batch_size
         assert abs(point.tokens_per_step - tokens) <= point.context / 2 or point.batch_size == 1
     # Whatever fits, fits with a shorter context too.
-    assert [point.context for point in found] == list(fit.CONTEXTS[: len(found)])
-    assert bool(found) == (memory >= fit.least(shape, device, 10**6))
+    assert [point.context for point in found] == list(memory.CONTEXTS[: len(found)])
+    assert bool(found) == (limit >= memory.least(shape, device, 10**6))
 
 
 def test_a_point_is_measured_by_a_real_step():
-    (point,) = fit.points(models.PRESETS["default"], 64, 10**9, CPU[False], 0)[:1]
-    step = fit.measure(models.PRESETS["default"], point, CPU[False])
+    (point,) = memory.points(modeling.PRESETS["default"], 64, 10**9, CPU[False], 0)[:1]
+    step = memory.measure(modeling.PRESETS["default"], point, CPU[False])
     assert (step.windows, step.tokens) == (point.micro_batch, 64)
     assert abs(step.loss - math.log(262)) < 1 and step.tokens_per_second > 0
 
@@ -302,13 +302,15 @@ def test_what_is_recommended_goes_into_config_json(optimize):
 def test_only_what_has_been_measured_is_called_fastest(optimize, monkeypatch):
     monkeypatch.setattr("greylord.training.device.choose_device", lambda cpu: Device("cuda", True, "a card"))
 
-    def measure(shape, point, card) -> fit.Step | None:
+    def measure(shape, point, card) -> memory.Step | None:
         seconds = 1.0 if point.context == 128 else 2.0
         if point.context > 512:
             return None
-        return fit.Step(point.micro_batch, point.micro_batch * point.context, 5.5, 1.0, seconds, 123_000_000, "a card")
+        return memory.Step(
+            point.micro_batch, point.micro_batch * point.context, 5.5, 1.0, seconds, 123_000_000, "a card"
+        )
 
-    monkeypatch.setattr(fit, "measure", measure)
+    monkeypatch.setattr(memory, "measure", measure)
     code, output, _ = optimize("--memory-gb", 8, "--show-alternatives")
     assert code == 0 and "estimates" not in output
     # The configured 1,024 did not fit after all.

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessorList
 
-from greylord import model as models
-from greylord import turns, vocabulary
+from greylord import modeling
 from greylord.benchmarks import generation as benchmark
-from greylord.forward import Forward
-from greylord.generation import Decoder, Grammar, Sampling
+from greylord.generation.engine import Decoder, Grammar, Sampling
+from greylord.generation.forward import Forward
+from greylord.stream import turns, vocabulary
 from greylord.weights import ACTIVATIONS, GPT2Weights
 
 CONTEXT = 64
@@ -22,7 +22,7 @@ START = [vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT]
 def model():
     """A small context, and weights and biases large enough to have opinions."""
     torch.manual_seed(5)
-    model = models.fresh(CONTEXT).eval()
+    model = modeling.fresh(CONTEXT).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -110,7 +110,7 @@ def test_drafts_and_neighbours_change_nothing(model, temperature):
 
 
 def test_drafts_are_taken():
-    model = models.fresh(CONTEXT).eval()
+    model = modeling.fresh(CONTEXT).eval()
     # Without positions an untrained model repeats itself.
     model.transformer.wpe.weight.data.zero_()
     decoder = Decoder(GPT2Weights.of(model), Sampling(0))

@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 
 from greylord import runs
 from greylord.corpus import build, segments
-from greylord.model import fresh
-from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.modeling import fresh
+from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 
 REPOSITORY = "user/majormud"
 

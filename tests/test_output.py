@@ -115,7 +115,7 @@ def test_training_goes_on_to_its_folder_and_to_the_hub_without_its_output(traine
 
 
 def test_generation_ends_with_its_reader_unless_it_writes_a_cast(trained, monkeypatch, tmp_path, capsys):
-    from greylord import playback
+    from greylord.generation import playback
 
     heard = []
     on_screen = playback.on_screen

@@ -16,15 +16,14 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from greylord import launch, plots, runs
-from greylord import model as models
+from greylord import modeling, plots, runs
 from greylord.analysis import training as analysis
 from greylord.corpus.windows import Rows, sample_spans
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
 from greylord.progress import silent
+from greylord.training import launch, trial
 from greylord.training import train as training
-from greylord.training import trial
 from greylord.training.arguments import training_arguments
 from greylord.training.best import load_best
 from greylord.training.callbacks import Evaluation, Guard, Interruption
@@ -276,8 +275,8 @@ def evaluation(step: int, figure: float) -> Evaluation:
 
 
 def test_the_weights_of_the_best_complete_checkpoint_are_loaded_with_their_figure(tmp_path):
-    model, shape = models.fresh(16, models.Shape(1, 8, 1)), models.Shape(1, 8, 1)
-    saved = {step: models.fresh(16, shape) for step in (10, 20, 30, 40)}
+    model, shape = modeling.fresh(16, modeling.Shape(1, 8, 1)), modeling.Shape(1, 8, 1)
+    saved = {step: modeling.fresh(16, shape) for step in (10, 20, 30, 40)}
     for step, other in saved.items():
         other.save_pretrained(tmp_path / f"checkpoint-{step}")
         # The best was interrupted as it was saved.
@@ -307,7 +306,7 @@ def test_a_run_interrupted_between_evaluation_and_checkpoint_has_the_figure_of_i
     assert second.bits_per_byte < first.bits_per_byte
     assert (outcome.summary.best_step, outcome.summary.best_bits_per_byte) == (2, first.bits_per_byte)
     rows = Rows(Path("corpora/tiny"), "validation")
-    figure = bits_per_byte.score(models.load(outcome.run), rows, sample_spans(rows), 32).overall
+    figure = bits_per_byte.score(modeling.load(outcome.run), rows, sample_spans(rows), 32).overall
     assert figure == pytest.approx(outcome.summary.best_bits_per_byte, rel=1e-5)
 
 

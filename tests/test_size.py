@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import spool, turns
+from greylord import spool
 from greylord.captures import call, markup, proxylog, redaction, session
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, split
@@ -23,6 +23,7 @@ from greylord.corpus.manifest import DialectCounts, Settings, SplitCounts, paylo
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError
 from greylord.spool import Spool
+from greylord.stream import turns
 
 PIECES = (
     b"Enter your password: ", b"PASS", b"p\x1b[0mass", b"p\x1b[1;3", b"4ma", b"ss: ", b"verify: ", b"look", b"x7!q",

@@ -22,8 +22,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from greylord import model as models
-from greylord import runs
+from greylord import modeling, runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
@@ -110,7 +109,7 @@ def rounding(run: Path) -> float:
 
 def test_the_reported_figure_is_a_plain_cross_entropy_of_the_saved_model(realm, run):
     rows = Rows(realm / "corpora" / "tiny", "validation")
-    model = models.load(run).eval()
+    model = modeling.load(run).eval()
     nats, payload = 0.0, 0
     for span in sample_spans(rows):
         ids = torch.tensor(rows[span.row].astype("int64"))
@@ -169,7 +168,7 @@ def test_two_processes_train_the_model_of_one(called, realm, monkeypatch):
     monkeypatch.chdir(realm)
     # A smooth activation: at a ReLU's kink the last bit, in which sums in another order differ, decides a gradient.
     torch.manual_seed(3)
-    smooth = models.fresh(64)
+    smooth = modeling.fresh(64)
     smooth.config.activation_function = "gelu_pytorch_tanh"
     smooth.save_pretrained(realm / "smooth")
     # Nor would bfloat16 round such sums alike.
@@ -209,29 +208,29 @@ def test_training_goes_on_from_a_model_with_a_longer_context(realm, run):
 
 
 def test_a_longer_position_table_keeps_the_old_positions():
-    short = models.fresh(16)
+    short = modeling.fresh(16)
     old = short.transformer.wpe.weight.clone()
-    longer = models.with_context(short, 40)
+    longer = modeling.with_context(short, 40)
     assert longer.config.n_positions == 40 and torch.equal(longer.transformer.wpe.weight[:16], old)
-    assert torch.equal(longer.transformer.wpe.weight[16:], models.fresh(40).transformer.wpe.weight[16:])
-    assert models.with_context(longer, 20) is longer and longer.config.n_positions == 40
+    assert torch.equal(longer.transformer.wpe.weight[16:], modeling.fresh(40).transformer.wpe.weight[16:])
+    assert modeling.with_context(longer, 20) is longer and longer.config.n_positions == 40
     longer(input_ids=torch.zeros(1, 40, dtype=torch.long))
 
 
 def test_the_position_table_begins_with_sinusoids():
-    width = models.PRESETS["default"].width
-    table = models.fresh(300).transformer.wpe.weight.detach()
+    width = modeling.PRESETS["default"].width
+    table = modeling.fresh(300).transformer.wpe.weight.detach()
     for position, column in ((0, 0), (1, 0), (1, 1), (7, 40), (299, 126), (299, 127)):
         angle = position / 10_000 ** (column // 2 * 2 / width)
         expected = 0.1 * (math.cos(angle) if column % 2 else math.sin(angle))
         assert float(table[position, column]) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", models.PRESETS)
+@pytest.mark.parametrize("name", modeling.PRESETS)
 def test_the_first_block_begins_by_passing_on_tokens_and_not_where_they_stand(name):
-    shape = models.PRESETS[name]
+    shape = modeling.PRESETS[name]
     torch.manual_seed(0)
-    model = models.fresh(64, shape).eval()
+    model = modeling.fresh(64, shape).eval()
     embedding, block = model.transformer, model.transformer.h[0]
     # Each of 40 tokens at each of 64 positions: what each head would pass on of it, [40, 64, width].
     here = embedding.wte.weight[:40, None] + embedding.wpe.weight[None]
@@ -245,11 +244,11 @@ def test_the_first_block_begins_by_passing_on_tokens_and_not_where_they_stand(na
             assert by_position < by_token / 100
 
 
-@pytest.mark.parametrize("name", models.PRESETS)
+@pytest.mark.parametrize("name", modeling.PRESETS)
 def test_the_first_block_begins_by_looking_back(name):
-    shape = models.PRESETS[name]
+    shape = modeling.PRESETS[name]
     torch.manual_seed(0)
-    model = models.fresh(64, shape).eval()
+    model = modeling.fresh(64, shape).eval()
     model.set_attn_implementation("eager")
     ids = torch.randint(0, 256, (1, 64))
     with torch.no_grad():
@@ -299,7 +298,7 @@ def stopped(realm: Path, number: signal.Signals, seconds: float, *arguments: obj
 
 def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
     folder = stopped(realm, signal.SIGINT, 2, *SMALL, "--max-steps", 100_000)
-    assert models.load(folder).config.n_positions == 64
+    assert modeling.load(folder).config.n_positions == 64
     shutil.rmtree(folder)
 
 
@@ -357,14 +356,14 @@ TINY = Settings(context_window=32, batch_size=2, max_steps=4)
 
 
 def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
-    fresh = models.fresh
+    fresh = modeling.fresh
 
-    def broken(context: int, shape: models.Shape):
+    def broken(context: int, shape: modeling.Shape):
         model = fresh(context, shape)
         model.transformer.wpe.weight.data.fill_(math.nan)
         return model
 
-    monkeypatch.setattr(models, "fresh", broken)
+    monkeypatch.setattr(modeling, "fresh", broken)
     with pytest.raises(GreylordError, match=r"NaN or infinite at step 1, .* lower --learning-rate than 0\.006"):
         quiet_train(job(TINY))
     assert set(Path("models").glob("*")) == in_realm
@@ -399,7 +398,7 @@ def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
     rows = Rows(realm / "corpora" / "tiny", "train")
     windows = TrainingWindows([rows[0][:150], rows[1][:40]], 64)
     torch.manual_seed(0)
-    model = models.fresh(64)
+    model = modeling.fresh(64)
     nats = tokens = 0.0
     for index in range(len(windows)):
         ids = torch.tensor(windows[index]["input_ids"].astype("int64"))
@@ -483,7 +482,7 @@ def test_a_redacted_copy_of_what_the_model_has_read_is_left_out_too(realm, run, 
 
 def test_scoring_leaves_the_model_as_it_is(run, realm):
     rows = Rows(realm / "corpora" / "tiny", "validation")
-    model = models.load(run)
+    model = modeling.load(run)
     first = bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64)
     assert bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64) == first
 

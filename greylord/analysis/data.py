@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord import plots, turns, units, vocabulary
+from greylord import plots, units
 from greylord.analysis.tallies import (
     Commands,
     CommandTally,
@@ -32,8 +32,9 @@ from greylord.corpus import split
 from greylord.corpus.build import corpus_of
 from greylord.corpus.manifest import DialectCounts, Manifest, Settings
 from greylord.corpus.recordings import read_dataset
-from greylord.lines import side_of, typed
 from greylord.progress import Progress, silent
+from greylord.stream import turns, vocabulary
+from greylord.stream.lines import side_of, typed
 
 __all__ = ["DataReport", "Division", "Recording", "analyze", "picture"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from greylord.captures import proxylog
 from greylord.corpus import build, folder
-from greylord.tokenizer import GreylordTokenizer
+from greylord.stream.tokenizer import GreylordTokenizer
 
 __all__ = ["corpus_speeds"]
 

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import torch
 from transformers import GPT2LMHeadModel
 
-from greylord import drafts, vocabulary
-from greylord.generation import DRAFT_TOKENS, Decoder, Grammar, Sampling
+from greylord.generation import drafts
+from greylord.generation.engine import DRAFT_TOKENS, Decoder, Grammar, Sampling
+from greylord.stream import vocabulary
 from greylord.weights import GPT2Weights
 
 __all__ = ["generation_speeds"]

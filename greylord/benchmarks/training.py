@@ -18,7 +18,7 @@ import transformers
 from torch.nn.utils import clip_grad_norm_
 from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
 
-from greylord import model as models
+from greylord import modeling
 from greylord.corpus.windows import Rows, TrainingWindows, sample_spans
 from greylord.evaluation import bits_per_byte
 from greylord.training.arguments import ADAM_BETA2, MAX_GRAD_NORM, training_arguments
@@ -42,7 +42,7 @@ PLAIN_RATE = 1e-3
 
 def _fresh(context: int, device: Device) -> GPT2LMHeadModel:
     """The default model as `greylord train` begins with it."""
-    model = models.fresh(context)
+    model = modeling.fresh(context)
     model.set_attn_implementation(choose_attention(None, device)[0])
     return model
 
@@ -51,7 +51,7 @@ def naive_model(context: int) -> GPT2LMHeadModel:
     """The default model as GPT2Config has it: eager attention, dropout, GELU in eight operations."""
     stock = GPT2Config()
     names = ("activation_function", "resid_pdrop", "embd_pdrop", "attn_pdrop")
-    config = models.fresh(context).config
+    config = modeling.fresh(context).config
     config.update({name: getattr(stock, name) for name in names})
     model = GPT2LMHeadModel(config)
     model.set_attn_implementation("eager")

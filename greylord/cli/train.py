@@ -100,9 +100,10 @@ def train(
 
     from accelerate import PartialState
 
-    from greylord import launch, runs
+    from greylord import runs
     from greylord.cli.live import Live
     from greylord.corpus import folder
+    from greylord.training import launch
     from greylord.training import train as training
     from greylord.training.job import Job, resumed
     from greylord.training.overrides import parse_assignments, parse_values

@@ -21,7 +21,7 @@ import pyarrow as pa
 from datasets import DatasetInfo, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
-from greylord import units, vocabulary
+from greylord import units
 from greylord.corpus import folder, split
 from greylord.corpus.manifest import Manifest, RecordingEntry, Settings, SplitCounts, content_hash
 from greylord.corpus.recordings import Row, files_of, read_files
@@ -29,6 +29,7 @@ from greylord.errors import GreylordError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
 from greylord.spool import Spool, blocks, map_file, release
+from greylord.stream import vocabulary
 from greylord.workspace import CORPORA, DATA
 
 __all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh", "with_skipped"]

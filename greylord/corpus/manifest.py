@@ -184,7 +184,7 @@ class Manifest:
     gap_tokens: int = 0
     """Tokens left out between the two parts."""
     pauses: dict[str, list[float]] = field(default_factory=dict)
-    """Quantiles of the seconds before turns, by delay token; see `greylord.pauses`."""
+    """Quantiles of the seconds before turns, by delay token; see `greylord.stream.delays`."""
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:

@@ -27,7 +27,7 @@ from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
 from greylord.corpus.manifest import DialectCounts, Settings, payload_hash
 from greylord.spool import blocks
-from greylord.turns import encode_pieces
+from greylord.stream.turns import encode_pieces
 
 __all__ = ["Reading", "StoredIds", "read_all"]
 

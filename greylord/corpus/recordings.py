@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord import pauses, turns
 from greylord.captures import proxylog
 from greylord.corpus import folder, split
 from greylord.corpus.identity import Candidate, same_recordings
@@ -24,6 +23,8 @@ from greylord.corpus.reading import Reading, read_all
 from greylord.errors import GreylordError
 from greylord.progress import Progress, silent
 from greylord.spool import Spool, blocks, map_file
+from greylord.stream import turns
+from greylord.stream.delays import quantiles_of
 
 __all__ = ["File", "Row", "files_of", "read_dataset", "read_files"]
 
@@ -159,7 +160,7 @@ def read_files(files: Sequence[File], manifest: Manifest, spool: Path, progress:
         before = manifest.dialects.get(row.reading.dialect, DialectCounts())
         manifest.dialects[row.reading.dialect] = before + row.counts
         delays.update(row.reading.delays)
-    manifest.pauses = pauses.quantiles_of(delays)
+    manifest.pauses = quantiles_of(delays)
     return rows
 
 

@@ -19,9 +19,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction, PreTrainedModel
 
-from greylord import vocabulary
 from greylord.corpus.windows import ScoringWindows, Span, Window
 from greylord.progress import Progress, silent
+from greylord.stream import vocabulary
 
 __all__ = [
     "IGNORED",

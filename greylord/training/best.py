@@ -8,8 +8,7 @@ from pathlib import Path
 
 from transformers import GPT2LMHeadModel
 
-from greylord import model as models
-from greylord import runs
+from greylord import modeling, runs
 from greylord.training.callbacks import Evaluation
 
 __all__ = ["load_best"]
@@ -37,5 +36,5 @@ def load_best(model: GPT2LMHeadModel, checkpoints: Path, evaluations: Sequence[E
     ]
     best = min(candidates, key=lambda evaluation: evaluation.bits_per_byte, default=None)
     if best is not None:
-        model.load_state_dict(models.load(folders[best]).state_dict())
+        model.load_state_dict(modeling.load(folders[best]).state_dict())
     return best

@@ -14,11 +14,12 @@ from typing import Any
 from transformers import GPT2LMHeadModel
 
 import greylord
-from greylord import drafts, plots, runs, units
+from greylord import plots, runs, units
 from greylord.escaping import markdown
 from greylord.files import new_folder, write_file
+from greylord.generation import drafts
 from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
-from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.training.callbacks import Evaluation
 
 __all__ = ["Summary", "freeze", "publish", "versions"]

@@ -14,14 +14,14 @@ import transformers
 from accelerate.utils import broadcast_object_list
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
-from greylord import drafts, runs, units
-from greylord import model as models
+from greylord import modeling, runs, units
 from greylord.corpus import build
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protocol, stream_of
+from greylord.generation import drafts
 from greylord.progress import Progress
 from greylord.training import report
 from greylord.training.allocator import keep_freed_memory
@@ -168,7 +168,7 @@ def train(
         if best is None:
             raise GreylordError(why_nothing_was_saved(guard, interruption, history.evaluations, arguments, job.resume))
         steps = trainer.state.global_step
-        parameters, positions = models.parameter_counts(trainer.model)
+        parameters, positions = modeling.parameter_counts(trainer.model)
         said = drafts.generate(trainer.model.eval(), steps * plan.tokens_per_step, progress)
         total_seconds = round(time.perf_counter() - began, 1)
         summary = Summary(
@@ -204,7 +204,7 @@ def _with_context(job: Job, device: Device) -> Settings:
     if settings.context_window is not None:
         return settings
     if job.model_path is not None:
-        return settings.changed({"context_window": models.read_config(job.model_path).n_positions})
+        return settings.changed({"context_window": modeling.read_config(job.model_path).n_positions})
     seconds = units.parse_duration(settings.time_budget) if settings.time_budget else math.inf
     return settings.changed({"context_window": context_within(seconds, device.type, device.bf16)})
 
@@ -261,13 +261,13 @@ def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
     """The model to train, and where it comes from in words."""
     context = settings.context_window
     if job.model_path is None:
-        model = models.fresh(context, models.preset(job.settings.preset))
+        model = modeling.fresh(context, modeling.preset(job.settings.preset))
         origin = "fresh"
     else:
-        model = models.load(job.model_path)
-        _check_preset(job.settings.preset, job.model_path, models.shape_of(model.config))
+        model = modeling.load(job.model_path)
+        _check_preset(job.settings.preset, job.model_path, modeling.shape_of(model.config))
         before = model.config.n_positions
-        model = models.with_context(model, context)
+        model = modeling.with_context(model, context)
         origin = f"from {job.model_path}"
         if context > before:
             origin += f", its position table lengthened from {before:,} to {context:,}"
@@ -275,10 +275,10 @@ def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
     return model, origin
 
 
-def _check_preset(preset: str | None, path: Path, shape: models.Shape) -> None:
-    if preset is not None and models.preset(preset) != shape:
+def _check_preset(preset: str | None, path: Path, shape: modeling.Shape) -> None:
+    if preset is not None and modeling.preset(preset) != shape:
         raise UsageError(
-            f"--preset {preset} is {models.preset(preset)}, but {str(path)!r} has {shape}; leave out --preset or "
+            f"--preset {preset} is {modeling.preset(preset)}, but {str(path)!r} has {shape}; leave out --preset or "
             "--model-path."
         )
 

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from greylord.evaluation.bits_per_byte import SumsOverBatches, collate, row_sums
-from greylord.tokenizer import GreylordTokenizer
+from greylord.stream.tokenizer import GreylordTokenizer
 from greylord.training.callbacks import LogAtEvaluation
 from greylord.training.compilation import compile_blocks
 

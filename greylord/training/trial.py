@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from accelerate.utils.memory import should_reduce_batch_size
 
-from greylord import model as models
+from greylord import modeling
 from greylord.corpus.windows import ScoringWindows, whole_rows
 from greylord.errors import UsageError, first_line
 from greylord.training.arguments import training_arguments
@@ -25,7 +25,7 @@ from greylord.training.trainer import make_trainer
 
 __all__ = ["try_overrides"]
 
-SHAPE = models.Shape(layers=1, width=32, heads=2)
+SHAPE = modeling.Shape(layers=1, width=32, heads=2)
 PLAN = Plan(
     context=16,
     short_length=16,
@@ -77,5 +77,5 @@ def _train(job: Job, folder: Path, checkpoint: str | None) -> None:
     rows = [np.arange(PLAN.context * PLAN.max_steps, dtype=np.uint16)]
     scoring = ScoringWindows(rows, whole_rows(rows), PLAN.context, arguments.eval_batch_size * arguments.world_size)
     order = Order(rows, replace(PLAN, processes=arguments.world_size), seed=0)
-    trainer = make_trainer(models.fresh(PLAN.context, SHAPE), arguments, order, scoring, None, [], compiled=False)
+    trainer = make_trainer(modeling.fresh(PLAN.context, SHAPE), arguments, order, scoring, None, [], compiled=False)
     trainer.train(resume_from_checkpoint=str(folder / checkpoint) if checkpoint else None)

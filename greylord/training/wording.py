@@ -7,8 +7,7 @@ from pathlib import Path
 
 from transformers import GPT2LMHeadModel, TrainingArguments
 
-from greylord import model as models
-from greylord import units
+from greylord import modeling, units
 from greylord.corpus.manifest import Manifest
 from greylord.training.callbacks import Evaluation, Guard, Interruption
 from greylord.training.recipe import Pace, Plan
@@ -30,8 +29,8 @@ PUNCTUAL_SHARE = 0.9
 
 
 def describe_model(model: GPT2LMHeadModel, origin: str) -> str:
-    weights, positions = models.parameter_counts(model)
-    shape = f"GPT-2, {models.shape_of(model.config)}"
+    weights, positions = modeling.parameter_counts(model)
+    shape = f"GPT-2, {modeling.shape_of(model.config)}"
     return f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}"
 
 

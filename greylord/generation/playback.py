@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from greylord import pauses, runs, turns, units, vocabulary
+from greylord import runs, units
 from greylord.captures import asciicast, proxylog
 from greylord.captures.asciicast import Event
 from greylord.errors import UsageError
-from greylord.pauses import Quantiles
+from greylord.stream import delays, turns, vocabulary
+from greylord.stream.delays import Quantiles
 from greylord.terminal.display import Display
 
 if TYPE_CHECKING:
-    from greylord.generation import Decoder
+    from greylord.generation.engine import Decoder
 
 __all__ = ["Speech", "capture_ids", "on_screen", "pauses_of", "play", "prompt_ids"]
 
@@ -122,7 +123,7 @@ def play(
             if token < vocabulary.PAD:
                 payload.append(token)
             elif token not in DIRECTIONS:
-                pause += pauses.draw(quantiles, token, clock.random())
+                pause += delays.draw(quantiles, token, clock.random())
         if payload:
             yield Speech(direction, pause, bytes(payload[:left]))
             left, pause = max(0, left - len(payload)), 0.0

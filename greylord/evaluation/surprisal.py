@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedModel
 
-from greylord import turns, vocabulary
 from greylord.captures import proxylog, redaction
 from greylord.captures.markup import edited
 from greylord.corpus.windows import whole_rows
 from greylord.errors import UsageError
 from greylord.evaluation.bits_per_byte import CLIENT, SERVER, ScoreTally, kinds_of, predictions, protocol
 from greylord.progress import Progress, silent
+from greylord.stream import turns, vocabulary
 from greylord.terminal.display import Display
 
 __all__ = ["Line", "Surprise", "smoothed", "surprise_of"]

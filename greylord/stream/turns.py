@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greylord import vocabulary
 from greylord.captures.session import Session
+from greylord.stream import vocabulary
 
 __all__ = [
     "MAY_FOLLOW",

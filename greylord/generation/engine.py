@@ -19,10 +19,10 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 import torch
 
-from greylord import vocabulary
-from greylord.forward import Forward
-from greylord.sampling import Sampling
-from greylord.turns import MAY_FOLLOW
+from greylord.generation.forward import Forward
+from greylord.generation.sampling import Sampling
+from greylord.stream import vocabulary
+from greylord.stream.turns import MAY_FOLLOW
 from greylord.weights import GPT2Weights
 
 __all__ = ["DRAFT_TOKENS", "MEMORY_TOKENS", "Decoder", "Grammar", "Sampling"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from greylord import vocabulary
+from greylord.stream import vocabulary
 
 __all__ = ["USUAL", "Quantiles", "draw", "quantiles_of"]
 

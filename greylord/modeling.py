@@ -11,9 +11,9 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.activations import ACT2FN
 
-from greylord import vocabulary
 from greylord.errors import UsageError, did_you_mean, first_line
 from greylord.runs import read_json
+from greylord.stream import vocabulary
 from greylord.weights import check_tensors, not_gpt2, read_architecture
 
 __all__ = [

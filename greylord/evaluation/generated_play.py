@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import GPT2LMHeadModel
 
-from greylord import turns, vocabulary
 from greylord.captures.markup import CSI, TELNET, edited
-from greylord.generation import Decoder, Sampling
-from greylord.lines import PROMPT
+from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
+from greylord.stream import turns, vocabulary
+from greylord.stream.lines import PROMPT
 from greylord.weights import GPT2Weights
 
 __all__ = ["Health", "health_of", "repeated", "stretches"]

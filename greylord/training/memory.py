@@ -18,9 +18,9 @@ import torch
 from torch.nn.utils import clip_grad_norm_
 from transformers import GPT2LMHeadModel
 
-from greylord import model as models
-from greylord import vocabulary
+from greylord import modeling
 from greylord.evaluation.bits_per_byte import batch_size, collate
+from greylord.stream import vocabulary
 from greylord.training.arguments import MAX_GRAD_NORM
 from greylord.training.attention import choose_attention, keys_of_blocks
 from greylord.training.device import Device, peak_memory
@@ -100,7 +100,7 @@ class Kept:
 FLOAT32, INT64 = 4, 8
 
 
-def kept(shape: models.Shape, context: int, device: Device) -> Kept:
+def kept(shape: modeling.Shape, context: int, device: Device) -> Kept:
     """What autograd keeps of a token in windows of a context, on a mean.
 
     Norms compute in float32, matrices in the compute type. A norm keeps its input, its output (as the matrix's
@@ -123,7 +123,7 @@ def _compute_bytes(device: Device) -> int:
     return 2 if device.bf16 else FLOAT32
 
 
-def estimate(shape: models.Shape, context: int, windows: int, device: Device, device_bytes: int) -> Memory:
+def estimate(shape: modeling.Shape, context: int, windows: int, device: Device, device_bytes: int) -> Memory:
     """What training holds with so many windows of so many tokens in a pass."""
     matrices = shape.layers * 12 * shape.width**2 + vocabulary.VOCAB_SIZE * shape.width
     parameters = matrices + (13 * shape.layers + 2 + context) * shape.width
@@ -179,7 +179,7 @@ class Point:
         return self.batch_size * self.context
 
 
-def points(shape: models.Shape, tokens: int, memory: int, device: Device, device_bytes: int) -> list[Point]:
+def points(shape: modeling.Shape, tokens: int, memory: int, device: Device, device_bytes: int) -> list[Point]:
     """The contexts of which a window fits into `memory` bytes, in steps of as near to `tokens` as windows allow.
 
     Micro-batches are the largest that fit and, on a CPU, stay in its cache.
@@ -204,13 +204,13 @@ def points(shape: models.Shape, tokens: int, memory: int, device: Device, device
     return found
 
 
-def least(shape: models.Shape, device: Device, device_bytes: int) -> int:
+def least(shape: modeling.Shape, device: Device, device_bytes: int) -> int:
     """The bytes that one window of the shortest context needs."""
     training = estimate(shape, MIN_CONTEXT, 1, device, device_bytes).total
     return max(training, _evaluation(shape, MIN_CONTEXT, device, device_bytes))
 
 
-def _evaluation(shape: models.Shape, context: int, device: Device, device_bytes: int) -> int:
+def _evaluation(shape: modeling.Shape, context: int, device: Device, device_bytes: int) -> int:
     """What an evaluation in a run holds: nothing is kept, so no more than what training keeps of one block."""
     standing = estimate(shape, context, 0, device, device_bytes)
     tokens, token = batch_size(device.type, context) * context, kept(shape, context, device)
@@ -274,12 +274,12 @@ def step(model: GPT2LMHeadModel, windows: Sequence[dict], device: Device) -> Ste
     )
 
 
-def measure(shape: models.Shape, point: Point, device: Device) -> Step | None:
+def measure(shape: modeling.Shape, point: Point, device: Device) -> Step | None:
     """One real step of a point's micro-batch on random bytes; None if a GPU has run out of memory."""
     draw = np.random.default_rng(0)
     rows = draw.integers(vocabulary.PAD, size=(point.micro_batch, point.context))
     windows = [{"input_ids": row, "length": point.context, "scored_from": 1} for row in rows]
     try:
-        return step(models.fresh(point.context, shape), windows, device)
+        return step(modeling.fresh(point.context, shape), windows, device)
     except torch.OutOfMemoryError:
         return None

@@ -12,11 +12,11 @@ from transformers import GPT2LMHeadModel
 
 from greylord.corpus.split import time_groups
 from greylord.corpus.windows import sample_spans
-from greylord.evaluation import baselines, bits_per_byte, contexts, health, pictures
+from greylord.evaluation import baselines, bits_per_byte, context_length, generated_play, pictures
 from greylord.evaluation.bits_per_byte import Score, ScoreTally, predictions
 from greylord.evaluation.calibration import Calibration, DelayTally
-from greylord.evaluation.contexts import Positions
-from greylord.evaluation.health import Health
+from greylord.evaluation.context_length import Positions
+from greylord.evaluation.generated_play import Health
 from greylord.evaluation.intervals import Interval, interval_of
 from greylord.evaluation.next_command import NextCommand, next_command
 from greylord.evaluation.unseen import Unseen
@@ -79,7 +79,7 @@ def evaluate(
     if training:
         compressors["lzma, primed"] = baselines.primed(training, stream, score.payload_bytes, progress)
     few = spans[:: -(-len(spans) // CONTEXT_SPANS)]
-    said, real = health.stretches(model, rows, progress)
+    said, real = generated_play.stretches(model, rows, progress)
     return DeepReport(
         model=name,
         data=unseen.description,
@@ -90,9 +90,9 @@ def evaluate(
         compressors=compressors,
         commands=next_command(model, rows, training, progress),
         delays=delays.report(),
-        positions=contexts.by_position(model, rows, few, context, progress),
-        contexts=contexts.by_context(model, rows, few, context, progress),
-        health={"this model": health.health_of(said), "real play": health.health_of(real)},
+        positions=context_length.by_position(model, rows, few, context, progress),
+        contexts=context_length.by_context(model, rows, few, context, progress),
+        health={"this model": generated_play.health_of(said), "real play": generated_play.health_of(real)},
     )
 
 

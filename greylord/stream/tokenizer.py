@@ -1,7 +1,7 @@
 """The vocabulary as a HuggingFace tokenizer: one token a byte, and the six special tokens.
 
 A byte is the character of the same number (latin-1), so that `tokenizer(data.decode("latin-1"))` is exact,
-and AutoTokenizer reads a saved folder without greylord. `python -m greylord.tokenizer DIR` writes one.
+and AutoTokenizer reads a saved folder without greylord. `python -m greylord.stream.tokenizer DIR` writes one.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-from greylord import vocabulary
 from greylord.files import write_file
+from greylord.stream import vocabulary
 
 __all__ = ["MAX_CONTEXT", "GreylordTokenizer", "write_vocabulary"]
 

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from transformers import DynamicCache, GPT2LMHeadModel
 
-from greylord import turns, vocabulary
 from greylord.captures import redaction
 from greylord.captures.markup import covered
 from greylord.captures.session import Direction, Session
-from greylord.generation import Decoder, Sampling
+from greylord.generation.engine import Decoder, Sampling
+from greylord.stream import turns, vocabulary
 from greylord.weights import GPT2Weights
 
 __all__ = [

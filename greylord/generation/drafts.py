@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greylord import vocabulary
 from greylord.errors import UsageError
-from greylord.generation import MEMORY_TOKENS, Decoder, Sampling
+from greylord.generation.engine import MEMORY_TOKENS, Decoder, Sampling
 from greylord.progress import Progress, silent
 from greylord.runs import DRAFTS, read_json
+from greylord.stream import vocabulary
 from greylord.weights import GPT2Weights
 
 if TYPE_CHECKING:

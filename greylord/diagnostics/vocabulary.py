@@ -1,7 +1,7 @@
 """Whether a folder holds the 262 tokens, and whether its forms of them agree.
 
 A folder may hold three forms: vocab_to_int.json, int_to_vocab.json, and a tokenizer. Each is held against the table
-of `greylord.vocabulary` entry by entry, and against the ids of the numpy path on samples.
+of `greylord.stream.vocabulary` entry by entry, and against the ids of the numpy path on samples.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from greylord import runs, turns, units, vocabulary
+from greylord import runs, units
 from greylord.errors import UsageError
 from greylord.files import json_text
-from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream import turns, vocabulary
+from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 
 __all__ = ["FILES", "SAMPLES", "Form", "Report", "folder_of", "inspect", "meaning"]
 

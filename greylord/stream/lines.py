@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from greylord.captures.markup import LINE_END, TELNET, covered, edited, matches
-from greylord.turns import Turns
+from greylord.stream.turns import Turns
 
 __all__ = ["LONG_LINE", "PROMPT", "Side", "Typed", "first_word", "hash_long_lines", "side_of", "typed"]
 

@@ -13,17 +13,17 @@ import numpy as np
 from safetensors.torch import load_file
 from transformers import GPT2LMHeadModel
 
-from greylord import model as models
-from greylord import runs, turns, units, vocabulary
+from greylord import modeling, runs, units
 from greylord.corpus import build
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, TrainingWindows
 from greylord.errors import GreylordError
 from greylord.evaluation.bits_per_byte import batch_size
 from greylord.evaluation.unseen import own_dataset
-from greylord.fit import Step, step
 from greylord.realm.recorder import record
+from greylord.stream import turns, vocabulary
 from greylord.training.device import choose_device
+from greylord.training.memory import Step, step
 
 __all__ = ["UNIFORM_NATS", "WEIGHT_BOUND", "Report", "Weights", "inspect"]
 
@@ -89,7 +89,7 @@ def inspect(folder: Path) -> Report:
 
     Raises UsageError if it is no folder of a model, or one of a model of another vocabulary.
     """
-    config = models.read_config(folder)
+    config = modeling.read_config(folder)
     context = config.n_positions
     missing = [name for name in (*runs.USE_FILES, *runs.RECORD_FILES) if not (folder / name).is_file()]
     problems = [f"There is no {name}." for name in missing if name in runs.USE_FILES]
@@ -110,7 +110,7 @@ def inspect(folder: Path) -> Report:
 
     weights = data = first_step = None
     try:
-        model = models.load(folder)
+        model = modeling.load(folder)
     except GreylordError as error:
         problems.append(str(error))
     else:
@@ -168,7 +168,7 @@ def _weights(folder: Path, model: GPT2LMHeadModel) -> Weights:
     tied = model.lm_head.weight is model.transformer.wte.weight
     if not tied:
         problems.append("The output matrix lm_head.weight is not tied to the embedding transformer.wte.weight.")
-    without_positions, positions = models.parameter_counts(model)
+    without_positions, positions = modeling.parameter_counts(model)
     largest_in = max(sizes, key=sizes.get)
     return Weights(
         blocks={block: dict(parts) for block, parts in blocks.items()},

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedModel
 
-from greylord import vocabulary
 from greylord.corpus.windows import Span, whole_rows
 from greylord.evaluation.bits_per_byte import bits_per_byte, predictions, score
 from greylord.progress import Progress, silent
+from greylord.stream import vocabulary
 
 __all__ = ["Positions", "by_context", "by_position"]
 
