@@ -20,6 +20,7 @@ __all__ = [
     "DEFAULT",
     "PRESETS",
     "Shape",
+    "describe",
     "fresh",
     "load",
     "parameter_counts",
@@ -227,3 +228,9 @@ def parameter_counts(model: GPT2LMHeadModel) -> tuple[int, int]:
     """Weights without the position table, and in it. Tied weights count once."""
     positions = model.transformer.wpe.weight.numel()
     return sum(parameter.numel() for parameter in model.parameters()) - positions, positions
+
+
+def describe(model: GPT2LMHeadModel, origin: str) -> str:
+    weights, positions = parameter_counts(model)
+    shape = f"GPT-2, {shape_of(model.config)}"
+    return f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}"

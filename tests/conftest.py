@@ -76,7 +76,7 @@ def trained(tmp_path_factory) -> Path:
 
     from greylord.progress import silent
     from greylord.training import train as training
-    from greylord.training.settings import Settings
+    from greylord.training.config import Settings
 
     place = tmp_path_factory.mktemp("trained")
     assert greylord("data", "sample", "tiny", "--recordings", 4, "--minutes", 0.5, cwd=place).returncode == 0

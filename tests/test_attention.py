@@ -11,10 +11,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from greylord import modeling
 from greylord.errors import UsageError
-from greylord.training import attention
-from greylord.training.attention import blockwise, choose_attention, keys_of_blocks
-from greylord.training.device import Device
-from greylord.training.settings import ATTENTIONS, Settings
+from greylord.training import hardware
+from greylord.training.config import ATTENTIONS, Settings
+from greylord.training.hardware import Device, blockwise, choose_attention, keys_of_blocks
 
 NEURONS = torch.nn.Module()
 
@@ -51,7 +50,7 @@ def test_blocks_give_attention_and_its_gradients(windows, heads, tokens, size, s
 
 
 def test_what_is_not_for_blocks_goes_to_the_fused_kernel(monkeypatch):
-    monkeypatch.setattr(attention, "MAX_TOKENS", 20)
+    monkeypatch.setattr(hardware, "MAX_TOKENS", 20)
     query, key, value = draw(2, 2, 21, 4)
     with monkeypatch.context() as patch:
         # Blocks would begin with it.

@@ -122,7 +122,7 @@ from accelerate import PartialState
 from transformers import TrainingArguments
 import test_bits_per_byte as t
 from greylord.corpus.windows import ScoringWindows, TrainingWindows, whole_rows
-from greylord.training.trainer import make_trainer
+from greylord.training.hf_trainer import make_trainer
 
 rows, model, world = t.make_rows(), t.make_model(), int(os.environ["WORLD_SIZE"])
 arguments = TrainingArguments(

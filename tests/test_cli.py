@@ -11,7 +11,7 @@ import typer
 from conftest import PROJECT, greylord
 
 from greylord.cli import app
-from greylord.training.settings import Settings
+from greylord.training.config import Settings
 
 README = (PROJECT / "README.md").read_text() if (PROJECT / "README.md").exists() else ""
 

@@ -23,7 +23,7 @@ from greylord.errors import UsageError
 from greylord.evaluation.bits_per_byte import BATCH_TOKENS
 from greylord.stream import vocabulary
 from greylord.training import memory
-from greylord.training.device import Device
+from greylord.training.hardware import Device
 
 NAMES, IDS, TOKENIZER = "vocab_to_int.json", "int_to_vocab.json", "tokenizer.json"
 

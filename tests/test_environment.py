@@ -17,7 +17,7 @@ from greylord.cli import console, places
 from greylord.cli.environment import blamed_variable
 from greylord.errors import GreylordError, UsageError
 from greylord.files import user_path
-from greylord.training.settings import CONFIG, read_config
+from greylord.training.config import CONFIG, read_config
 
 ENCODINGS = {
     "UTF-8": lambda text: text.encode(),

@@ -23,11 +23,9 @@ from greylord.errors import GreylordError, UsageError
 from greylord.progress import silent
 from greylord.training import memory
 from greylord.training import train as training
-from greylord.training.attention import choose_attention
-from greylord.training.device import Device
-from greylord.training.job import Job
-from greylord.training.recipe import largest_divisor, make_plan
-from greylord.training.settings import Settings, read_config
+from greylord.training.config import Job, Settings, read_config
+from greylord.training.hardware import Device, choose_attention
+from greylord.training.plan import largest_divisor, make_plan
 
 
 def quiet_train(settings: Settings, model_path: Path | None = None) -> training.Outcome:

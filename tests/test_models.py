@@ -16,10 +16,10 @@ from greylord import records, runs
 from greylord.cli import main
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation.bits_per_byte import bits_per_byte
-from greylord.training import job
+from greylord.training import run_folder
 from greylord.training.callbacks import Evaluation
-from greylord.training.report import Summary
-from greylord.training.settings import Settings
+from greylord.training.config import Settings
+from greylord.training.run_folder import Summary
 
 METRIC = PROJECT / "greylord" / "metrics" / "bits_per_byte"
 
@@ -335,7 +335,7 @@ def test_a_run_whose_record_is_not_sound_is_not_resumed(trained, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     config = json.loads((next((trained / "models").glob("tiny_*")) / runs.CONFIG_NAME).read_text())
-    wrong = [(field, value) for field in job._FROZEN_FIELDS for value in (None, [1], -1)]
+    wrong = [(field, value) for field in run_folder._FROZEN_FIELDS for value in (None, [1], -1)]
     wrong += [("continued_from", 5), ("settings", {"nonsense": 1}), ("settings", {"epochs": "x"})]
     wrong += [
         ("plan", {**config["plan"], name: value}) for name in config["plan"] for value in (None, "x", -1, 10**400)
@@ -344,7 +344,7 @@ def test_a_run_whose_record_is_not_sound_is_not_resumed(trained, tmp_path):
     for field, value in wrong:
         (run / runs.CONFIG_NAME).write_text(json.dumps({**config, field: value}))
         with pytest.raises(GreylordError, match=r"training_config\.json' is damaged: "):
-            job.resumed(run)
+            run_folder.resumed(run)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from test_windows import numbered_rows
 
 from greylord.errors import GreylordError, UsageError
-from greylord.training import recipe
-from greylord.training.order import Order
-from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within, short_length
-from greylord.training.settings import Settings
+from greylord.training.config import Settings
+from greylord.training.plan import MAX_EVALUATIONS, Pace, Plan, context_within, make_plan, plan_within, short_length
+from greylord.training.sampling import Order
 
 PLAN = Plan(
     context=64, short_length=16, micro_batch=2, accumulation=2, processes=1, steps_per_epoch=9.0, max_steps=30,
@@ -79,7 +78,7 @@ def test_any_plan_is_consistent(max_steps, windows, context, grown, processes):
     plan = make_plan(settings, windows, 50_000, "cpu", processes, grown)
     assert plan.max_steps == max_steps and plan.context % plan.short_length == 0
     assert 0 <= plan.warmup_steps < max_steps and 0 <= plan.short_steps < max_steps
-    assert 1 <= plan.eval_steps <= max_steps and plan.evaluations <= recipe.MAX_EVALUATIONS
+    assert 1 <= plan.eval_steps <= max_steps and plan.evaluations <= MAX_EVALUATIONS
     assert bool(plan.short_steps) == (context == 1_024 and not grown and max_steps > 1)
     assert plan.steps_per_epoch == windows / plan.windows_per_step
     assert Plan(**asdict(plan)) == plan

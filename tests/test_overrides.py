@@ -22,17 +22,15 @@ from greylord.corpus.windows import Rows, sample_spans
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
 from greylord.progress import silent
-from greylord.training import launch, trial
+from greylord.training import launch, probe
 from greylord.training import train as training
-from greylord.training.arguments import training_arguments
-from greylord.training.best import load_best
-from greylord.training.callbacks import Evaluation, Guard, Interruption
-from greylord.training.device import Device, choose_device
-from greylord.training.job import Job, resumed
+from greylord.training.callbacks import Evaluation, Guard, Interruption, why_nothing_was_saved
+from greylord.training.config import Job, Settings
+from greylord.training.hardware import Device, choose_device
+from greylord.training.hf_trainer import describe_steps, training_arguments
 from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
-from greylord.training.recipe import Pace, Plan
-from greylord.training.settings import Settings
-from greylord.training.wording import describe_steps, why_nothing_was_saved
+from greylord.training.plan import Pace, Plan
+from greylord.training.run_folder import load_best, resumed
 
 NAMES = [field.name for field in fields(TrainingArguments)]
 TINY = Settings(context_window=32, batch_size=2, max_steps=4)
@@ -73,7 +71,7 @@ def test_a_field_that_is_ours_is_refused_whoever_sets_it_and_whatever_is_in_it(m
         with pytest.raises(UsageError, match=f"^'config.json': {name} cannot be set: "):
             parse_values({name: ["secret"]}, "'config.json': ")
         with pytest.raises(UsageError, match=f"^{name} cannot be set: "):
-            Job(Path("data"), TINY, {name: 1}, None, cpu=True)
+            probe.try_overrides(Job(Path("data"), TINY, {name: 1}, None, cpu=True))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +142,7 @@ def test_a_field_that_is_newer_than_the_table_is_free_but_tried(monkeypatch, tmp
     (tmp_path / "empty.json").write_text("{}")
     overrides = parse_assignments([f"deepspeed={tmp_path / 'empty.json'}"])
     with pytest.raises(UsageError, match="The Trainer does not work with deepspeed="):
-        trial.try_overrides(Job(Path("data"), TINY, overrides, None, cpu=True))
+        probe.try_overrides(Job(Path("data"), TINY, overrides, None, cpu=True))
 
 
 JSON = st.recursive(
@@ -220,15 +218,15 @@ def test_a_config_with_a_wrong_override_is_named(called, game):
 
 
 def test_a_run_without_overrides_is_not_tried(monkeypatch):
-    monkeypatch.setattr(trial, "make_trainer", lambda *_, **__: pytest.fail("it was tried"))
-    trial.try_overrides(Job(Path("data"), TINY, {}, None, cpu=True))
+    monkeypatch.setattr(probe, "make_trainer", lambda *_, **__: pytest.fail("it was tried"))
+    probe.try_overrides(Job(Path("data"), TINY, {}, None, cpu=True))
 
 
 def test_a_full_memory_or_disk_is_not_blamed_on_overrides(monkeypatch):
     for error in (torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space left on device")):
         with monkeypatch.context() as patched:
-            patched.setattr(trial, "make_trainer", Mock(side_effect=error))
-            trial.try_overrides(Job(Path("data"), TINY, {"bf16": False}, None, cpu=True))
+            patched.setattr(probe, "make_trainer", Mock(side_effect=error))
+            probe.try_overrides(Job(Path("data"), TINY, {"bf16": False}, None, cpu=True))
 
 
 def quiet_train(overrides: dict, settings: Settings = TINY, live: type = TrainerCallback) -> training.Outcome:

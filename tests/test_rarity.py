@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_order import PLAN
 
-from greylord.training import rarity
-from greylord.training.order import BLOCK_WINDOWS, Order
-from greylord.training.rarity import NGRAM, Rarity
+from greylord.training import sampling
+from greylord.training.sampling import BLOCK_WINDOWS, NGRAM, Order, Rarity
 
 pieces = st.lists(st.lists(st.integers(0, 2), max_size=60), min_size=1, max_size=5)
 
@@ -33,16 +32,16 @@ def test_rarity_is_the_mean_of_one_by_the_root_of_each_ngrams_occurrences(rows, 
 
 def test_different_ngrams_have_different_buckets():
     ids = np.random.default_rng(0).integers(0, 262, 20_000, dtype=np.uint16)
-    assert len(set(rarity._buckets(ids).tolist())) > 0.99 * len(ids)
+    assert len(set(sampling._buckets(ids).tolist())) > 0.99 * len(ids)
 
 
 def test_long_corpora_are_counted_in_part(monkeypatch):
     rows = [np.full(50, index, np.uint16) for index in range(10)]
-    monkeypatch.setattr(rarity, "COUNTED_TOKENS", 250)
+    monkeypatch.setattr(sampling, "COUNTED_TOKENS", 250)
     found = Rarity(rows).of(rows)
     assert found[::2] == pytest.approx(43**-0.5) and found[1::2] == pytest.approx(1.0)
-    monkeypatch.setattr(rarity, "COUNTED_TOKENS", 1_000)
-    monkeypatch.setattr(rarity, "PIECE_TOKENS", 25)
+    monkeypatch.setattr(sampling, "COUNTED_TOKENS", 1_000)
+    monkeypatch.setattr(sampling, "PIECE_TOKENS", 25)
     assert Rarity(rows).of(rows) == pytest.approx(36**-0.5)
 
 

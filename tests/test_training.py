@@ -29,14 +29,14 @@ from greylord.evaluation import bits_per_byte
 from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
 from greylord.signals import ending_signals
+from greylord.training import callbacks
 from greylord.training import train as training
-from greylord.training import wording
 from greylord.training.callbacks import Interruption, LogAtEvaluation
-from greylord.training.compilation import choose_compilation
-from greylord.training.job import Job, resumed
-from greylord.training.recipe import Plan
-from greylord.training.settings import Settings
-from greylord.training.trainer import make_trainer
+from greylord.training.config import Job, Settings
+from greylord.training.hardware import choose_compilation
+from greylord.training.hf_trainer import make_trainer
+from greylord.training.plan import Plan
+from greylord.training.run_folder import resumed
 
 FILES = {
     "README.md", "config.json", "drafts.json", "generation_config.json", "int_to_vocab.json", "model.safetensors",
@@ -497,7 +497,8 @@ from test_training import LONG
 from greylord.progress import silent
 from greylord.signals import ending_signals
 from greylord.training import train as training
-from greylord.training.job import Job, resumed
+from greylord.training.config import Job
+from greylord.training.run_folder import resumed
 
 class Kill(TrainerCallback):
     def __init__(self, step, event):
@@ -614,7 +615,7 @@ def test_resume_takes_no_other_flag(realm, run):
 def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm, monkeypatch):
     # However busy or idle the machine gets after the probe: it is kept at the pace that was measured.
     monkeypatch.setattr(training, "LATENESS", 100)
-    monkeypatch.setattr(wording, "PUNCTUAL_SHARE", 0)
+    monkeypatch.setattr(callbacks, "PUNCTUAL_SHARE", 0)
     paces, measure = [], training.measure_pace
     monkeypatch.setattr(training, "measure_pace", lambda *args: paces.append(measure(*args)) or paces[-1])
     outcome = quiet_train(job(Settings(context_window=128, batch_size=2, time_budget="12s")))

@@ -17,8 +17,7 @@ from greylord.corpus import build
 from greylord.corpus.windows import Rows, sample_spans
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import payload_bytes, stream_of
-from greylord.training.allocator import keep_freed_memory
-from greylord.training.device import choose_device
+from greylord.training.hardware import choose_device, keep_freed_memory
 
 CONTEXTS = (256, 1_024)
 

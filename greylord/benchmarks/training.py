@@ -21,15 +21,12 @@ from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_w
 from greylord import modeling
 from greylord.corpus.windows import Rows, TrainingWindows, sample_spans
 from greylord.evaluation import bits_per_byte
-from greylord.training.arguments import ADAM_BETA2, MAX_GRAD_NORM, training_arguments
-from greylord.training.attention import choose_attention
-from greylord.training.compilation import choose_compilation, compile_blocks
-from greylord.training.device import Device, choose_device
-from greylord.training.order import Order
+from greylord.training.config import Settings
+from greylord.training.hardware import Device, choose_attention, choose_compilation, choose_device, compile_blocks
+from greylord.training.hf_trainer import ADAM_BETA2, MAX_GRAD_NORM, make_trainer, training_arguments
+from greylord.training.plan import Plan, context_within, make_plan
 from greylord.training.probe import Clock
-from greylord.training.recipe import Plan, context_within, make_plan
-from greylord.training.settings import Settings
-from greylord.training.trainer import make_trainer
+from greylord.training.sampling import Order
 
 __all__ = ["recipes", "training_speeds"]
 

@@ -50,7 +50,7 @@ def audit(
     from greylord.corpus.windows import Rows
     from greylord.evaluation import memorization
     from greylord.evaluation.unseen import own_dataset
-    from greylord.training.device import choose_device
+    from greylord.training.hardware import choose_device
 
     console.quieten()
     model = modeling.load(model_dir).eval().to(choose_device(cpu).type)

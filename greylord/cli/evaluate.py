@@ -78,7 +78,7 @@ def evaluate(
 
     from greylord import modeling
     from greylord.evaluation.unseen import own_dataset, unseen_part
-    from greylord.training.device import choose_device
+    from greylord.training.hardware import choose_device
 
     if surprise is not None:
         target = picture_path(output, surprise.stem, as_json, "surprise")

@@ -14,8 +14,8 @@ from greylord import units
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
-from greylord.training.recipe import MAX_MICRO_TOKENS, context_within, tokens_per_step
-from greylord.training.settings import CONFIG, Settings, command_line, read_config
+from greylord.training.config import CONFIG, Settings, command_line, read_config
+from greylord.training.plan import MAX_MICRO_TOKENS, context_within, tokens_per_step
 
 if TYPE_CHECKING:
     from greylord.training.memory import Point, Step
@@ -47,7 +47,7 @@ def optimize(
 
     from greylord import modeling
     from greylord.training import memory
-    from greylord.training.device import choose_device
+    from greylord.training.hardware import choose_device
 
     console.quieten()
     shape = modeling.preset(settings.preset)

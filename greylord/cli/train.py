@@ -14,7 +14,7 @@ from greylord.cli import console
 from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder
 from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
-from greylord.training.settings import CONFIG, Settings, read_config
+from greylord.training.config import CONFIG, Settings, read_config
 
 if TYPE_CHECKING:
     from greylord.training.train import Outcome
@@ -105,9 +105,10 @@ def train(
     from greylord.corpus import folder
     from greylord.training import launch
     from greylord.training import train as training
-    from greylord.training.job import Job, resumed
+    from greylord.training.config import Job
     from greylord.training.overrides import parse_assignments, parse_values
-    from greylord.training.trial import try_overrides
+    from greylord.training.probe import try_overrides
+    from greylord.training.run_folder import resumed
 
     console.quieten()
     if push_to_hub is not None:

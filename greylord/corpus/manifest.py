@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from greylord import units
 from greylord.captures.redaction import Credentials
 from greylord.captures.session import Direction, Session
 from greylord.errors import GreylordError
@@ -24,6 +25,7 @@ __all__ = [
     "Settings",
     "SplitCounts",
     "content_hash",
+    "describe_corpus",
     "file_hash",
     "payload_hash",
 ]
@@ -242,3 +244,18 @@ def content_hash(files: Iterable[tuple[str, ...]], settings: Settings) -> str:
     """One hash for what decides a corpus: name and hash of each file, settings and corpus format."""
     text = json.dumps([FORMAT, asdict(settings), sorted(files)])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
+    sides = ", ".join(
+        f"{name} {units.size(counts.payload_bytes)} of {units.count(counts.recordings, 'recording')}"
+        for name, counts in manifest.splits.items()
+    )
+    cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.cut else ""
+    kept = "; PASSWORDS STAND IN IT: share neither it nor the model" if manifest.settings.keep_credentials else ""
+    missing = len(manifest.left_out) + len(manifest.skipped)
+    without = f"; {units.count(missing, 'file')} left out" if missing else ""
+    changed = len(set().union(*manifest.signs.values()))
+    marked = f"; {units.count(changed, 'recording')} changed since they were recorded" if changed else ""
+    why = " (`greylord data show` tells why)" if missing or changed else ""
+    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}{without}{marked}{why}{kept}"

@@ -22,7 +22,7 @@ from greylord.evaluation.bits_per_byte import batch_size
 from greylord.evaluation.unseen import own_dataset
 from greylord.realm.recorder import record
 from greylord.stream import turns, vocabulary
-from greylord.training.device import choose_device
+from greylord.training.hardware import choose_device
 from greylord.training.memory import Step, step
 
 __all__ = ["UNIFORM_NATS", "WEIGHT_BOUND", "Report", "Weights", "inspect"]

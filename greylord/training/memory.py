@@ -21,11 +21,10 @@ from transformers import GPT2LMHeadModel
 from greylord import modeling
 from greylord.evaluation.bits_per_byte import batch_size, collate
 from greylord.stream import vocabulary
-from greylord.training.arguments import MAX_GRAD_NORM
-from greylord.training.attention import choose_attention, keys_of_blocks
-from greylord.training.device import Device, peak_memory
-from greylord.training.recipe import MAX_MICRO_TOKENS, largest_divisor
-from greylord.training.settings import MAX_CONTEXT, MIN_CONTEXT
+from greylord.training.config import MAX_CONTEXT, MIN_CONTEXT
+from greylord.training.hardware import Device, choose_attention, keys_of_blocks, peak_memory
+from greylord.training.hf_trainer import MAX_GRAD_NORM
+from greylord.training.plan import MAX_MICRO_TOKENS, largest_divisor
 
 __all__ = [
     "CONTEXTS",

@@ -16,39 +16,47 @@ from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
 from greylord import modeling, runs, units
 from greylord.corpus import build
-from greylord.corpus.manifest import Manifest
+from greylord.corpus.manifest import Manifest, describe_corpus
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protocol, stream_of
 from greylord.generation import drafts
 from greylord.progress import Progress
-from greylord.training import report
-from greylord.training.allocator import keep_freed_memory
-from greylord.training.arguments import training_arguments
-from greylord.training.attention import choose_attention
-from greylord.training.best import load_best
-from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
-from greylord.training.compilation import choose_compilation
-from greylord.training.device import Device, missing_cuda, peak_memory
-from greylord.training.failures import run_folder
-from greylord.training.job import Job, credentials, frozen, frozen_plan
-from greylord.training.order import Order
-from greylord.training.probe import measure_pace
-from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
-from greylord.training.report import Summary
-from greylord.training.settings import Settings
-from greylord.training.trainer import make_trainer
-from greylord.training.trial import try_overrides
-from greylord.training.wording import (
-    describe_corpus,
-    describe_model,
-    describe_smoothing,
-    describe_steps,
-    describe_time,
+from greylord.training.callbacks import (
+    Evaluation,
+    Guard,
+    History,
+    Interruption,
+    MarkComplete,
     why_it_ended,
     why_nothing_was_saved,
 )
+from greylord.training.config import Job, Settings
+from greylord.training.hardware import (
+    Device,
+    choose_attention,
+    choose_compilation,
+    device_of,
+    keep_freed_memory,
+    missing_cuda,
+    peak_memory,
+)
+from greylord.training.hf_trainer import describe_smoothing, describe_steps, make_trainer, training_arguments
+from greylord.training.plan import Pace, Plan, context_within, describe_time, make_plan, plan_within
+from greylord.training.probe import measure_pace, try_overrides
+from greylord.training.run_folder import (
+    Summary,
+    credentials,
+    freeze,
+    frozen,
+    frozen_plan,
+    load_best,
+    open_run,
+    publish,
+    versions,
+)
+from greylord.training.sampling import Order
 
 __all__ = ["Outcome", "train"]
 
@@ -85,7 +93,7 @@ def train(
         GreylordError: the job cannot be done, and why. Whatever is complete is kept.
     """
     try_overrides(job)
-    device = job.device
+    device = device_of(job)
     state = accelerate.PartialState(cpu=device.type == "cpu")
     if not state.is_main_process:
         say = _say_nothing
@@ -99,7 +107,7 @@ def train(
     began = time.perf_counter()
     corpus = build.corpus_of(job.dataset)
     say("corpus", describe_corpus(corpus, manifest, built))
-    say("model", describe_model(model, origin))
+    say("model", modeling.describe(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
     if why := keep_freed_memory(device.type):
         say("memory", why)
@@ -133,7 +141,7 @@ def train(
             eval_steps=job.overrides.get("eval_steps"),
         )
 
-    with run_folder(job, plan, state) as run:
+    with open_run(job, plan, state) as run:
         checkpoints, pace = run / runs.CHECKPOINTS, None
         if not job.resume:
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
@@ -145,7 +153,7 @@ def train(
                 broadcast_object_list(left)
                 plan = plan_within(left[0], plan, pace)
             if state.is_main_process:
-                report.freeze(run, frozen(job, settings, plan, device, manifest))
+                freeze(run, frozen(job, settings, plan, device, manifest))
         arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
         say("steps", describe_steps(plan, arguments))
         if sentence := describe_smoothing(arguments.label_smoothing_factor):
@@ -191,10 +199,10 @@ def train(
             peak_memory_bytes=peak_memory(device.type),
             device=device.reason,
             continued_from=str(job.model_path) if job.model_path else None,
-            versions=report.versions(),
+            versions=versions(),
             credentials=credentials(job, manifest),
         )
-        report.publish(run, trainer.model, history.evaluations, _losses(trainer), summary, said)
+        publish(run, trainer.model, history.evaluations, _losses(trainer), summary, said)
     return Outcome(run, summary, history.evaluations)
 
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from greylord import units
 from greylord.errors import GreylordError, UsageError
-from greylord.training.settings import Settings
+from greylord.training.config import Settings
 
 __all__ = [
     "MAX_MICRO_TOKENS",
     "Pace",
     "Plan",
     "context_within",
+    "describe_time",
     "largest_divisor",
     "make_plan",
     "plan_within",
@@ -40,6 +41,7 @@ BUDGETED_EVALUATION_SHARE = 0.06
 MAX_EVALUATIONS = 20
 BACKWARD_COST = 2
 """A backward pass costs two forward passes."""
+LONG_SECONDS = 3_600
 
 
 @dataclass(frozen=True)
@@ -207,3 +209,13 @@ def plan_within(seconds: float, plan: Plan, pace: Pace) -> Plan:
 def largest_divisor(share: int, limit: int) -> int:
     """The largest micro-batch up to `limit`, or 1, that divides a process's share of a step's windows."""
     return next((size for size in range(min(share, limit), 1, -1) if share % size == 0), 1)
+
+
+def describe_time(plan: Plan, pace: Pace) -> str:
+    seconds = plan.seconds(pace)
+    text = (
+        f"about {units.duration(seconds)}: {pace.step:.2g} s a step and {units.duration(pace.evaluation)} an evaluation"
+    )
+    if seconds > LONG_SECONDS:
+        text += ". Shorten it with --time-budget 10m, or stop it with Ctrl-C, which keeps the best so far"
+    return text

@@ -13,7 +13,7 @@ from greylord import units
 from greylord.errors import UsageError, did_you_mean
 from greylord.files import json_text
 
-__all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Settings", "command_line", "read_config"]
+__all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Job", "Settings", "command_line", "read_config"]
 
 CONFIG = Path("config.json")
 """Read from the working directory unless --config names another."""
@@ -127,3 +127,25 @@ def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
         if name not in known:
             raise UsageError(f"{str(path)!r} has an unknown setting {name!r}.{did_you_mean(name, [*known, 'set'])}")
     return content, overrides
+
+
+@dataclass(frozen=True)
+class Job:
+    """What `train` is asked to do."""
+
+    dataset: Path
+    """The folder of the recordings; its corpus is built first if need be."""
+    settings: Settings
+    overrides: Mapping[str, Any]
+    """Further fields of `TrainingArguments`."""
+    model_path: Path | None
+    """The folder of the model to continue from."""
+    cpu: bool
+    """Use no GPU."""
+    resume: Path | None = None
+    """The folder of a run that broke off, to be continued as if it had not."""
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for what cannot be had together."""
+        if self.settings.time_budget is not None and "eval_steps" in self.overrides:
+            raise UsageError("--time-budget and --set eval_steps exclude each other: the budget decides that.")
