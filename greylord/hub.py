@@ -79,7 +79,7 @@ def published_files(folder: Path) -> list[Path]:
         UsageError: the folder holds no model.
         GreylordError: its weights are not finite, or it has read passwords or may have.
     """
-    weights = modeling.load(folder).state_dict()
+    weights = modeling.load_model(folder).state_dict()
     if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise GreylordError(f"{str(folder)!r} has weights that are no numbers ({broken[0]}); train it again.")
     credentials = runs.read_provenance(folder).credentials
@@ -244,7 +244,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
                 raise GreylordError(f"{repo_id}: {file.rfilename} has {units.size(file.size)}, which no model needs.")
         snapshot = Path(snapshot_download(repo_id, revision=info.sha, allow_patterns=list(PUBLISHED)))
     try:
-        modeling.load(snapshot)
+        modeling.load_model(snapshot)
     except UsageError as error:
         raise GreylordError(f"{repo_id} is no model of greylord's: {error}") from error
     with new_folder(folder) as made:

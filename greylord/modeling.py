@@ -21,13 +21,13 @@ __all__ = [
     "PRESETS",
     "Shape",
     "describe",
-    "fresh",
-    "load",
+    "extend_context",
+    "load_model",
+    "new_model",
     "parameter_counts",
     "preset",
     "read_config",
     "shape_of",
-    "with_context",
 ]
 
 
@@ -65,7 +65,7 @@ def preset(name: str | None) -> Shape:
     return PRESETS[name]
 
 
-def fresh(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
+def new_model(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
     """A new model, its weights drawn from torch's random state. No dropout: it only costs until data repeats."""
     model = GPT2LMHeadModel(
         GPT2Config(
@@ -174,7 +174,7 @@ def read_config(folder: Path) -> GPT2Config:
     return config
 
 
-def load(folder: Path) -> GPT2LMHeadModel:
+def load_model(folder: Path) -> GPT2LMHeadModel:
     """Load a model folder in float32.
 
     Raises:
@@ -205,7 +205,7 @@ def _prepared(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
     return model
 
 
-def with_context(model: GPT2LMHeadModel, context: int) -> GPT2LMHeadModel:
+def extend_context(model: GPT2LMHeadModel, context: int) -> GPT2LMHeadModel:
     """Lengthen a model's position table to `context`; the new positions begin as a new model's do."""
     table = model.transformer.wpe
     if context <= table.num_embeddings:

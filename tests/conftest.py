@@ -2,12 +2,13 @@
 
 import os
 
+from helpers import PROJECT, greylord
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import contextlib
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +19,6 @@ from hypothesis import settings
 settings.register_profile("greylord", deadline=None)
 settings.load_profile("greylord")
 
-PROJECT = Path(__file__).parent.parent
-LAUNCHER = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 CAPTURES = PROJECT.parent / "shared" / "captures" / "captures.tar.xz"
 
 
@@ -39,19 +38,6 @@ def workplace(tmp_path, monkeypatch) -> Path:
     """An empty working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def greylord(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "greylord", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100", "OMP_NUM_THREADS": "1"},
-        **options,
-    )
 
 
 @pytest.fixture
@@ -76,11 +62,11 @@ def trained(tmp_path_factory) -> Path:
 
     from greylord.progress import silent
     from greylord.training import train as training
-    from greylord.training.config import Settings
+    from greylord.training.config import TrainingConfig
 
     place = tmp_path_factory.mktemp("trained")
     assert greylord("data", "sample", "tiny", "--recordings", 4, "--minutes", 0.5, cwd=place).returncode == 0
-    settings = Settings(context_window=64, batch_size=4, max_steps=40)
+    settings = TrainingConfig(context_window=64, batch_size=4, max_steps=40)
     # In float32, so that what is computed again agrees wherever the tests run.
     job = training.Job(Path("data/tiny"), settings, {"eval_steps": 20, "bf16": False}, None, cpu=True)
     with contextlib.chdir(place):

@@ -12,7 +12,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from greylord import modeling
 from greylord.errors import UsageError
 from greylord.training import hardware
-from greylord.training.config import ATTENTIONS, Settings
+from greylord.training.config import ATTENTIONS, TrainingConfig
 from greylord.training.hardware import Device, blockwise, choose_attention, keys_of_blocks
 
 NEURONS = torch.nn.Module()
@@ -81,7 +81,7 @@ def test_a_model_computes_the_same_in_blocks_and_is_saved_without_them(tmp_path)
     losses, gradients = [], []
     for kernel in ATTENTIONS:
         torch.manual_seed(0)
-        model = modeling.fresh(256)
+        model = modeling.new_model(256)
         model.set_attn_implementation(kernel)
         loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
@@ -106,4 +106,4 @@ def test_blocks_are_chosen_where_they_are_faster():
 
 def test_another_kernel_is_refused():
     with pytest.raises(UsageError, match="--attention must be sdpa or blockwise, not 'flash'"):
-        Settings(attention="flash")
+        TrainingConfig(attention="flash")

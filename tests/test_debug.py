@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import PROJECT
+from helpers import PROJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from greylord import modeling, runs
 from greylord.cli import main
+from greylord.corpus.batching import BATCH_TOKENS
 from greylord.corpus.windows import Rows, TrainingWindows
 from greylord.diagnostics import model as model_report
 from greylord.diagnostics import vocabulary as vocabulary_files
 from greylord.errors import UsageError
-from greylord.evaluation.bits_per_byte import BATCH_TOKENS
 from greylord.stream import vocabulary
 from greylord.training import memory
 from greylord.training.hardware import Device
@@ -229,7 +229,7 @@ def test_the_weights_are_counted_as_by_hand(in_trained):
 def test_a_step_has_the_loss_and_the_gradient_of_a_plain_one(in_trained):
     windows = TrainingWindows(Rows(Path("corpora/tiny"), "train"), 64)
     chosen = [windows[index] for index in (0, 3, len(windows) - 1)]
-    reference = modeling.load(in_trained)
+    reference = modeling.load_model(in_trained)
     nats, tokens = 0.0, 0
     for window in chosen:
         ids = torch.tensor(window["input_ids"].astype("int64"))
@@ -237,7 +237,7 @@ def test_a_step_has_the_loss_and_the_gradient_of_a_plain_one(in_trained):
         tokens += len(ids) - 1
     (nats / tokens).backward()
     squares = sum(float((parameter.grad**2).sum()) for parameter in reference.parameters())
-    model = modeling.load(in_trained)
+    model = modeling.load_model(in_trained)
     step = memory.step(model, chosen, Device("cpu", False, "here"))
     assert (step.windows, step.tokens, step.device) == (3, 3 * 64, "here")
     assert step.loss == pytest.approx(float(nats.detach()) / tokens, rel=1e-5)

@@ -112,7 +112,7 @@ def folder(workplace) -> Path:
     """A sound model's folder, to be made hostile."""
     torch.manual_seed(0)
     made = Path("models/evil")
-    modeling.fresh(16).save_pretrained(made)
+    modeling.new_model(16).save_pretrained(made)
     GreylordTokenizer(16).save_pretrained(made)
     write_vocabulary(made)
     return made
@@ -126,7 +126,7 @@ def test_pickled_weights_are_not_opened(folder):
     (folder / "model.safetensors").unlink()
     for name in ("pytorch_model.bin", "training_args.bin", "model.pt"):
         (folder / name).write_bytes(pickle.dumps(Mine()))
-    for use in (modeling.load, inspect, hub.published_files):
+    for use in (modeling.load_model, inspect, hub.published_files):
         with pytest.raises(UsageError, match=r"no model\.safetensors"):
             use(folder)
     assert not Path("taken").exists()
@@ -136,7 +136,7 @@ def test_code_of_a_model_is_not_run(folder):
     (folder / "modeling.py").write_text("from pathlib import Path\nPath('taken').touch()\n")
     change(folder / "config.json", auto_map={"AutoConfig": "modeling.Config", "AutoModelForCausalLM": "modeling.Model"})
     change(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["modeling.Tokenizer", None]})
-    assert type(modeling.load(folder)) is GPT2LMHeadModel
+    assert type(modeling.load_model(folder)) is GPT2LMHeadModel
     inspect(folder)
     vocabulary.inspect(folder)
     assert not Path("taken").exists()
@@ -147,7 +147,7 @@ def test_weights_lie_in_the_folder_and_nowhere_else(folder, workplace):
     index = {"metadata": {}, "weight_map": {"transformer.wte.weight": "../../elsewhere.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(GreylordError, match=r"no model\.safetensors"):
-        modeling.load(folder)
+        modeling.load_model(folder)
     for name in ("user/..", "../user", "user/.git", "user/a/../b", "user/a\\b", "user/a\0b", "/user/a"):
         with pytest.raises(GreylordError, match="can be no repository's name"):
             hub.pull(name)
@@ -162,9 +162,9 @@ def test_a_file_of_a_gigabyte_is_not_read(folder, name):
     tracemalloc.start()
     if name == "config.json":
         with pytest.raises(UsageError, match=r"no config\.json"):
-            modeling.load(folder)
+            modeling.load_model(folder)
     else:
-        modeling.load(folder)
+        modeling.load_model(folder)
         runs.read_json(folder / runs.CONFIG_NAME)
     if name in vocabulary.FILES:
         assert f"{name} has 1.0 GB, which no vocabulary needs." in vocabulary.inspect(folder).problems
@@ -191,4 +191,4 @@ def test_what_a_model_says_of_itself_is_printed_without_control_characters(folde
 def test_a_generation_config_of_another_shape_is_one_sentence(folder, value):
     (folder / "generation_config.json").write_text(json.dumps({"pad_token_id": value}))
     with pytest.raises(UsageError, match=r"cannot be loaded: .*[^.]\.$"):
-        modeling.load(folder)
+        modeling.load_model(folder)

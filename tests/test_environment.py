@@ -8,9 +8,7 @@ import typing
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
-from test_cli import commands, fails
-from test_models import make_run
+from helpers import PROJECT, commands, fails, make_run
 
 from greylord import runs
 from greylord.cli import console, places

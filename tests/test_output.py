@@ -13,10 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import PROJECT
+from helpers import PROJECT, make_run
 from hypothesis import given
 from hypothesis import strategies as st
-from test_models import make_run
 
 from greylord import plots, runs
 from greylord.cli import console, main, streams

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import greylord
+from helpers import greylord
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,7 +39,7 @@ IDS = [PAD, SERVER, SHORT, *b"name:\x1b[0", CLIENT, SHORT, *b"me\r", SERVER, LON
 @pytest.fixture(scope="module")
 def decoder() -> Decoder:
     torch.manual_seed(2)
-    return Decoder(GPT2Weights.of(modeling.fresh(64)), Sampling())
+    return Decoder(GPT2Weights.of(modeling.new_model(64)), Sampling())
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_the_command(trained, tmp_path):
     raw = greylord("generate", "--length", 400, "--seed", 3, "--raw", cwd=trained, encoding="latin-1")
 
     run = latest(trained)
-    decoder, ids = Decoder(GPT2Weights.of(modeling.load(run)), Sampling()), playback.prompt_ids(None, SERVER)
+    decoder, ids = Decoder(GPT2Weights.of(modeling.load_model(run)), Sampling()), playback.prompt_ids(None, SERVER)
     quantiles = runs.read_json(run / runs.CONFIG_NAME)["pauses"]
     speeches, events = zip(*playback.on_screen(ids, playback.play(decoder, ids, 3, 400, False, quantiles)), strict=True)
     assert raw.stdout == lines(b"".join(speech.payload for speech in speeches).decode("latin-1"))

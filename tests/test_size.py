@@ -19,7 +19,7 @@ from greylord import spool
 from greylord.captures import call, markup, proxylog, redaction, session
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, split
-from greylord.corpus.manifest import DialectCounts, Settings, SplitCounts, payload_hash
+from greylord.corpus.manifest import CorpusSettings, DialectCounts, SplitCounts, payload_hash
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError
 from greylord.spool import Spool
@@ -243,7 +243,7 @@ def test_a_recording_too_long_for_a_row_is_one_sentence(workplace, monkeypatch):
 def test_compression_is_seen_across_blocks(tmp_path, monkeypatch, size):
     monkeypatch.setattr(spool, "BLOCK_ITEMS", size)
     write_log(tmp_path / "log", [Record(Direction.SERVER, 0, b"Hello\xff\xfa\x56\xff\xf0\x78\x9c")])
-    assert reading._read(tmp_path / "log", spool=tmp_path, settings=Settings()).compressed
+    assert reading._read(tmp_path / "log", spool=tmp_path, settings=CorpusSettings()).compressed
 
 
 def test_recordings_share_a_file_for_their_ids(tmp_path):
@@ -251,7 +251,7 @@ def test_recordings_share_a_file_for_their_ids(tmp_path):
         write_log(tmp_path / f"{number}.log", play(number, number))
     paths = sorted(tmp_path.glob("*.log"))
     (tmp_path / "spool").mkdir()
-    readings = list(reading.read_all(paths, tmp_path / "spool", Settings(keep_credentials=True)))
+    readings = list(reading.read_all(paths, tmp_path / "spool", CorpusSettings(keep_credentials=True)))
     (file,) = (tmp_path / "spool").iterdir()
     for path, each in zip(paths, readings, strict=True):
         stored = each.ids.load({file: spool.map_file(file)})
@@ -273,7 +273,7 @@ def test_many_small_files_are_read_by_several_processes(tmp_path, monkeypatch, f
     for number in range(files):
         paths.append(tmp_path / f"{number}.log")
         write_log(paths[-1], [Record(Direction.SERVER, 0, b"n")])
-    assert len(list(reading.read_all(paths, tmp_path, Settings()))) == files
+    assert len(list(reading.read_all(paths, tmp_path, CorpusSettings()))) == files
     assert len(started) == expected
 
 

@@ -53,7 +53,7 @@ def audit(
     from greylord.training.hardware import choose_device
 
     console.quieten()
-    model = modeling.load(model_dir).eval().to(choose_device(cpu).type)
+    model = modeling.load_model(model_dir).eval().to(choose_device(cpu).type)
     dataset = given or own_dataset(model_dir)
     manifest, _ = build.refresh(dataset, progress=console.progress)
     corpus = build.corpus_of(dataset)

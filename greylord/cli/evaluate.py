@@ -85,7 +85,7 @@ def evaluate(
     elif deep:
         target = _report_folder(output, model_dir.name, as_json)
     console.quieten()
-    model = modeling.load(model_dir)
+    model = modeling.load_model(model_dir)
     device = choose_device(cpu).type
     if surprise is not None:
         _surprise(model.to(device), surprise, target, as_json)

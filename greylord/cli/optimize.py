@@ -14,7 +14,7 @@ from greylord import units
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
-from greylord.training.config import CONFIG, Settings, command_line, read_config
+from greylord.training.config import CONFIG, TrainingConfig, command_line, read_config
 from greylord.training.plan import MAX_MICRO_TOKENS, context_within, tokens_per_step
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def optimize(
     """
     limit = _bytes(memory_gb)
     configured, _ = read_config(None)
-    settings = Settings().changed(configured).changed({"batch_size": batch_size, "preset": preset})
+    settings = TrainingConfig().changed(configured).changed({"batch_size": batch_size, "preset": preset})
 
     from greylord import modeling
     from greylord.training import memory

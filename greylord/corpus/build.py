@@ -23,7 +23,7 @@ from datasets.arrow_writer import ArrowWriter
 
 from greylord import units
 from greylord.corpus import folder, split
-from greylord.corpus.manifest import Manifest, RecordingEntry, Settings, SplitCounts, content_hash
+from greylord.corpus.manifest import CorpusSettings, Manifest, RecordingEntry, SplitCounts, content_hash
 from greylord.corpus.recordings import Row, files_of, read_files
 from greylord.errors import GreylordError
 from greylord.files import new_folder
@@ -76,7 +76,7 @@ def refresh(
 ) -> tuple[Manifest, bool]:
     """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
 
-    Settings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
+    CorpusSettings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
     Raises GreylordError if there is no recording, or there is too little to validate on.
     """
     found = folder.find(dataset)
@@ -89,7 +89,7 @@ def refresh(
         "keep_credentials": keep_credentials,
     }
     settings = replace(
-        manifest.settings if manifest else Settings(),
+        manifest.settings if manifest else CorpusSettings(),
         **{name: value for name, value in changes.items() if value is not None},
     )
     wanted = content_hash([file.key for file in files], settings)

@@ -19,10 +19,10 @@ from greylord.files import write_file
 from greylord.spool import blocks
 
 __all__ = [
+    "CorpusSettings",
     "DialectCounts",
     "Manifest",
     "RecordingEntry",
-    "Settings",
     "SplitCounts",
     "content_hash",
     "describe_corpus",
@@ -36,7 +36,7 @@ NAME = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Settings:
+class CorpusSettings:
     """What decides a corpus besides the recordings."""
 
     val_split: float = 0.2
@@ -166,7 +166,7 @@ class Manifest:
 
     dataset: str
     content_hash: str
-    settings: Settings
+    settings: CorpusSettings
     dialects: dict[str, DialectCounts] = field(default_factory=dict)
     splits: dict[str, SplitCounts] = field(default_factory=dict)
     groups: int = 0
@@ -207,7 +207,7 @@ class Manifest:
         return cls(
             **{
                 **content,
-                "settings": Settings(**content["settings"]),
+                "settings": CorpusSettings(**content["settings"]),
                 "dialects": {
                     name: DialectCounts(
                         **{
@@ -240,7 +240,7 @@ def payload_hash(masked: Session) -> str:
     return digest.hexdigest()
 
 
-def content_hash(files: Iterable[tuple[str, ...]], settings: Settings) -> str:
+def content_hash(files: Iterable[tuple[str, ...]], settings: CorpusSettings) -> str:
     """One hash for what decides a corpus: name and hash of each file, settings and corpus format."""
     text = json.dumps([FORMAT, asdict(settings), sorted(files)])
     return hashlib.sha256(text.encode()).hexdigest()

@@ -18,7 +18,7 @@ from greylord.captures import proxylog
 from greylord.corpus import folder, split
 from greylord.corpus.identity import Candidate, same_recordings
 from greylord.corpus.likeness import clusters
-from greylord.corpus.manifest import DialectCounts, Manifest, Settings, file_hash
+from greylord.corpus.manifest import CorpusSettings, DialectCounts, Manifest, file_hash
 from greylord.corpus.reading import Reading, read_all
 from greylord.errors import GreylordError
 from greylord.progress import Progress, silent
@@ -117,7 +117,7 @@ def _time(modified: float) -> datetime | None:
 
 
 def read_dataset(
-    dataset: Path, spool: Path, settings: Settings, progress: Progress = silent
+    dataset: Path, spool: Path, settings: CorpusSettings, progress: Progress = silent
 ) -> tuple[list[Row], Manifest]:
     """Read the recordings of a dataset's folder without building its corpus; see `read_files`."""
     found = folder.find(dataset)

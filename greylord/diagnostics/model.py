@@ -15,10 +15,10 @@ from transformers import GPT2LMHeadModel
 
 from greylord import modeling, runs, units
 from greylord.corpus import build
+from greylord.corpus.batching import batch_size
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, TrainingWindows
 from greylord.errors import GreylordError
-from greylord.evaluation.bits_per_byte import batch_size
 from greylord.evaluation.unseen import own_dataset
 from greylord.realm.recorder import record
 from greylord.stream import turns, vocabulary
@@ -110,7 +110,7 @@ def inspect(folder: Path) -> Report:
 
     weights = data = first_step = None
     try:
-        model = modeling.load(folder)
+        model = modeling.load_model(folder)
     except GreylordError as error:
         problems.append(str(error))
     else:

@@ -19,16 +19,16 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from greylord import runs, units
 from greylord.files import write_file
 from greylord.signals import ending_signals
-from greylord.training.config import Settings
+from greylord.training.config import TrainingConfig
 from greylord.training.plan import Plan
 
 __all__ = [
     "Evaluation",
-    "Guard",
+    "GracefulStop",
     "History",
-    "Interruption",
     "LogAtEvaluation",
     "MarkComplete",
+    "StopOnNaN",
     "why_it_ended",
     "why_nothing_was_saved",
 ]
@@ -139,7 +139,7 @@ class MarkComplete(TrainerCallback):
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / runs.COMPLETE).touch()
 
 
-class Guard(TrainerCallback):
+class StopOnNaN(TrainerCallback):
     """Stops at a loss or figure that is no number, before it is saved."""
 
     def __init__(self) -> None:
@@ -162,7 +162,7 @@ class Guard(TrainerCallback):
         self._check(metrics["eval_bits_per_byte"], state, control)
 
 
-class Interruption(TrainerCallback):
+class GracefulStop(TrainerCallback):
     """Ctrl-C, SIGTERM, a closed terminal or a deadline end training at the next step: evaluated, saved, and with the
     best weights kept.
 
@@ -209,7 +209,12 @@ class Interruption(TrainerCallback):
 
 
 def why_it_ended(
-    plan: Plan, steps: int, guard: Guard, interruption: Interruption, settings: Settings, seconds: float | None
+    plan: Plan,
+    steps: int,
+    guard: StopOnNaN,
+    interruption: GracefulStop,
+    settings: TrainingConfig,
+    seconds: float | None,
 ) -> str:
     """Why training ended, after so many seconds in all, if they are those of one time budget."""
     if guard.diverged_at is not None:
@@ -226,8 +231,8 @@ def why_it_ended(
 
 
 def why_nothing_was_saved(
-    guard: Guard,
-    interruption: Interruption,
+    guard: StopOnNaN,
+    interruption: GracefulStop,
     evaluations: Sequence[Evaluation],
     arguments: TrainingArguments,
     resumed: Path | None,

@@ -13,7 +13,7 @@ from greylord import units
 from greylord.errors import UsageError, did_you_mean
 from greylord.files import json_text
 
-__all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Job", "Settings", "command_line", "read_config"]
+__all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Job", "TrainingConfig", "command_line", "read_config"]
 
 CONFIG = Path("config.json")
 """Read from the working directory unless --config names another."""
@@ -29,7 +29,7 @@ def _setting(default: Any, help_text: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainingConfig:
     """The defaults of `greylord train`. Each field's help is the help of its flag."""
 
     preset: str | None = _setting(None, "Size of a fresh model: default, medium or large.")
@@ -83,7 +83,7 @@ class Settings:
         if not (_is_whole(self.seed) and 0 <= self.seed <= MAX_SEED):
             raise UsageError(f"--seed must be a whole number from 0 to {MAX_SEED:,}, not {self.seed!r}.")
 
-    def changed(self, values: Mapping[str, Any]) -> Settings:
+    def changed(self, values: Mapping[str, Any]) -> TrainingConfig:
         """These settings with the values that are not None."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})
 
@@ -122,7 +122,7 @@ def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
     if not isinstance(content, dict) or not isinstance(content.get("set", {}), dict):
         raise UsageError(f'{str(path)!r} must hold settings by name, as {{"epochs": 10}}.')
     overrides = content.pop("set", {})
-    known = [setting.name for setting in fields(Settings)]
+    known = [setting.name for setting in fields(TrainingConfig)]
     for name in content:
         if name not in known:
             raise UsageError(f"{str(path)!r} has an unknown setting {name!r}.{did_you_mean(name, [*known, 'set'])}")
@@ -135,7 +135,7 @@ class Job:
 
     dataset: Path
     """The folder of the recordings; its corpus is built first if need be."""
-    settings: Settings
+    settings: TrainingConfig
     overrides: Mapping[str, Any]
     """Further fields of `TrainingArguments`."""
     model_path: Path | None

@@ -18,10 +18,11 @@ from transformers import (
 )
 
 from greylord import units
-from greylord.evaluation.bits_per_byte import SumsOverBatches, batch_size, collate, row_sums
+from greylord.corpus.batching import batch_size, collate
+from greylord.evaluation.bits_per_byte import SumsOverBatches, window_sums
 from greylord.stream.tokenizer import GreylordTokenizer
 from greylord.training.callbacks import LogAtEvaluation
-from greylord.training.config import Settings
+from greylord.training.config import TrainingConfig
 from greylord.training.hardware import Device, compile_blocks
 from greylord.training.plan import Plan
 
@@ -59,7 +60,7 @@ def make_trainer(
         data_collator=_collate,
         processing_class=GreylordTokenizer(model.config.n_positions),
         compute_metrics=SumsOverBatches(),
-        preprocess_logits_for_metrics=row_sums,
+        preprocess_logits_for_metrics=window_sums,
         callbacks=[*callbacks, LogAtEvaluation(), *stopping],
     )
     trainer.remove_callback(PrinterCallback)
@@ -79,7 +80,7 @@ MAX_GRAD_NORM = 1.0
 
 
 def training_arguments(
-    settings: Settings, plan: Plan, device: Device, folder: Path, overrides: Mapping[str, Any]
+    settings: TrainingConfig, plan: Plan, device: Device, folder: Path, overrides: Mapping[str, Any]
 ) -> TrainingArguments:
     """AdamW with weight decay, linear warm-up and decay, clipping, and the best checkpoint kept in `folder`."""
     values = {
@@ -132,7 +133,7 @@ def training_arguments(
 
 def describe_steps(plan: Plan, arguments: TrainingArguments) -> str:
     """Length, order, learning rate and evaluations of a run, as the Trainer gets them."""
-    rare = ", rare windows likelier" if plan.chooses else ""
+    rare = ", rare windows likelier" if plan.samples_by_rarity else ""
     short = ""
     if plan.short_steps:
         short = f"the first {plan.short_steps:,} in windows of {plan.short_length} at random positions, "

@@ -19,7 +19,7 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import GPT2LMHeadModel
 
 from greylord import modeling
-from greylord.evaluation.bits_per_byte import batch_size, collate
+from greylord.corpus.batching import batch_size, collate
 from greylord.stream import vocabulary
 from greylord.training.config import MAX_CONTEXT, MIN_CONTEXT
 from greylord.training.hardware import Device, choose_attention, keys_of_blocks, peak_memory
@@ -279,6 +279,6 @@ def measure(shape: modeling.Shape, point: Point, device: Device) -> Step | None:
     rows = draw.integers(vocabulary.PAD, size=(point.micro_batch, point.context))
     windows = [{"input_ids": row, "length": point.context, "scored_from": 1} for row in rows]
     try:
-        return step(modeling.fresh(point.context, shape), windows, device)
+        return step(modeling.new_model(point.context, shape), windows, device)
     except torch.OutOfMemoryError:
         return None

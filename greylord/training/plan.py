@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from greylord import units
 from greylord.errors import GreylordError, UsageError
-from greylord.training.config import Settings
+from greylord.training.config import TrainingConfig
 
 __all__ = [
     "MAX_MICRO_TOKENS",
@@ -90,7 +90,7 @@ class Plan:
         return math.ceil(self.max_steps / self.eval_steps)
 
     @property
-    def chooses(self) -> bool:
+    def samples_by_rarity(self) -> bool:
         """Whether there are more windows of a length than are read of it."""
         read = (self.short_steps, self.max_steps - self.short_steps)
         return self.candidates > 1 and any(0 < steps < self.steps_per_epoch for steps in read)
@@ -138,12 +138,12 @@ def tokens_per_step(device: str) -> int:
 
 
 def make_plan(
-    settings: Settings,
+    settings: TrainingConfig,
     windows: int,
     evaluation_tokens: int,
     device: str,
     processes: int,
-    grown: bool,
+    pretrained: bool,
     eval_steps: float | None = None,
 ) -> Plan:
     """Plan a run over `windows` training windows. Raises UsageError for a micro-batch that does not fit the batch.
@@ -154,7 +154,7 @@ def make_plan(
         evaluation_tokens: that one evaluation passes through the model, context included.
         device: type of the device, "cpu" or "cuda".
         processes: each with one device.
-        grown: whether the model knows its positions already; short windows are for one that does not.
+        pretrained: whether the model knows its positions already; short windows are for one that does not.
         eval_steps: from one evaluation to the next, or their share of all steps if under 1; None to have it chosen.
     """
     context = settings.context_window
@@ -171,7 +171,7 @@ def make_plan(
     max_steps = settings.max_steps or math.ceil(settings.epochs * windows / windows_per_step)
     shape = Plan(
         context=context,
-        short_length=context if grown else short_length(context),
+        short_length=context if pretrained else short_length(context),
         micro_batch=micro_batch,
         accumulation=share // micro_batch,
         processes=processes,

@@ -195,5 +195,5 @@ def _train(job: Job, folder: Path, checkpoint: str | None) -> None:
     rows = [np.arange(PLAN.context * PLAN.max_steps, dtype=np.uint16)]
     scoring = ScoringWindows(rows, whole_rows(rows), PLAN.context, arguments.eval_batch_size * arguments.world_size)
     order = Order(rows, replace(PLAN, processes=arguments.world_size), seed=0)
-    trainer = make_trainer(modeling.fresh(PLAN.context, SHAPE), arguments, order, scoring, None, [], compiled=False)
+    trainer = make_trainer(modeling.new_model(PLAN.context, SHAPE), arguments, order, scoring, None, [], compiled=False)
     trainer.train(resume_from_checkpoint=str(folder / checkpoint) if checkpoint else None)

@@ -31,7 +31,7 @@ from greylord.records import check_fields
 from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.training.callbacks import Evaluation
-from greylord.training.config import MIN_CONTEXT, Job, Settings, command_line
+from greylord.training.config import MIN_CONTEXT, Job, TrainingConfig, command_line
 from greylord.training.hardware import Device
 from greylord.training.overrides import parse_values, written
 from greylord.training.plan import Plan, largest_divisor
@@ -213,7 +213,7 @@ def _smaller(job: Job, plan: Plan) -> str:
         micro_batch = largest_divisor(plan.micro_batch * plan.accumulation, plan.micro_batch // 2)
     else:
         context, batch = max(MIN_CONTEXT, context // 2), 2 * batch
-    given = {name: value for name, value in asdict(settings).items() if value != getattr(Settings(), name)}
+    given = {name: value for name, value in asdict(settings).items() if value != getattr(TrainingConfig(), name)}
     changed = {"context_window": context, "batch_size": batch, "micro_batch": micro_batch}
     overrides = [f"--set={written(name, value)}" for name, value in job.overrides.items()]
     return command_line(
@@ -254,7 +254,7 @@ def load_best(model: GPT2LMHeadModel, checkpoints: Path, evaluations: Sequence[E
     ]
     best = min(candidates, key=lambda evaluation: evaluation.bits_per_byte, default=None)
     if best is not None:
-        model.load_state_dict(modeling.load(folders[best]).state_dict())
+        model.load_state_dict(modeling.load_model(folders[best]).state_dict())
     return best
 
 
@@ -282,7 +282,7 @@ def resumed(run: Path) -> Job:
     frozen_plan(run)
     try:
         # Older runs knew one kernel only.
-        settings = Settings(**{"attention": "sdpa", **config["settings"]})
+        settings = TrainingConfig(**{"attention": "sdpa", **config["settings"]})
     except (TypeError, UsageError) as error:
         raise GreylordError(f"{str(file)!r} is damaged: its settings cannot be used ({first_line(error)}).") from error
     return Job(
@@ -308,7 +308,7 @@ def frozen_plan(run: Path) -> Plan:
     return Plan(**plan)
 
 
-def frozen(job: Job, settings: Settings, plan: Plan, device: Device, manifest: Manifest) -> dict[str, Any]:
+def frozen(job: Job, settings: TrainingConfig, plan: Plan, device: Device, manifest: Manifest) -> dict[str, Any]:
     """The training_config.json of a run: all that decides it, and what the model has read by its end."""
     return {
         "dataset": manifest.dataset,

@@ -16,23 +16,24 @@ from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
 from greylord import modeling, runs, units
 from greylord.corpus import build
+from greylord.corpus.batching import batch_size
 from greylord.corpus.manifest import Manifest, describe_corpus
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import baselines
-from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protocol, stream_of
+from greylord.evaluation.bits_per_byte import payload_bytes, protocol, stream_of
 from greylord.generation import drafts
 from greylord.progress import Progress
 from greylord.training.callbacks import (
     Evaluation,
-    Guard,
+    GracefulStop,
     History,
-    Interruption,
     MarkComplete,
+    StopOnNaN,
     why_it_ended,
     why_nothing_was_saved,
 )
-from greylord.training.config import Job, Settings
+from greylord.training.config import Job, TrainingConfig
 from greylord.training.hardware import (
     Device,
     choose_attention,
@@ -137,7 +138,7 @@ def train(
             context * len(scoring),
             device.type,
             state.num_processes,
-            grown=job.model_path is not None,
+            pretrained=job.model_path is not None,
             eval_steps=job.overrides.get("eval_steps"),
         )
 
@@ -161,7 +162,7 @@ def train(
         if pace:
             say("time", describe_time(plan, pace))
         history = History(run / runs.JOURNAL, plan)
-        guard, interruption = Guard(), Interruption(_deadline(settings, began, pace))
+        guard, interruption = StopOnNaN(), GracefulStop(_deadline(settings, began, pace))
         callbacks = [history, guard, interruption, MarkComplete()]
         if state.is_main_process:
             callbacks.append(live(plan, manifest.splits["train"].payload_bytes / manifest.splits["train"].tokens))
@@ -206,7 +207,7 @@ def train(
     return Outcome(run, summary, history.evaluations)
 
 
-def _with_context(job: Job, device: Device) -> Settings:
+def _with_context(job: Job, device: Device) -> TrainingConfig:
     """The settings with a context: that of the model to continue from, else one that the time is enough for."""
     settings = job.settings
     if settings.context_window is not None:
@@ -248,7 +249,7 @@ def _checkpoint_to_resume(job: Job, state: accelerate.PartialState, say: Callabl
     return str(checkpoint) if checkpoint else None
 
 
-def _deadline(settings: Settings, began: float, pace: Pace | None) -> float | None:
+def _deadline(settings: TrainingConfig, began: float, pace: Pace | None) -> float | None:
     """When a run under a time budget has to stop, so that evaluating and saving it end in time."""
     if settings.time_budget is None or pace is None:
         return None
@@ -265,17 +266,17 @@ def _say_nothing(subject: str, sentence: str) -> None:
     del subject, sentence
 
 
-def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
+def _model(job: Job, settings: TrainingConfig) -> tuple[GPT2LMHeadModel, str]:
     """The model to train, and where it comes from in words."""
     context = settings.context_window
     if job.model_path is None:
-        model = modeling.fresh(context, modeling.preset(job.settings.preset))
+        model = modeling.new_model(context, modeling.preset(job.settings.preset))
         origin = "fresh"
     else:
-        model = modeling.load(job.model_path)
+        model = modeling.load_model(job.model_path)
         _check_preset(job.settings.preset, job.model_path, modeling.shape_of(model.config))
         before = model.config.n_positions
-        model = modeling.with_context(model, context)
+        model = modeling.extend_context(model, context)
         origin = f"from {job.model_path}"
         if context > before:
             origin += f", its position table lengthened from {before:,} to {context:,}"
@@ -291,7 +292,7 @@ def _check_preset(preset: str | None, path: Path, shape: modeling.Shape) -> None
         )
 
 
-def _run(trainer: Trainer, interruption: Interruption, checkpoint: str | None) -> None:
+def _run(trainer: Trainer, interruption: GracefulStop, checkpoint: str | None) -> None:
     with interruption.handled():
         try:
             trainer.train(resume_from_checkpoint=checkpoint)

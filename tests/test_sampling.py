@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import PLAN
 from hypothesis import given
 from hypothesis import strategies as st
-from test_order import PLAN
 
 from greylord.training import sampling
 from greylord.training.sampling import BLOCK_WINDOWS, NGRAM, Order, Rarity
@@ -95,13 +95,13 @@ def test_a_choice_is_a_function_of_the_slot(rows):
 
 
 @pytest.mark.parametrize(
-    ("max_steps", "short_steps", "candidates", "chooses"),
+    ("max_steps", "short_steps", "candidates", "samples_by_rarity"),
     [(8, 0, 2, True), (8, 0, 1, False), (9, 0, 2, False), (20, 9, 2, False), (20, 12, 2, True), (20, 8, 2, True)],
 )
-def test_a_plan_tells_whether_there_is_a_choice(max_steps, short_steps, candidates, chooses):
+def test_a_plan_tells_whether_there_is_a_choice(max_steps, short_steps, candidates, samples_by_rarity):
     # An epoch has nine steps.
     plan = replace(PLAN, max_steps=max_steps, short_steps=short_steps, candidates=candidates)
-    assert plan.chooses == chooses
+    assert plan.samples_by_rarity == samples_by_rarity
 
 
 def test_a_run_that_reads_everything_has_no_choice():

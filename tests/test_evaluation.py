@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from click.testing import Result
+from helpers import CONTEXT, make_model, make_rows, slow_costs
 from hypothesis import given
 from hypothesis import strategies as st
-from test_bits_per_byte import CONTEXT, make_model, make_rows, slow_costs
 from typer.testing import CliRunner
 
 from greylord import modeling, runs
@@ -43,7 +43,7 @@ def ids_of(*records: tuple[Direction, bytes]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def player(trained):
     """A model that has read a little of the realm and likes to press Enter, and recordings that it has not read."""
-    model = modeling.load(runs.locate(trained / "models/latest")).eval()
+    model = modeling.load_model(runs.locate(trained / "models/latest")).eval()
     enter = model.transformer.wte.weight.detach()[ord("\r")]
     model.transformer.ln_f.bias.data += 12 * enter / enter.norm() ** 2
     return model, Rows(trained / "corpora/tiny", "validation")

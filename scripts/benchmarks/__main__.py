@@ -1,4 +1,4 @@
-"""`make bench`: python -m greylord.benchmarks DATASET [SECONDS]"""
+"""`make bench`: python -m scripts.benchmarks DATASET [SECONDS]"""
 
 import platform
 import statistics
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch
 
-from greylord.benchmarks.corpus import corpus_speeds
-from greylord.benchmarks.generation import generation_speeds
-from greylord.benchmarks.startup import first_byte_seconds
-from greylord.benchmarks.training import recipes, training_speeds
 from greylord.cli import console
 from greylord.corpus import build
 from greylord.corpus.windows import Rows, sample_spans
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import payload_bytes, stream_of
 from greylord.training.hardware import choose_device, keep_freed_memory
+from scripts.benchmarks.corpus import corpus_speeds
+from scripts.benchmarks.generation import generation_speeds
+from scripts.benchmarks.startup import first_byte_seconds
+from scripts.benchmarks.training import recipes, training_speeds
 
 CONTEXTS = (256, 1_024)
 

@@ -5,19 +5,15 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from helpers import PLAN, numbered_rows
 from hypothesis import given
 from hypothesis import strategies as st
-from test_windows import numbered_rows
 
 from greylord.errors import GreylordError, UsageError
-from greylord.training.config import Settings
+from greylord.training.config import TrainingConfig
 from greylord.training.plan import MAX_EVALUATIONS, Pace, Plan, context_within, make_plan, plan_within, short_length
 from greylord.training.sampling import Order
 
-PLAN = Plan(
-    context=64, short_length=16, micro_batch=2, accumulation=2, processes=1, steps_per_epoch=9.0, max_steps=30,
-    short_steps=20, warmup_steps=2, eval_steps=10,
-)  # fmt: skip
 PACE = Pace(short_step=0.1, step=0.25, evaluation=3.0, checkpoint=0.5)
 
 
@@ -73,13 +69,13 @@ def test_short_windows_lie_anywhere_in_the_context_and_full_ones_at_its_beginnin
     st.integers(1, 5_000), st.integers(1, 4_000), st.sampled_from([64, 100, 128, 1_024]), st.booleans(),
     st.integers(1, 3),
 )  # fmt: skip
-def test_any_plan_is_consistent(max_steps, windows, context, grown, processes):
-    settings = Settings(max_steps=max_steps, context_window=context)
-    plan = make_plan(settings, windows, 50_000, "cpu", processes, grown)
+def test_any_plan_is_consistent(max_steps, windows, context, pretrained, processes):
+    settings = TrainingConfig(max_steps=max_steps, context_window=context)
+    plan = make_plan(settings, windows, 50_000, "cpu", processes, pretrained)
     assert plan.max_steps == max_steps and plan.context % plan.short_length == 0
     assert 0 <= plan.warmup_steps < max_steps and 0 <= plan.short_steps < max_steps
     assert 1 <= plan.eval_steps <= max_steps and plan.evaluations <= MAX_EVALUATIONS
-    assert bool(plan.short_steps) == (context == 1_024 and not grown and max_steps > 1)
+    assert bool(plan.short_steps) == (context == 1_024 and not pretrained and max_steps > 1)
     assert plan.steps_per_epoch == windows / plan.windows_per_step
     assert Plan(**asdict(plan)) == plan
 
@@ -124,7 +120,7 @@ def test_a_longer_budget_never_gets_a_shorter_context():
 @pytest.mark.parametrize("text", ["", "10", "m", "-5m", "0s", "10 apples", "1h30"])
 def test_a_time_that_cannot_be_meant_is_refused(text):
     with pytest.raises(UsageError, match="is no time; write it like 90s, 10m or 1h30m"):
-        Settings(time_budget=text)
+        TrainingConfig(time_budget=text)
 
 
 def test_offsets_are_spread_evenly(order):

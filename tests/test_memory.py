@@ -23,12 +23,12 @@ from greylord.errors import GreylordError, UsageError
 from greylord.progress import silent
 from greylord.training import memory
 from greylord.training import train as training
-from greylord.training.config import Job, Settings, read_config
+from greylord.training.config import Job, TrainingConfig, read_config
 from greylord.training.hardware import Device, choose_attention
 from greylord.training.plan import largest_divisor, make_plan
 
 
-def quiet_train(settings: Settings, model_path: Path | None = None) -> training.Outcome:
+def quiet_train(settings: TrainingConfig, model_path: Path | None = None) -> training.Outcome:
     job = Job(Path("data/tiny"), settings, {"adam_beta2": 0.95}, model_path, cpu=True)
     return training.train(job, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
 
@@ -36,12 +36,12 @@ def quiet_train(settings: Settings, model_path: Path | None = None) -> training.
 @pytest.mark.parametrize("name", [None, *modeling.PRESETS])
 def test_a_preset_is_the_shape_of_a_fresh_model(name):
     shape = modeling.preset(name)
-    assert modeling.shape_of(modeling.fresh(16, shape).config) == shape
+    assert modeling.shape_of(modeling.new_model(16, shape).config) == shape
     assert shape.width % shape.heads == 0
 
 
 def test_the_help_of_preset_names_them_all():
-    (setting,) = (field for field in Settings.__dataclass_fields__.values() if field.name == "preset")
+    (setting,) = (field for field in TrainingConfig.__dataclass_fields__.values() if field.name == "preset")
     assert all(name in setting.metadata["help"] for name in modeling.PRESETS)
 
 
@@ -49,7 +49,7 @@ def test_an_unknown_preset_is_one_sentence():
     with pytest.raises(UsageError, match=r"no preset 'lrage', only default, medium, large. Did you mean 'large'?"):
         modeling.preset("lrage")
     with pytest.raises(UsageError, match="--preset must be a name, not 3"):
-        Settings(preset=3)
+        TrainingConfig(preset=3)
 
 
 @pytest.fixture
@@ -62,15 +62,15 @@ def in_trained(trained, monkeypatch) -> Path:
 
 def test_a_model_is_not_continued_in_another_shape(in_trained):
     with pytest.raises(UsageError, match=r"--preset medium is 8 layers of 256, 8 heads, but .* has 4 layers of 128"):
-        quiet_train(Settings(preset="medium", max_steps=1), in_trained)
+        quiet_train(TrainingConfig(preset="medium", max_steps=1), in_trained)
 
 
 @pytest.mark.parametrize(
     ("batch", "micro_batch", "processes", "expected"), [(16, None, 1, 8), (16, 2, 1, 2), (16, 8, 2, 8), (6, 6, 1, 6)]
 )
 def test_a_micro_batch_is_chosen_or_given(batch, micro_batch, processes, expected):
-    settings = Settings(batch_size=batch, micro_batch=micro_batch, context_window=1_024)
-    plan = make_plan(settings, 100, 1_000, "cpu", processes, grown=False)
+    settings = TrainingConfig(batch_size=batch, micro_batch=micro_batch, context_window=1_024)
+    plan = make_plan(settings, 100, 1_000, "cpu", processes, pretrained=False)
     assert plan.micro_batch == expected
     assert plan.windows_per_step == batch
 
@@ -80,7 +80,12 @@ def test_a_micro_batch_divides_the_share_of_a_process():
         UsageError, match="must divide the 8 windows that a process has of an optimizer step; 3 does not"
     ):
         make_plan(
-            Settings(batch_size=16, micro_batch=3, context_window=64), 100, 1_000, "cpu", processes=2, grown=False
+            TrainingConfig(batch_size=16, micro_batch=3, context_window=64),
+            100,
+            1_000,
+            "cpu",
+            processes=2,
+            pretrained=False,
         )
     for share in range(1, 40):
         for limit in range(45):
@@ -91,9 +96,9 @@ def test_a_micro_batch_divides_the_share_of_a_process():
 @pytest.mark.parametrize(
     ("settings", "error", "passes", "changes"),
     [
-        (Settings(batch_size=6), torch.OutOfMemoryError("CUDA out of memory."), "6 windows", {"micro_batch": 3}),
+        (TrainingConfig(batch_size=6), torch.OutOfMemoryError("CUDA out of memory."), "6 windows", {"micro_batch": 3}),
         (
-            Settings(batch_size=2, micro_batch=1),
+            TrainingConfig(batch_size=2, micro_batch=1),
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
             "1 window",
             {"micro_batch": 1, "context_window": 16, "batch_size": 4},
@@ -155,7 +160,7 @@ def one_pass(model, context: int, windows: int, bf16: bool) -> torch.Tensor:
 def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, windows, device):
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
-    model = modeling.fresh(context, shape)
+    model = modeling.new_model(context, shape)
     model.set_attn_implementation(choose_attention(None, device)[0])
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     saved = {}
@@ -209,7 +214,7 @@ class Live(TorchDispatchMode):
 def test_the_estimate_is_the_most_that_tensors_hold(monkeypatch, shape, context, windows, device):
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
-    model = modeling.fresh(context, shape)
+    model = modeling.new_model(context, shape)
     model.set_attn_implementation(choose_attention(None, device)[0])
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
     live = Live()
@@ -293,7 +298,7 @@ def test_what_is_recommended_goes_into_config_json(optimize):
     assert code == 0 and "config.json" in output
     written = {"preset": "medium", "context_window": 256, "batch_size": 8, "micro_batch": 8}
     assert json.loads(Path("config.json").read_text()) == config | written
-    assert Settings().changed(read_config(None)[0]) == Settings(epochs=3, **written)
+    assert TrainingConfig().changed(read_config(None)[0]) == TrainingConfig(epochs=3, **written)
     assert [path.name for path in Path().iterdir()] == ["config.json"]
 
 

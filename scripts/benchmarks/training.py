@@ -19,9 +19,10 @@ from torch.nn.utils import clip_grad_norm_
 from transformers import GPT2Config, GPT2LMHeadModel, get_linear_schedule_with_warmup
 
 from greylord import modeling
+from greylord.corpus.batching import collate
 from greylord.corpus.windows import Rows, TrainingWindows, sample_spans
 from greylord.evaluation import bits_per_byte
-from greylord.training.config import Settings
+from greylord.training.config import TrainingConfig
 from greylord.training.hardware import Device, choose_attention, choose_compilation, choose_device, compile_blocks
 from greylord.training.hf_trainer import ADAM_BETA2, MAX_GRAD_NORM, make_trainer, training_arguments
 from greylord.training.plan import Plan, context_within, make_plan
@@ -39,7 +40,7 @@ PLAIN_RATE = 1e-3
 
 def _fresh(context: int, device: Device) -> GPT2LMHeadModel:
     """The default model as `greylord train` begins with it."""
-    model = modeling.fresh(context)
+    model = modeling.new_model(context)
     model.set_attn_implementation(choose_attention(None, device)[0])
     return model
 
@@ -48,7 +49,7 @@ def naive_model(context: int) -> GPT2LMHeadModel:
     """The default model as GPT2Config has it: eager attention, dropout, GELU in eight operations."""
     stock = GPT2Config()
     names = ("activation_function", "resid_pdrop", "embd_pdrop", "attn_pdrop")
-    config = modeling.fresh(context).config
+    config = modeling.new_model(context).config
     config.update({name: getattr(stock, name) for name in names})
     model = GPT2LMHeadModel(config)
     model.set_attn_implementation("eager")
@@ -78,7 +79,7 @@ def bare_loop(
         for index in range(plan.accumulation):
             first = (step * plan.accumulation + index) * plan.micro_batch
             windows = [window for slot in range(first, first + plan.micro_batch) for window in order[slot]]
-            batch = {name: tensor.to(device.type) for name, tensor in bits_per_byte.collate(windows).items()}
+            batch = {name: tensor.to(device.type) for name, tensor in collate(windows).items()}
             with torch.autocast(device.type, torch.bfloat16, enabled=device.bf16):
                 loss = model(**batch, use_cache=False).loss / plan.accumulation
             loss.backward()
@@ -100,7 +101,7 @@ def _pace(times: Sequence[float]) -> float:
 
 
 def _trainer(
-    model: GPT2LMHeadModel, order: Order, plan: Plan, settings: Settings, device: Device, compiled: bool
+    model: GPT2LMHeadModel, order: Order, plan: Plan, settings: TrainingConfig, device: Device, compiled: bool
 ) -> float:
     """Seconds a step of the stock Trainer."""
     clock = Clock()
@@ -119,8 +120,8 @@ def _trainer(
 def _speed(way: str, corpus: Path, context: int) -> float:
     """Tokens a second of a way. All get the same batches of full windows."""
     rows, device = Rows(corpus, "train"), choose_device(cpu=False)
-    settings = Settings(context_window=context, max_steps=STEPS)
-    plan = make_plan(settings, len(TrainingWindows(rows, context)), 1, device.type, 1, grown=True)
+    settings = TrainingConfig(context_window=context, max_steps=STEPS)
+    plan = make_plan(settings, len(TrainingWindows(rows, context)), 1, device.type, 1, pretrained=True)
     order, rate = Order(rows, plan, seed=0), settings.learning_rate
     compiled, _ = choose_compilation(None, device.type)
     if way == "greylord":
@@ -159,7 +160,7 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
     compiled, _ = choose_compilation(None, device.type)
     spans = sample_spans(validation)
     figures = {}
-    own = Settings()
+    own = TrainingConfig()
     for name, context, rate, candidates in (
         ("plain", 1_024, PLAIN_RATE, 1),
         ("greylord", context_within(seconds, device.type, device.bf16), own.learning_rate, own.candidates),
@@ -168,9 +169,9 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
         model = _fresh(context, device)
         if name == "plain":
             torch.nn.init.normal_(model.transformer.wpe.weight, std=model.config.initializer_range)
-        settings = Settings(context_window=context, max_steps=STEPS, candidates=candidates)
+        settings = TrainingConfig(context_window=context, max_steps=STEPS, candidates=candidates)
         windows = len(TrainingWindows(rows, context))
-        shape = make_plan(settings, windows, 1, device.type, 1, grown=name == "plain")
+        shape = make_plan(settings, windows, 1, device.type, 1, pretrained=name == "plain")
         pace = _pace(bare_loop(_fresh(context, device), Order(rows, shape, 0), shape, device, rate, compiled))
         plan = shape.scheduled(max(STEPS, int(seconds / pace)), 1)
         began = time.perf_counter()

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from greylord.captures import redaction
 from greylord.captures.session import Direction, Record, Session
 from greylord.evaluation import memorization
-from greylord.modeling import Shape, fresh
+from greylord.modeling import Shape, new_model
 from greylord.stream import turns, vocabulary
 
 C, S = Direction.CLIENT, Direction.SERVER
@@ -43,7 +43,7 @@ def test_each_secret_is_found_once_where_it_stands():
 
 def test_a_rank_is_that_of_plain_scoring():
     torch.manual_seed(0)
-    model = fresh(64).eval()
+    model = new_model(64).eval()
     (secret,) = memorization.secrets_of([login("ann", "Ab3-z")])
     texts = memorization._like(secret.tail[secret.places], 300, np.random.default_rng(0))
     for text in texts.tolist():
@@ -80,7 +80,7 @@ def test_the_share_of_copies(payload, training, length):
 def train(sessions: list[Session]) -> torch.nn.Module:
     """A small model that has read sessions again and again."""
     torch.manual_seed(0)
-    model = fresh(96, Shape(2, 64, 2))
+    model = new_model(96, Shape(2, 64, 2))
     rows = [turns.encode(turns.turns_of(session)).astype(np.int64) for session in sessions]
     batch = torch.full((len(rows), max(map(len, rows))), -100)
     for index, row in enumerate(rows):
