@@ -2,8 +2,6 @@
 
 import os
 
-from helpers import PROJECT, greylord
-
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
@@ -14,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers import PROJECT, greylord
 from hypothesis import settings
 
 settings.register_profile("greylord", deadline=None)

@@ -265,7 +265,7 @@ def optimize(capsys, workplace) -> Callable[..., tuple[int, str, str]]:
 
 
 def test_the_command_recommends_a_line_that_can_be_typed(optimize, monkeypatch):
-    monkeypatch.setattr("greylord.training.device.choose_device", lambda cpu: CPU[False])
+    monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: CPU[False])
     code, output, errors = optimize("--memory-gb", 8, "--batch-size", 64, "--preset", "medium", "--show-alternatives")
     assert (code, errors) == (0, "")
     assert "estimates" in output and "astest" not in output
@@ -277,7 +277,7 @@ def test_the_command_recommends_a_line_that_can_be_typed(optimize, monkeypatch):
 
 
 def test_the_figures_as_json_add_up(optimize, monkeypatch):
-    monkeypatch.setattr("greylord.training.device.choose_device", lambda cpu: CPU[False])
+    monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: CPU[False])
     code, output, _ = optimize("--memory-gb", "1.5", "--json")
     found = json.loads(output)
     assert code == 0 and found["memory_bytes"] == 1_500_000_000
@@ -303,7 +303,7 @@ def test_what_is_recommended_goes_into_config_json(optimize):
 
 
 def test_only_what_has_been_measured_is_called_fastest(optimize, monkeypatch):
-    monkeypatch.setattr("greylord.training.device.choose_device", lambda cpu: Device("cuda", True, "a card"))
+    monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: Device("cuda", True, "a card"))
 
     def measure(shape, point, card) -> memory.Step | None:
         seconds = 1.0 if point.context == 128 else 2.0
