@@ -39,7 +39,7 @@ from greylord.errors import GreylordError, UsageError
 from greylord.escaping import markdown, visible
 from greylord.files import json_text, new_folder, write_file
 from greylord.progress import Progress, silent
-from greylord.workspace import MODELS
+from greylord.workspace import HERE
 
 __all__ = ["PUBLISHED", "Pulled", "Pushed", "check", "corpus_files", "published_files", "pull", "push", "push_corpus"]
 
@@ -236,7 +236,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
     _check_name(repo_id)
     with _in_one_sentence(repo_id):
         info = HfApi().model_info(repo_id, revision=revision, files_metadata=True)
-        folder = MODELS / f"{repo_id.rpartition('/')[2]}_{info.sha[:8]}"
+        folder = HERE.models / f"{repo_id.rpartition('/')[2]}_{info.sha[:8]}"
         if folder.exists():
             return Pulled(folder, info.sha, new=False)
         for file in info.siblings or ():

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from greylord import modeling, runs
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
-from greylord.corpus.windows import Rows, Span, Window
+from greylord.corpus.windows import Rows, Span, WindowBounds
 from greylord.errors import UsageError
 from greylord.evaluation import baselines, context_length, generated_play, intervals, surprisal
 from greylord.evaluation import next_command as commands
@@ -152,7 +152,7 @@ def test_calibration_against_a_loop_over_turns():
     for _ in range(3):
         ids = rng.integers(255, 262, 50).astype(np.uint16)
         logits = torch.from_numpy(rng.normal(0, 3, (50, 262))) + torch.tensor([0.0] * 259 + [9.0] * 3)
-        tally.add(Prediction(Window(0, 0, 1, 51), ids, np.zeros(50, np.float32), logits))
+        tally.add(Prediction(WindowBounds(0, 0, 1, 51), ids, np.zeros(50, np.float32), logits))
         for token, odds in zip(ids.tolist(), logits.softmax(-1).tolist(), strict=True):
             if token >= 259:
                 seen.append((token, odds[259:]))

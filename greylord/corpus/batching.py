@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from greylord.corpus.windows import Window
 from greylord.stream import vocabulary
 
 __all__ = ["IGNORED", "batch_size", "collate"]
@@ -17,7 +18,7 @@ BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Tokens scored at once: more would not stay in a CPU's cache, fewer would leave a GPU idle."""
 
 
-def collate(windows: Sequence[dict]) -> dict[str, torch.Tensor]:
+def collate(windows: Sequence[Window]) -> dict[str, torch.Tensor]:
     """Windows of one length to a batch, padded to it so that batches have few shapes.
 
     Returns `input_ids` and `labels`, int64 [windows, length]; the labels of padding, of each window's first

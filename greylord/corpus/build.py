@@ -30,7 +30,7 @@ from greylord.files import new_folder
 from greylord.progress import Progress, silent
 from greylord.spool import Spool, blocks, map_file, release
 from greylord.stream import vocabulary
-from greylord.workspace import CORPORA, DATA
+from greylord.workspace import HERE
 
 __all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh", "with_skipped"]
 
@@ -60,10 +60,10 @@ FEATURES = Features(
 
 def corpus_of(dataset: Path) -> Path:
     """Where the corpus of a dataset's folder lies."""
-    if dataset.parent.resolve() == DATA.resolve():
-        return CORPORA / folder.shown(dataset.name)
+    if dataset.parent.resolve() == HERE.data.resolve():
+        return HERE.corpora / folder.shown(dataset.name)
     path = dataset.resolve()
-    return CORPORA / f"{folder.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    return HERE.corpora / f"{folder.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def refresh(

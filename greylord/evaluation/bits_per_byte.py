@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction, PreTrainedModel
 
 from greylord.corpus.batching import IGNORED, batch_size, collate
-from greylord.corpus.windows import ScoringWindows, Span, Window
+from greylord.corpus.windows import ScoringWindows, Span, WindowBounds
 from greylord.progress import Progress, silent
 from greylord.stream import vocabulary
 
@@ -152,7 +152,7 @@ def kinds_of(ids: np.ndarray) -> np.ndarray:
 class Prediction(NamedTuple):
     """What a model made of the tokens [scored, end) of a window, n of them."""
 
-    window: Window
+    window: WindowBounds
     ids: np.ndarray
     """uint16 [n], the tokens."""
     nats: np.ndarray

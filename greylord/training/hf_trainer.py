@@ -19,6 +19,7 @@ from transformers import (
 
 from greylord import units
 from greylord.corpus.batching import batch_size, collate
+from greylord.corpus.windows import Window
 from greylord.evaluation.bits_per_byte import SumsOverBatches, window_sums
 from greylord.stream.tokenizer import GreylordTokenizer
 from greylord.training.callbacks import LogAtEvaluation
@@ -32,8 +33,8 @@ __all__ = ["describe_smoothing", "describe_steps", "make_trainer", "training_arg
 def make_trainer(
     model: GPT2LMHeadModel,
     arguments: TrainingArguments,
-    training: Sequence[list[dict]],
-    validation: Sequence[dict],
+    training: Sequence[list[Window]],
+    validation: Sequence[Window],
     patience: int | None,
     callbacks: Sequence[TrainerCallback],
     compiled: bool,
@@ -69,7 +70,7 @@ def make_trainer(
     return trainer
 
 
-def _collate(items: Sequence[dict | list[dict]]) -> dict[str, torch.Tensor]:
+def _collate(items: Sequence[Window | list[Window]]) -> dict[str, torch.Tensor]:
     """Slots of training, or windows of an evaluation, to a batch: the Trainer has one collator for both."""
     return collate(list(chain.from_iterable(item if isinstance(item, list) else [item] for item in items)))
 

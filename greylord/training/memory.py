@@ -20,6 +20,7 @@ from transformers import GPT2LMHeadModel
 
 from greylord import modeling
 from greylord.corpus.batching import batch_size, collate
+from greylord.corpus.windows import Window
 from greylord.stream import vocabulary
 from greylord.training.config import MAX_CONTEXT, MIN_CONTEXT
 from greylord.training.hardware import Device, choose_attention, keys_of_blocks, peak_memory
@@ -237,7 +238,7 @@ class Step:
         return self.tokens / self.seconds
 
 
-def step(model: GPT2LMHeadModel, windows: Sequence[dict], device: Device) -> Step:
+def step(model: GPT2LMHeadModel, windows: Sequence[Window], device: Device) -> Step:
     """Train the model in memory for one step on windows, and measure it."""
     # Without dropout, as models are trained here; with it, attention would need memory by the square of the context.
     model.to(device.type).eval()

@@ -23,7 +23,7 @@ from torch.utils.data import Subset
 from transformers import GPT2LMHeadModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from greylord import modeling
-from greylord.corpus.windows import ScoringWindows, whole_rows
+from greylord.corpus.windows import ScoringWindows, Window, whole_rows
 from greylord.errors import UsageError, first_line
 from greylord.training.config import Job
 from greylord.training.hardware import device_of
@@ -73,7 +73,7 @@ def measure_pace(
     arguments: TrainingArguments,
     plan: Plan,
     rows: Sequence[np.ndarray],
-    scoring: Sequence[dict],
+    scoring: Sequence[Window],
     folder: Path,
     compiled: bool,
     budget: float | None,
@@ -110,7 +110,7 @@ def _try(
     arguments: TrainingArguments,
     plan: Plan,
     rows: Sequence[np.ndarray],
-    tried: Sequence[dict],
+    tried: Sequence[Window],
     folder: Path,
     compiled: bool,
     steps: int,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greylord.corpus.windows import TrainingWindows
+from greylord.corpus.windows import LazySequence, TrainingWindows, Window
 from greylord.training.plan import Plan
 
 __all__ = ["Order", "Rarity"]
@@ -20,7 +20,7 @@ BLOCK_WINDOWS = 256
 """Windows that are chosen together."""
 
 
-class Order(Sequence[list[dict]]):
+class Order(LazySequence[list[Window]]):
     """The windows of a run, in the order of its steps.
 
     An item is a slot of `plan.context` tokens: while `plan.length` is the context, one window; before, as many short
@@ -46,15 +46,13 @@ class Order(Sequence[list[dict]]):
         self._full = TrainingWindows(rows, plan.context)
         self._short = TrainingWindows(rows, plan.short_length)
         self._permutation: tuple[tuple[int, int], np.ndarray] | None = None
-        self._block: tuple[tuple[int, int], list[dict]] | None = None
+        self._block: tuple[tuple[int, int], list[Window]] | None = None
         self._rarity: Rarity | None = None
 
     def __len__(self) -> int:
         return self._plan.max_steps * self._plan.windows_per_step
 
-    def __getitem__(self, slot: int) -> list[dict]:
-        if not 0 <= slot < len(self):
-            raise IndexError(slot)
+    def item(self, slot: int) -> list[Window]:
         plan = self._plan
         short_slots = plan.short_steps * plan.windows_per_step
         if slot >= short_slots:
@@ -69,7 +67,7 @@ class Order(Sequence[list[dict]]):
             for index in range(count)
         ]
 
-    def _window(self, windows: TrainingWindows, number: int, needed: int) -> dict:
+    def _window(self, windows: TrainingWindows, number: int, needed: int) -> Window:
         """The window that is read `number` windows after the first, of those that are needed in all."""
         blocks = -(-needed // BLOCK_WINDOWS)
         offered = min(BLOCK_WINDOWS * self._plan.candidates, len(windows) // blocks)
@@ -82,7 +80,7 @@ class Order(Sequence[list[dict]]):
             self._block = key, self._rarest(candidates, key)
         return self._block[1][place]
 
-    def _candidate(self, windows: TrainingWindows, number: int) -> dict:
+    def _candidate(self, windows: TrainingWindows, number: int) -> Window:
         """The window that is offered `number` windows after the first."""
         epoch, index = divmod(number, len(windows))
         key = windows.context, epoch
@@ -91,7 +89,7 @@ class Order(Sequence[list[dict]]):
             self._permutation = key, order
         return windows[int(self._permutation[1][index])]
 
-    def _rarest(self, candidates: Sequence[dict], key: tuple[int, int]) -> list[dict]:
+    def _rarest(self, candidates: Sequence[Window], key: tuple[int, int]) -> list[Window]:
         """A block of the candidates, drawn in proportion to their rarity, none twice, and in the order given."""
         if self._rarity is None:
             self._rarity = Rarity(self._full.rows)
