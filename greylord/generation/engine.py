@@ -6,7 +6,7 @@ it samples depends on its ids and its seed, and not on the other slots.
     decoder = Decoder(GPT2Weights.read(folder), Sampling(temperature=0.8))
     decoder.start(0, [PAD, SERVER, DELAY_SHORT], seed=7)
     (ids,) = decoder.step([0])
-    decoder.hear(0, [CLIENT, DELAY_SHORT, *b"look\\r"])
+    decoder.append(0, [CLIENT, DELAY_SHORT, *b"look\\r"])
 
 A learned position table cannot slide. When a slot's ids exceed the context, the last half of them becomes the context.
 """
@@ -32,7 +32,7 @@ READ_TOKENS = 1_024
 UNIFORMS = 1_024
 """Random numbers drawn in one call, since a call for one costs as much."""
 MEMORY_TOKENS = 16_384
-"""Ids that a slot keeps at least, the context included, for prompt lookup."""
+"""Ids that each slot keeps for prompt lookup, the context included."""
 DRAFT_MATCHES = (12, 6, 3)
 """Numbers of last ids to look up, tried in this order. A draft is at most as long as its match."""
 DRAFT_TOKENS = max(DRAFT_MATCHES)
@@ -59,8 +59,8 @@ class _Slot:
     def unread(self) -> list[int]:
         return [ord(character) for character in self.text[self.begin + self.read :]]
 
-    def say(self, ids: Sequence[int]) -> None:
-        """Add ids sampled with the first uniforms. All but the last are in the cache already."""
+    def accept(self, ids: Sequence[int]) -> None:
+        """Append ids sampled with the first uniforms. All except the last are in the cache already."""
         self.text += _text(ids)
         self.read += len(ids)
         self._uniforms = self._uniforms[len(ids) :]
@@ -71,7 +71,7 @@ class _Slot:
         self.begin, self.read = len(self.text) - length, 0
 
     def uniforms(self, count: int) -> np.ndarray:
-        """Return the next random numbers, float64 [count]. `say` uses up one for each id."""
+        """Return the next random numbers, float64 [count]. `accept` uses up one for each id."""
         if count > len(self._uniforms):
             self._uniforms = np.append(self._uniforms, self._random.random(count + UNIFORMS))
         return self._uniforms[:count]
@@ -93,7 +93,7 @@ def _text(ids: Iterable[int]) -> str:
 
 
 class Decoder:
-    """Slots that decode one model. Stepping sixteen together costs about four times as much as stepping one.
+    """Slots that decode one model. One step of sixteen slots costs about four times as much as a step of one.
 
     Args:
         weights: The model's, on a CPU or a GPU; they are not copied.
@@ -123,7 +123,7 @@ class Decoder:
         """Restart a slot from `ids`, at least one, and seed its random numbers."""
         self._slots[slot] = _Slot(self._memory, ids, seed)
 
-    def hear(self, slot: int, ids: Iterable[int]) -> None:
+    def append(self, slot: int, ids: Iterable[int]) -> None:
         """Append ids that the slot did not sample itself."""
         self._slots[slot].text += _text(ids)
 
@@ -155,14 +155,14 @@ class Decoder:
             [self._slots[slot].uniforms(len(block)) for slot, block in zip(slots, blocks, strict=True)]
         )
         drawn = self._sampling.draw(np.where(MAY_FOLLOW[np.concatenate(blocks)], logits, -np.inf), uniforms)
-        said = []
+        sampled = []
         for slot, draft, ids in zip(slots, drafts, np.split(drawn, ends[:-1]), strict=True):
             right = 0
             while right < len(draft) and ids[right] == draft[right] and draft[right] not in stops:
                 right += 1
-            said.append(ids[: right + 1].tolist())
-            self._slots[slot].say(said[-1])
-        return said
+            sampled.append(ids[: right + 1].tolist())
+            self._slots[slot].accept(sampled[-1])
+        return sampled
 
     def _draft(self, slot: int) -> list[int]:
         room = self.context - len(self._slots[slot])
@@ -192,11 +192,11 @@ class Decoder:
 
 
 class Grammar:
-    """A logits processor that holds the stock `model.generate` to the grammar: direction, delay, payload, and no pads.
+    """A logits processor that makes the stock `model.generate` follow the grammar: direction, delay, payload, no pads.
 
     Pass it as `logits_processor=[Grammar()]`, with `eos_token_id=None`.
     """
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         allowed = torch.from_numpy(MAY_FOLLOW).to(scores.device)[input_ids[:, -1]]
         return scores.masked_fill(~allowed, -torch.inf)
