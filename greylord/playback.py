@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from greylord import pauses, runs, turns, units, vocabulary
-from greylord.captures import asciicast, proxylog
+from greylord.captures import asciicast
 from greylord.captures.asciicast import Event
+from greylord.captures.formats import proxylog
 from greylord.errors import UsageError
 from greylord.pauses import Quantiles
 from greylord.terminal.display import Display

@@ -18,7 +18,8 @@ import transformers  # noqa: F401  (not to be instrumented)
 
 with atheris.instrument_imports(include=["greylord"]):
     from greylord import files, turns
-    from greylord.captures import proxylog, redaction
+    from greylord.captures import redaction
+    from greylord.captures.formats import proxylog
     from greylord.captures.signs import signs_of
     from greylord.corpus import folder
     from greylord.corpus.identity import Candidate, head_of, same_recordings

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from greylord import lines, plots, turns, vocabulary
 from greylord.analysis import data, training
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.captures.markup import CSI, covered
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import main

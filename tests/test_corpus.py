@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import turns
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, segments, split
 from greylord.corpus.manifest import Manifest

@@ -15,7 +15,8 @@ from transformers import GPT2LMHeadModel
 from greylord import hub, model, runs, turns
 from greylord.analysis import vocabulary
 from greylord.analysis.model import inspect
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.errors import GreylordError, UsageError
 from greylord.terminal.display import Display
 from greylord.terminal.telnet import SUBNEGOTIATION_BYTES, Telnet

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greylord import files, runs
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record
 from greylord.corpus import build, copying, folder, reading
 from greylord.corpus.windows import Rows

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import spool
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record
 from greylord.corpus import build, copying, likeness
 from greylord.corpus.identity import Candidate, head_of, same_recordings, whole

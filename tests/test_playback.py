@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from greylord import model as models
 from greylord import pauses, playback, runs, turns, vocabulary
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
 from greylord.corpus.build import corpus_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 
 BLOCK = 4_096

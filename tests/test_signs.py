@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from greylord import spool
-from greylord.captures import proxylog, signs
+from greylord.captures import signs
+from greylord.captures.formats import proxylog
 from greylord.captures.signs import Sign, signs_of
 from greylord.corpus import build
 

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import spool, turns
-from greylord.captures import call, markup, proxylog, redaction, session
+from greylord.captures import conversation, markup, redaction, session
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, split
 from greylord.corpus.manifest import DialectCounts, Settings, SplitCounts, payload_hash
@@ -44,7 +45,7 @@ def limit(patch: pytest.MonkeyPatch, size: int) -> None:
     patch.setattr(session, "PIECE_BYTES", size)
     patch.setattr(session, "PIECE_RECORDS", size)
     patch.setattr(split, "SEARCHED_TOKENS", size)
-    patch.setattr(call, "RELEASE_EVERY", 2)
+    patch.setattr(conversation, "RELEASE_EVERY", 2)
     patch.setattr(build, "BATCH_BYTES", size)
     patch.setattr(build, "WRITTEN_BYTES", size)
 
@@ -100,8 +101,8 @@ def test_matches_are_found_wherever_blocks_end(text, size):
         redaction._LAST_ASTERISK,
         redaction._ECHO_OPTION,
         redaction._GIVING_UP,
-        call._MARKUP,
-        call._LINE_END,
+        conversation._MARKUP,
+        conversation._LINE_END,
     ):
         expected = [match.span() for match in search.pattern.finditer(text)]
         with pytest.MonkeyPatch.context() as patch:

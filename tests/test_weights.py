@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from greylord import model as models
 from greylord import vocabulary
 from greylord.benchmarks import startup
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record
 from greylord.errors import GreylordError, UsageError
 from greylord.forward import Forward

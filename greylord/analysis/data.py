@@ -26,7 +26,8 @@ from greylord.analysis.tallies import (
     MarkupTally,
     TurnTally,
 )
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Session
 from greylord.corpus import split
 from greylord.corpus.build import corpus_of

@@ -8,7 +8,7 @@ import time
 from contextlib import chdir
 from pathlib import Path
 
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.corpus import build, folder
 from greylord.tokenizer import GreylordTokenizer
 

@@ -27,8 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord.captures import proxylog
-from greylord.captures.call import LINE_BREAK, NEARBY, Call
+from greylord.captures.conversation import LINE_BREAK, NEARBY, Call
+from greylord.captures.formats import proxylog
 from greylord.captures.markup import COLOUR, SearchPattern, edited, find_spans
 from greylord.captures.session import Session
 from greylord.spool import Spool, blocks

@@ -46,7 +46,7 @@ def audit(
 
     from greylord import audit as auditing
     from greylord import model as models
-    from greylord.captures import proxylog
+    from greylord.captures.formats import proxylog
     from greylord.corpus import build
     from greylord.corpus.windows import Rows
     from greylord.evaluation.unseen import own_dataset

@@ -108,7 +108,7 @@ def sample(
 
     [dim]Example: greylord data sample sample --recordings 32[/]
     """
-    from greylord.captures import proxylog
+    from greylord.captures.formats import proxylog
     from greylord.corpus import folder
     from greylord.files import new_folder
     from greylord.realm.recorder import record
@@ -209,7 +209,7 @@ def show(
 
     [dim]Example: greylord data show majormud[/]
     """
-    from greylord.captures import proxylog
+    from greylord.captures.formats import proxylog
     from greylord.corpus import folder
     from greylord.corpus.manifest import Manifest
     from greylord.corpus.pruning import ATTIC

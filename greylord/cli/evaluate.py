@@ -63,7 +63,7 @@ def evaluate(
 
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
-    from greylord.captures import proxylog
+    from greylord.captures.formats import proxylog
 
     if sample + deep + (surprise is not None) > 1:
         raise UsageError("--sample, --deep and --surprise exclude each other.")

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from greylord import units
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.captures.redaction import Credentials
 from greylord.corpus import folder
 from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Same, head_of, same_recordings

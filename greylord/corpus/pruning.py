@@ -16,7 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from greylord import units
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.corpus import folder
 from greylord.errors import UsageError
 from greylord.files import numbered, replacing

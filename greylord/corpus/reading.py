@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.captures.signs import Sign, signs_of
 from greylord.corpus.folder import size_of
 from greylord.corpus.identity import head_of

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from greylord import pauses, turns
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.corpus import folder, split
 from greylord.corpus.identity import Candidate, same_recordings
 from greylord.corpus.likeness import clusters

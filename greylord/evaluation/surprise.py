@@ -11,7 +11,8 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from greylord import turns, vocabulary
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.captures.markup import edited
 from greylord.corpus.windows import whole_rows
 from greylord.errors import UsageError

@@ -10,7 +10,7 @@ from typing import Any
 from greylord import runs
 from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, UsageError, first_line
-from greylord.records import check_fields
+from greylord.json_fields import check_fields
 from greylord.training import report
 from greylord.training.device import Device, choose_device
 from greylord.training.overrides import check_overrides, parse_values

@@ -27,8 +27,15 @@ from typing import BinaryIO
 
 import numpy as np
 
+from greylord.captures.formats.proxylog_tokens import (
+    HEADER_BYTES,
+    LOOKAHEAD,
+    MARKERS,
+    MAX_HEX_DIGITS,
+    MAX_JUNK_BYTES,
+    Scan,
+)
 from greylord.captures.session import Direction, Dirt, Record, Session
-from greylord.captures.tokens import HEADER_BYTES, LOOKAHEAD, MARKERS, MAX_HEX_DIGITS, MAX_JUNK_BYTES, Scan
 from greylord.errors import UsageError
 from greylord.spool import Spool
 
