@@ -2,8 +2,17 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
-__all__ = ["GreylordError", "UsageError", "did_you_mean", "first_line"]
+__all__ = [
+    "GreylordError",
+    "NotARecordingError",
+    "RecordingError",
+    "UnreadableRecordingError",
+    "UsageError",
+    "did_you_mean",
+    "first_line",
+]
 
 
 class GreylordError(Exception):
@@ -16,6 +25,30 @@ class UsageError(GreylordError):
     """A call that cannot be meant: a wrong path, a value out of range, a name that does not exist."""
 
     exit_code = 2
+
+
+class RecordingError(GreylordError):
+    """A file cannot be read as a recording.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it, as the rest of a sentence that begins with its name.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{str(self.path)!r} {self.reason}."
+
+
+class NotARecordingError(RecordingError, UsageError):
+    """A file holds no record, does not exist, or is a pipe, a device or a folder."""
+
+
+class UnreadableRecordingError(RecordingError):
+    """The system refuses to open or to read a file."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

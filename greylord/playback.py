@@ -13,7 +13,7 @@ import numpy as np
 from greylord import pauses, runs, turns, units, vocabulary
 from greylord.captures import asciicast
 from greylord.captures.asciicast import Event
-from greylord.captures.formats import proxylog
+from greylord.captures.reading import check_recording, read_session
 from greylord.errors import UsageError
 from greylord.pauses import Quantiles
 from greylord.terminal.display import Display
@@ -69,8 +69,8 @@ def capture_ids(path: Path, at: int | None, direction: int | None) -> list[int]:
     Raises:
         UsageError: the file is not a recording, or is shorter than `at`.
     """
-    proxylog.check_capture(path)
-    session = proxylog.read_file(path)
+    check_recording(path)
+    session = read_session(path, keep_credentials=True)
     size = len(session.payload)
     if at is None:
         at = size

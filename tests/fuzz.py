@@ -21,6 +21,7 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord.captures import redaction
     from greylord.captures.formats import proxylog
     from greylord.captures.signs import signs_of
+    from greylord.captures.start_times import parse_start, plausible_start
     from greylord.corpus import folder
     from greylord.corpus.identity import Candidate, head_of, same_recordings
     from greylord.corpus.likeness import clusters, samples_of
@@ -45,7 +46,7 @@ DICTIONARY += [b"<|hex#", proxylog.V3_HEADER, bytes(40), b"\r\n", b"\xc3\xa9", b
 def read(data: bytes) -> None:
     """What a build and a viewer do with a recording."""
     session = proxylog.read(io.BytesIO(data))
-    masked = redaction.masked(session, redaction.find(session))
+    masked = redaction.mask(session, redaction.find(session))
     assert len(masked.payload) == len(session.payload)
     ids = turns.encode(turns.turns_of(masked))
     assert turns.payload_of(ids).tobytes() == masked.payload.tobytes()
@@ -76,8 +77,8 @@ def readers(provider: atheris.FuzzedDataProvider) -> None:
 def names(provider: atheris.FuzzedDataProvider) -> None:
     """What is made of the name of a file or a dataset."""
     name = os.fsdecode(provider.ConsumeBytes(provider.remaining_bytes()).replace(b"\0", b""))
-    start = proxylog.started_at(name)
-    assert start is None or proxylog.plausible_start(start) == start
+    start = parse_start(name)
+    assert start is None or plausible_start(start) == start
     folder.shown(name).encode()
     try:
         folder.check_name(name)

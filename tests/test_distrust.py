@@ -54,7 +54,7 @@ SIZE = 30_000
 def read(log: bytes) -> None:
     """All that a build does with a recording."""
     session = proxylog.read(io.BytesIO(log))
-    masked = redaction.masked(session, redaction.find(session))
+    masked = redaction.mask(session, redaction.find(session))
     assert len(turns.encode(turns.turns_of(masked))) > len(session.payload)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from greylord import files, runs
 from greylord.captures.formats import proxylog
+from greylord.captures.reading import Recording
 from greylord.captures.session import Direction, Record
 from greylord.corpus import build, copying, folder, reading
 from greylord.corpus.windows import Rows
@@ -138,18 +139,23 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(called, logs, monkeypa
 
 def test_a_file_that_vanishes_while_a_corpus_is_built_is_left_out(logs, monkeypatch):
     gone = write(logs / "gone.log", 7)
-    read = reading.proxylog.read_file
-    monkeypatch.setattr(reading.proxylog, "read_file", lambda *given: gone.unlink(missing_ok=True) or read(*given))
+    read = reading.read_recording
+
+    def read_late(path: Path, spool: Path) -> Recording:
+        gone.unlink(missing_ok=True)
+        return read(path, spool=spool)
+
+    monkeypatch.setattr(reading, "read_recording", read_late)
     manifest, _ = build.refresh(logs)
     assert manifest.left_out == {"gone.log": "cannot be read: No such file or directory"}
     assert len(manifest.recordings) == 4
 
 
 def test_a_full_disk_ends_a_build(logs, monkeypatch):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(reading.proxylog, "read_file", fail)
+    monkeypatch.setattr(proxylog, "read", fail)
     with pytest.raises(OSError, match="No space"):
         build.refresh(logs)
 

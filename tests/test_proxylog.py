@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord.captures.formats import proxylog
+from greylord.captures.reading import is_recording
 from greylord.captures.session import Direction, Record, Session
+from greylord.captures.start_times import parse_start
 
 BLOCK = 4_096
 
@@ -174,7 +176,7 @@ def test_a_record_cut_at_512_bytes_keeps_what_its_last_token_spells():
     ],
 )
 def test_the_name_tells_the_start(name, expected):
-    assert proxylog.started_at(name) == expected
+    assert parse_start(name) == expected
 
 
 def test_what_is_a_capture(tmp_path):
@@ -184,7 +186,7 @@ def test_what_is_a_capture(tmp_path):
         ("empty", b"", False),
     ]:
         (tmp_path / name).write_bytes(data)
-        assert proxylog.is_capture(tmp_path / name) is expected
+        assert is_recording(tmp_path / name) is expected
 
 
 @given(dirty, st.data())

@@ -118,7 +118,7 @@ def test_what_is_a_credential(said, expected):
 def test_masking_is_idempotent():
     for said in (LOGIN, ODD_LOGIN):
         session = session_of(*said)
-        once = redaction.masked(session, redaction.find(session))
+        once = redaction.mask(session, redaction.find(session))
         found = redaction.find(once)
         assert (once.payload[found.positions] == redaction.MASK).all() and found.logins == 1
         assert len(found.positions) == len(redaction.find(session).positions)
@@ -136,7 +136,7 @@ sessions = st.lists(st.tuples(st.sampled_from(Direction), st.lists(st.sampled_fr
 @given(sessions)
 def test_only_the_positions_that_are_told_differ(session):
     found = redaction.find(session)
-    masked = redaction.masked(session, found)
+    masked = redaction.mask(session, found)
     assert found.positions.tolist() == sorted(set(found.positions.tolist()))
     expected = bytearray(session.payload.tobytes())
     for position in found.positions:
@@ -155,7 +155,7 @@ def test_a_line_at_the_prompt_is_masked_whatever_it_holds_and_however_it_is_cut(
     bounds = sorted({0, *cuts, len(typed)})
     parts = [(C, typed[a:b]) for a, b in pairwise(bounds)]
     session = session_of((S, b"Password: "), *parts)
-    client = redaction.masked(session, redaction.find(session)).payload.tobytes()[len(b"Password: ") :]
+    client = redaction.mask(session, redaction.find(session)).payload.tobytes()[len(b"Password: ") :]
     assert client[: len(secret)] == b"*" * len(secret)
 
 
@@ -165,7 +165,7 @@ def test_every_password_of_the_realm_is_masked():
         found = redaction.find(session)
         typed = b"".join(row.payload for row in session if row.direction == C)
         lines = re.split(rb"[\r\n]+", typed)
-        masked = redaction.masked(session, found)
+        masked = redaction.mask(session, found)
         left = b"".join(row.payload for row in masked if row.direction == C)
         assert found.logins >= 1, name
         assert passwords & set(lines), name

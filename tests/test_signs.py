@@ -10,6 +10,7 @@ import pytest
 from greylord import spool
 from greylord.captures import signs
 from greylord.captures.formats import proxylog
+from greylord.captures.reading import is_recording, read_session
 from greylord.captures.signs import Sign, signs_of
 from greylord.corpus import build
 
@@ -63,7 +64,7 @@ CHANGES = {
 def test_each_change_shows_its_signs_and_no_others(tmp_path, change, monkeypatch):
     change, expected = CHANGES[change]
     (tmp_path / "log").write_bytes(change(genuine()))
-    session = proxylog.read_file(tmp_path / "log")
+    session = read_session(tmp_path / "log", keep_credentials=True)
     assert signs_of(session) == expected
     monkeypatch.setattr(spool, "BLOCK_ITEMS", 7)
     assert signs_of(session) == expected
@@ -74,7 +75,7 @@ def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
         (tmp_path / name).write_bytes(
             b"<|server|><|delay#-1%b250|>x<|client|><|delay#7%b0|>y<|delay#1,2.3|>" % (mark, mark)
         )
-    point, comma = (proxylog.read_file(tmp_path / name) for name in ("point", "comma"))
+    point, comma = (read_session(tmp_path / name, keep_credentials=True) for name in ("point", "comma"))
     assert list(point) == list(comma) and comma.delays.tolist() == [-1_250, 7_000]
     assert (point.dirt.decimal_commas, comma.dirt.decimal_commas) == (0, 2)
 
@@ -82,7 +83,7 @@ def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
 @pytest.mark.parametrize("zeros", [1, 7, 8, 31, 1_000, (1 << 19) - 40, 1 << 19, (1 << 20) + 7])
 def test_zeros_at_the_end_are_cut_off_and_counted(tmp_path, zeros):
     (tmp_path / "log").write_bytes(b"<|server|><|delay#0.1|>\0\0x" + bytes(zeros))
-    session = proxylog.read_file(tmp_path / "log")
+    session = read_session(tmp_path / "log", keep_credentials=True)
     cut = zeros if zeros >= proxylog.MIN_ZEROS else 0
     assert session.payload.tobytes() == b"\0\0x" + bytes(zeros - cut) and session.ends.tolist() == [
         len(session.payload)
@@ -95,16 +96,18 @@ def test_zeros_that_were_recorded_stay(tmp_path):
     for count in range(1, 5):
         with (tmp_path / "log").open("wb") as target:
             proxylog.write([(proxylog.Direction.SERVER, 0, payload, False) for payload in payloads[:count]], target)
-        session = proxylog.read_file(tmp_path / "log")
+        session = read_session(tmp_path / "log", keep_credentials=True)
         assert [row.payload for row in session] == payloads[:count] and session.dirt.trailing_zeros == 0
 
 
 def test_real_recordings_show_no_sign(real_captures):
-    shown = {}
+    shown, count = {}, 0
     for path in sorted(real_captures.rglob("*")):
-        if path.is_file() and (found := signs_of(proxylog.read_file(path))) and path.name != "change.log":
-            shown[path.name] = found
-    assert shown == {}
+        if path.is_file() and is_recording(path):
+            count += 1
+            if signs := signs_of(read_session(path, keep_credentials=True)):
+                shown[path.name] = signs
+    assert count == 126 and shown == {}
 
 
 def test_signs_are_told_with_their_meaning_by_build_and_show(called, workplace):

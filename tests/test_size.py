@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import spool, turns
-from greylord.captures import conversation, markup, redaction, session
+from greylord.captures import conversation, markup, redaction, redaction_rules, session
 from greylord.captures.formats import proxylog
+from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, split
 from greylord.corpus.manifest import DialectCounts, Settings, SplitCounts, payload_hash
@@ -60,7 +61,7 @@ def everything(log: bytes, keep_records: bool) -> dict:
     """What a build makes of a log."""
     read = proxylog.read(io.BytesIO(log), 4_096)
     found = redaction.find(read)
-    masked = redaction.masked(read, found)
+    masked = redaction.mask(read, found)
     stretches = list(turns.encode_pieces(masked, keep_records))
     ids = np.concatenate([stretch.ids for stretch in stretches])
     delays = np.concatenate([stretch.delays_ms for stretch in stretches])
@@ -97,17 +98,17 @@ def replaced(read: Session, payload: bytes) -> Session:
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join), st.integers(1, 40))
 def test_matches_are_found_wherever_blocks_end(text, size):
     for search in (
-        redaction._PASS,
-        redaction._LAST_ASTERISK,
-        redaction._ECHO_OPTION,
-        redaction._GIVING_UP,
+        redaction_rules._PASS,
+        redaction_rules._LAST_ASTERISK,
+        redaction_rules._ECHO_OPTION,
+        redaction_rules._HERO_WORD,
         conversation._MARKUP,
         conversation._LINE_END,
     ):
         expected = [match.span() for match in search.pattern.finditer(text)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(spool, "BLOCK_ITEMS", size)
-            spans = list(markup.find_spans(search, np.frombuffer(text, np.uint8)))
+            spans = list(markup.find_spans(search, memoryview(text)))
         assert [span for begins, ends in spans for span in zip(begins.tolist(), ends.tolist(), strict=True)] == expected
         assert len(spans) == -(-len(text) // size)
         assert all(begins.size == 0 or begins[0] // size == at for at, (begins, _) in enumerate(spans))
@@ -255,7 +256,7 @@ def test_recordings_share_a_file_for_their_ids(tmp_path):
     (file,) = (tmp_path / "spool").iterdir()
     for path, each in zip(paths, readings, strict=True):
         stored = each.ids.load({file: spool.map_file(file)})
-        assert stored.tolist() == turns.encode(turns.turns_of(proxylog.read_file(path))).tolist()
+        assert stored.tolist() == turns.encode(turns.turns_of(read_session(path, keep_credentials=True))).tolist()
 
 
 @pytest.mark.parametrize(("files", "expected"), [(5, 0), (6, 1)])
@@ -311,9 +312,9 @@ def test_a_recording_is_read_in_pieces_of_bounded_size(monkeypatch):
 def test_long_sequences_do_not_depend_on_blocks(monkeypatch):
     colours = b"\x1b[1;32m" * 300
     text = b"\x1b[0mP" + colours + b"a" + colours + b"ss\x1b[word: "
-    expected = [match.span() for match in re.finditer(redaction._PASS.pattern, text)]
+    expected = [match.span() for match in re.finditer(redaction_rules._PASS.pattern, text)]
     monkeypatch.setattr(spool, "BLOCK_ITEMS", 64)
     assert [
-        (int(b[0]), int(e[0])) for b, e in markup.find_spans(redaction._PASS, memoryview(text)) if len(b)
+        (int(b[0]), int(e[0])) for b, e in markup.find_spans(redaction_rules._PASS, memoryview(text)) if len(b)
     ] == expected
     assert expected

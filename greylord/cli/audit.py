@@ -46,7 +46,7 @@ def audit(
 
     from greylord import audit as auditing
     from greylord import model as models
-    from greylord.captures.formats import proxylog
+    from greylord.captures.reading import read_session
     from greylord.corpus import build
     from greylord.corpus.windows import Rows
     from greylord.evaluation.unseen import own_dataset
@@ -64,7 +64,7 @@ def audit(
 
         def sessions() -> Iterator[Session]:
             for path in read:
-                yield proxylog.read_file(path)
+                yield read_session(path, keep_credentials=True)
                 advance(1)
 
         secrets = auditing.secrets_of(sessions())
