@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord import files, turns
     from greylord.captures import redaction
     from greylord.captures.formats import proxylog
-    from greylord.captures.signs import signs_of
+    from greylord.captures.signs import find_signs
     from greylord.captures.start_times import parse_start, plausible_start
     from greylord.corpus import folder
     from greylord.corpus.identity import Candidate, head_of, same_recordings
@@ -51,7 +51,7 @@ def read(data: bytes) -> None:
     ids = turns.encode(turns.turns_of(masked))
     assert turns.payload_of(ids).tobytes() == masked.payload.tobytes()
     assert (turns.encode(turns.decode(ids)) == ids).all()
-    signs_of(session)
+    find_signs(session)
     # A copy, and what it was when half of it was written: they count once.
     halves = [proxylog.read(io.BytesIO(part)).payload for part in (data, data, data[: len(data) // 2])]
     same = same_recordings([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])

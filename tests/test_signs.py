@@ -11,7 +11,7 @@ from greylord import spool
 from greylord.captures import signs
 from greylord.captures.formats import proxylog
 from greylord.captures.reading import is_recording, read_session
-from greylord.captures.signs import Sign, signs_of
+from greylord.captures.signs import Sign, find_signs
 from greylord.corpus import build
 
 JUNK = b"2\xe8\xfa\x7f"
@@ -65,9 +65,9 @@ def test_each_change_shows_its_signs_and_no_others(tmp_path, change, monkeypatch
     change, expected = CHANGES[change]
     (tmp_path / "log").write_bytes(change(genuine()))
     session = read_session(tmp_path / "log", keep_credentials=True)
-    assert signs_of(session) == expected
+    assert find_signs(session) == expected
     monkeypatch.setattr(spool, "BLOCK_ITEMS", 7)
-    assert signs_of(session) == expected
+    assert find_signs(session) == expected
 
 
 def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
@@ -105,7 +105,7 @@ def test_real_recordings_show_no_sign(real_captures):
     for path in sorted(real_captures.rglob("*")):
         if path.is_file() and is_recording(path):
             count += 1
-            if signs := signs_of(read_session(path, keep_credentials=True)):
+            if signs := find_signs(read_session(path, keep_credentials=True)):
                 shown[path.name] = signs
     assert count == 126 and shown == {}
 
@@ -133,4 +133,4 @@ def test_high_bytes_by_chance_are_no_sign():
     session = proxylog.Session(
         payload, np.array([len(payload)]), np.ones(1, np.uint8), np.zeros(1, np.int64), np.zeros(1, bool)
     )
-    assert signs_of(session) == []
+    assert find_signs(session) == []

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greylord.captures.reading import read_recording
-from greylord.captures.signs import Sign, signs_of
+from greylord.captures.signs import Sign, find_signs
 from greylord.corpus.folder import size_of
 from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
@@ -142,7 +142,7 @@ def _read(path: Path, spool: Path, settings: Settings) -> Reading | str | None:
         compressed=compressed,
         counts=DialectCounts.of(session, turns, recording.credentials),
         delays=delays,
-        signs=signs_of(session),
+        signs=find_signs(session),
         head=head_of(session.payload),
         samples=samples_of(session.payload),
         ids=StoredIds(file, offset, length),
