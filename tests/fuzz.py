@@ -1,11 +1,11 @@
-"""Coverage-guided fuzzing of what reads others' bytes, names and overrides: not part of the tests, for it ends when it
-is told to.
+"""Coverage-guided fuzzing of recordings, names and overrides from others. Not part of the tests, since it runs until
+its time is over.
 
     pip install atheris
     python tests/fuzz.py readers|names|overrides CORPUS_FOLDER -max_total_time=600
 
-The arguments are libFuzzer's. A crash, an input that takes longer than 10 seconds or more than 1 GB of memory at once
-is written to the working directory. The process itself grows by some GB an hour: libFuzzer's, not the readers'.
+The arguments are libFuzzer's. An input that crashes, takes longer than 10 seconds or allocates more than 1 GB at once
+is written to the working directory. The process itself grows by some GB an hour, which is libFuzzer's memory.
 """
 
 import io
@@ -44,7 +44,7 @@ DICTIONARY += [b"<|hex#", proxylog.V3_HEADER, bytes(40), b"\r\n", b"\xc3\xa9", b
 
 
 def read(data: bytes) -> None:
-    """What a build and a viewer do with a recording."""
+    """Do what a build and a viewer do with a recording."""
     session = proxylog.read(io.BytesIO(data))
     masked = redaction.mask(session, redaction.find(session))
     assert len(masked.payload) == len(session.payload)
@@ -52,7 +52,7 @@ def read(data: bytes) -> None:
     assert turns.payload_of(ids).tobytes() == masked.payload.tobytes()
     assert (turns.encode(turns.decode(ids)) == ids).all()
     find_signs(session)
-    # A copy, and what it was when half of it was written: they count once.
+    # A copy, and the file when half of it was written, count once.
     halves = [proxylog.read(io.BytesIO(part)).payload for part in (data, data, data[: len(data) // 2])]
     same = same_recordings([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])
     assert same[1].index in (0, 2)
@@ -63,7 +63,7 @@ def read(data: bytes) -> None:
 
 
 def readers(provider: atheris.FuzzedDataProvider) -> None:
-    """Half of the inputs are made of a recording's own tokens."""
+    """Read any bytes, half of the time made of a recording's own tokens."""
     if not provider.ConsumeBool():
         read(provider.ConsumeBytes(provider.remaining_bytes()))
         return
@@ -75,7 +75,7 @@ def readers(provider: atheris.FuzzedDataProvider) -> None:
 
 
 def names(provider: atheris.FuzzedDataProvider) -> None:
-    """What is made of the name of a file or a dataset."""
+    """Parse any name of a file or a dataset."""
     name = os.fsdecode(provider.ConsumeBytes(provider.remaining_bytes()).replace(b"\0", b""))
     start = parse_start(name)
     assert start is None or plausible_start(start) == start
@@ -96,7 +96,7 @@ def names(provider: atheris.FuzzedDataProvider) -> None:
 
 
 def overrides(provider: atheris.FuzzedDataProvider) -> None:
-    """A field of TrainingArguments, mostly one that there is, and any text for it."""
+    """Parse any text for a field of TrainingArguments, mostly one that exists."""
     kind = provider.ConsumeIntInRange(0, 9)
     taken = [field for field, rule in FIELDS.items() if kind == 1 or rule.kind != "ours"]
     name = provider.ConsumeUnicode(20) if kind == 0 else provider.PickValueInList(taken)

@@ -100,6 +100,15 @@ def test_a_file_without_a_record_is_not_a_recording(tmp_path, content):
     assert not (tmp_path / "copy").exists()
 
 
+def test_a_record_after_noise_makes_a_recording_and_its_parts_in_a_text_do_not(tmp_path):
+    for name, content, expected in [
+        ("log", b"noise" * 20_000 + b"<|client|><|delay#0.1|>x", True),
+        ("journal", b"[2025-07-07 15:42:12] COPY: <|server|> stands far from <|delay#0.1|>", False),
+    ]:
+        (tmp_path / name).write_bytes(content)
+        assert reading.is_recording(tmp_path / name) is expected
+
+
 @needs_posix
 def test_pipes_and_folders_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe")

@@ -1,4 +1,4 @@
-"""What went through another program on the way shows, and is told with what it means."""
+"""A recording that another program changed shows signs, which are reported with their meaning."""
 
 import random
 import re
@@ -23,7 +23,7 @@ def record(side: bytes, payload: bytes) -> bytes:
 
 
 def genuine(seed: int = 0) -> bytes:
-    """A log as the v1 proxy writes it: CR LF, telnet commands and line art raw, records cut at 512 bytes."""
+    """Write a log as the v1 proxy does: CR LF, raw telnet commands and line art, records cut at 512 bytes."""
     rng = random.Random(seed)
     parts = [record(b"server", b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x00\xc9\xcd\xcd\xbb\r\n\xba hello \xba\r\n")]
     for number in range(40):
@@ -110,7 +110,7 @@ def test_real_recordings_show_no_sign(real_captures):
     assert count == 126 and shown == {}
 
 
-def test_signs_are_told_with_their_meaning_by_build_and_show(called, workplace):
+def test_build_and_show_report_the_meaning_of_signs(called, workplace):
     folder = Path("data/game")
     folder.mkdir(parents=True)
     for number, change in enumerate((*CHANGES, "nothing")):
@@ -121,14 +121,14 @@ def test_signs_are_told_with_their_meaning_by_build_and_show(called, workplace):
         sign.value: sum(sign in signs for _, signs in CHANGES.values()) for sign in Sign
     }
     for command in ("build", "show"):
-        told = called("data", command, "game").stderr
+        shown = called("data", command, "game").stderr
         for meaning in signs.MEANINGS.values():
-            assert meaning.partition("{}")[2].split(",")[0].split(";")[0] in " ".join(told.split())
+            assert meaning.partition("{}")[2].split(",")[0].split(";")[0] in " ".join(shown.split())
     counts = manifest.dialects["v1"]
     assert counts.decimal_commas == 81 and counts.trailing_zeros == 5_000
 
 
-def test_high_bytes_by_chance_are_no_sign():
+def test_a_few_chance_sequences_are_not_a_sign():
     payload = np.frombuffer(b"\xc9\xcd\xcd\xbb" * 30 + b"\xc3\xa9" * 3, np.uint8)
     session = proxylog.Session(
         payload, np.array([len(payload)]), np.ones(1, np.uint8), np.zeros(1, np.int64), np.zeros(1, bool)

@@ -1,4 +1,4 @@
-"""Recordings of any size in bounded memory, and many small ones: the size of blocks changes no result."""
+"""Recordings of any size are read in bounded memory, and the size of blocks changes no result."""
 
 import contextlib
 import io
@@ -40,7 +40,7 @@ records = st.lists(
 
 
 def limit(patch: pytest.MonkeyPatch, size: int) -> None:
-    """Read in blocks of `size` bytes or items, and keep no array that is larger in memory."""
+    """Read in blocks of `size` bytes or items, and keep larger arrays in files."""
     patch.setattr(spool, "BLOCK_ITEMS", size)
     patch.setattr(spool, "MEMORY_BYTES", size)
     patch.setattr(session, "PIECE_BYTES", size)
@@ -58,7 +58,7 @@ def log_of(rows: list[Record]) -> bytes:
 
 
 def everything(log: bytes, keep_records: bool) -> dict:
-    """What a build makes of a log."""
+    """Return everything that a build computes from a log."""
     read = proxylog.read(io.BytesIO(log), 4_096)
     found = redaction.find(read)
     masked = redaction.mask(read, found)
@@ -138,10 +138,10 @@ def test_a_spool_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_pages_that_were_read_are_given_back():
+def test_pages_are_released_after_reading():
     statm = Path("/proc/self/statm")
     if not statm.exists():
-        pytest.skip("the system does not tell how much is mapped")
+        pytest.skip("needs /proc/self/statm to count mapped pages")
 
     def mapped_pages() -> int:
         return int(statm.read_text().split()[2])
@@ -166,7 +166,7 @@ def write_log(path: Path, rows: list[Record]) -> None:
 
 
 def play(seed: int, exchanges: int) -> list[Record]:
-    """A login and some play, with a record that is larger than the others together."""
+    """Play a login and some exchanges, with one record that is larger than all others together."""
     random = np.random.default_rng(seed)
     rows = [
         Record(Direction.SERVER, 0, b"Enter your password: "),
@@ -213,14 +213,14 @@ def test_memory_does_not_grow_with_the_recording(workplace):
             tracemalloc.stop()
         return held
 
-    peak(10)  # What is imported or compiled at the first call is held from then on.
+    peak(10)  # The first call imports modules and compiles patterns, which stay in memory.
     small, large = peak(2_000), peak(10_000)
     added = Path("data/10000/1750000000_a.log").stat().st_size - Path("data/2000/1750000000_a.log").stat().st_size
     assert added > 10**6
     assert large - small < added / 10
 
 
-def test_pages_are_given_back_behind_what_is_written(tmp_path, monkeypatch):
+def test_pages_are_released_while_writing(tmp_path, monkeypatch):
     released = []
     monkeypatch.setattr(build, "WRITTEN_BYTES", 1_000)
     monkeypatch.setattr(build, "release", lambda *arrays: released.append(arrays))
