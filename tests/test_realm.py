@@ -17,6 +17,7 @@ from greylord.realm.atlas import DIRECTIONS, EXITS, OPPOSITE, ROOMS, START, rout
 from greylord.realm.bestiary import WARES
 from greylord.realm.commands import COMMANDS
 from greylord.realm.line import LINE_LIMIT, Line
+from greylord.realm.movement import move
 from greylord.realm.screen import ERASE, hidden_exit
 from greylord.realm.world import World
 
@@ -259,14 +260,14 @@ def test_followers_walk_with_their_leader():
 def test_a_kill_is_seen_from_both_sides(peace):
     world = World(3)
     oswin, merrow = enter_realm(world, "Oswin"), enter_realm(world, "Merrow", "d")
-    rat = world.beasts[0]
-    for hero in world.playing():
-        world.move(hero, rat.place)
+    rat = world.realm.beasts[0]
+    for hero in world.realm.playing():
+        move(hero, rat.place)
     oswin.receive(f"a {rat.name}\r".encode())
     assert f"Oswin goes for the {rat.name}." in plain(world.tick(0.2)[merrow])
     for _ in range(20):
         sent = world.tick(4)
-        if rat not in world.beasts:
+        if rat not in world.realm.beasts:
             break
     for line in (oswin, merrow):
         assert rat.kind.dies in plain(sent[line])
@@ -288,8 +289,8 @@ def test_a_fallen_hero_wakes_in_the_chapel(monkeypatch):
     monkeypatch.setattr(combat, "NOTICE_CHANCE", 1)
     world = World(5)
     line = enter_realm(world, "Oswin")
-    hero = world.heroes["Oswin"]
-    world.move(hero, next(beast.place for beast in world.beasts if beast.species == "ringer"))
+    hero = world.realm.heroes["Oswin"]
+    move(hero, next(beast.place for beast in world.realm.beasts if beast.species == "ringer"))
     hero.life = 1
     heard = ""
     for _ in range(20):
@@ -304,10 +305,10 @@ def test_a_fallen_hero_wakes_in_the_chapel(monkeypatch):
 def test_a_shop_changes_herrings_into_gear_and_back():
     world = World(6)
     line = enter_realm(world, "Oswin")
-    hero = world.heroes["Oswin"]
+    hero = world.realm.heroes["Oswin"]
     assert "Nobody sells that here" in type_line(world, line, "buy harpoon")
     hero.herrings = 300
-    world.move(hero, world.places["smithy"])
+    move(hero, world.realm.places["smithy"])
     assert "whalebone harpoon" in type_line(world, line, "list")
     type_line(world, line, "buy harpoon")
     type_line(world, line, "wield harpoon")
@@ -343,7 +344,7 @@ def test_an_idle_caller_is_warned_and_then_shown_out():
     assert not line.closed
     assert "Nobody seems to be there" in plain(world.tick(200)[line])
     assert line.closed
-    assert not world.playing()
+    assert not world.realm.playing()
 
 
 # Any bytes.

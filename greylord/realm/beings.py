@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from greylord.realm.bestiary import CALLINGS, MONSTERS, MOODS, WARES, Calling, Monster
 from greylord.realm.line import Line
-from greylord.realm.screen import ERASE, prompt
+from greylord.realm.screen import ERASE, YELLOW, prompt
 
 __all__ = ["Beast", "Hero", "Place", "experience_for"]
 
@@ -139,3 +139,12 @@ class Hero:
     def redraw(self) -> None:
         """Send the prompt anew, because its numbers have changed."""
         self.line.send(ERASE + self.prompt())
+
+    def disengage(self) -> None:
+        """A hero stops fighting, and so does whatever fights it. Says nothing if there was no fight."""
+        for beast in self.place.beasts:
+            if beast.target is self:
+                beast.target = None
+        if self.target:
+            self.target = None
+            self.tell(f"{YELLOW}*Blades down*")

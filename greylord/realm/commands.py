@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from greylord.realm import deeds, goods
 from greylord.realm.atlas import DIRECTIONS
+from greylord.realm.beings import Hero
+from greylord.realm.movement import look
 from greylord.realm.screen import CYAN, GREY, PARTY
-
-if TYPE_CHECKING:
-    from greylord.realm.beings import Hero
-    from greylord.realm.world import World
+from greylord.realm.state import Realm
 
 __all__ = ["COMMANDS", "obey"]
 
@@ -21,24 +20,24 @@ class Command(NamedTuple):
     """Its names, the full one first; what it does with the rest of the line; one line of help."""
 
     names: tuple[str, ...]
-    run: Callable[[World, Hero, str], None]
+    run: Callable[[Realm, Hero, str], None]
     help: str
 
 
-def obey(world: World, hero: Hero, typed: str) -> None:
+def obey(realm: Realm, hero: Hero, typed: str) -> None:
     """Do what a caller typed. Three letters of a name are enough; what is no command is said aloud."""
     typed = typed.strip()
     if not typed:
-        world.look(hero)
+        look(realm, hero)
         return
     if typed[0] == "'":
         typed = f"say {typed[1:]}"
     word, _, rest = typed.partition(" ")
     command = _find(word.lower())
     if command:
-        command.run(world, hero, rest.strip())
+        command.run(realm, hero, rest.strip())
     else:
-        deeds.say(world, hero, typed)
+        deeds.say(realm, hero, typed)
 
 
 def _find(word: str) -> Command | None:
@@ -52,7 +51,7 @@ def _find(word: str) -> Command | None:
     return None
 
 
-def show_help(world: World, hero: Hero, rest: str) -> None:
+def show_help(realm: Realm, hero: Hero, rest: str) -> None:
     rows = [f"{PARTY}What you can do:"]
     for command in COMMANDS:
         if command.help:

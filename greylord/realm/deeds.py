@@ -1,17 +1,14 @@
-"""What a hero can do: each deed a small function of the world, the hero and the rest of the typed line."""
+"""What a hero can do: each deed a small function of the realm, the hero and the rest of the typed line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from greylord.realm import combat
+from greylord.realm import combat, movement
 from greylord.realm.atlas import EXITS
 from greylord.realm.beings import Beast, Hero, experience_for
 from greylord.realm.bestiary import SPELLS, WARES
 from greylord.realm.screen import CYAN, GREEN, GREY, PARTY, TALK, YELLOW, coins
-
-if TYPE_CHECKING:
-    from greylord.realm.world import World
+from greylord.realm.state import Realm
+from greylord.realm.targets import find_beast, find_other, meant
 
 __all__ = [
     "attack",
@@ -25,7 +22,6 @@ __all__ = [
     "join",
     "leave_realm",
     "look",
-    "meant",
     "part",
     "party",
     "say",
@@ -38,58 +34,34 @@ __all__ = [
 FLEE_CHANCE = 0.8
 
 
-def meant(query: str, name: str) -> bool:
-    """Whether each word typed begins a word of the name, as "l rat" does with "lean quay rat"."""
-    words = query.lower().split()
-    return bool(words) and all(any(part.startswith(word) for part in name.lower().split()) for word in words)
-
-
-def _beast(hero: Hero, query: str) -> Beast | None:
-    """The beast meant, preferring the full name; refuses aloud if there is none."""
-    beasts = [beast for beast in hero.place.beasts if meant(query, beast.name)]
-    if not beasts:
-        hero.tell(f"{GREY}You see no {query or 'such thing'} here.")
-        return None
-    return min(beasts, key=lambda beast: beast.name != query.lower())
-
-
-def _other(hero: Hero, query: str) -> Hero | None:
-    """The other hero meant; refuses aloud if there is none."""
-    for other in hero.place.heroes:
-        if other is not hero and meant(query, other.name):
-            return other
-    hero.tell(f"{GREY}You see no {query or 'such person'} here.")
-    return None
-
-
 # Getting about.
 
 
-def go(world: World, hero: Hero, rest: str, direction: str) -> None:
+def go(realm: Realm, hero: Hero, rest: str, direction: str) -> None:
     if direction in EXITS[hero.place.key]:
-        world.walk(hero, direction)
+        movement.walk(realm, hero, direction)
     else:
         hero.tell(f"{GREY}There is no way {direction} from here.")
 
 
-def look(world: World, hero: Hero, rest: str) -> None:
+def look(realm: Realm, hero: Hero, rest: str) -> None:
     if not rest:
-        world.look(hero, closely=True)
+        movement.look(realm, hero, closely=True)
         return
     beings: list[Beast | Hero] = [*hero.place.beasts, *hero.place.heroes]
     seen = next((being for being in beings if meant(rest, being.name)), None)
     hero.tell(f"{GREY}You look {seen.called if seen else 'thin air'} up and down.")
 
 
-def flee(world: World, hero: Hero, rest: str) -> None:
-    if world.rng.random() > FLEE_CHANCE:
+def flee(realm: Realm, hero: Hero, rest: str) -> None:
+    if realm.rng.random() > FLEE_CHANCE:
         hero.tell(f"{YELLOW}You turn to run, and find the way barred!")
         return
     hero.tell(f"{YELLOW}You run for it!")
-    world.walk(hero, world.rng.choice(list(EXITS[hero.place.key])))
+    movement.walk(realm, hero, realm.rng.choice(list(EXITS[hero.place.key])))
 
 
-def leave_realm(world: World, hero: Hero, rest: str) -> None:
+def leave_realm(realm: Realm, hero: Hero, rest: str) -> None:
     if hero.target:
         hero.tell(f"{GREY}Not in the middle of a fight!")
     else:
@@ -99,12 +71,12 @@ def leave_realm(world: World, hero: Hero, rest: str) -> None:
 # Fighting and recovering.
 
 
-def attack(world: World, hero: Hero, rest: str) -> None:
-    if beast := _beast(hero, rest):
-        combat.engage(world, hero, beast)
+def attack(realm: Realm, hero: Hero, rest: str) -> None:
+    if beast := find_beast(hero, rest):
+        combat.engage(realm, hero, beast)
 
 
-def cast(world: World, hero: Hero, rest: str) -> None:
+def cast(realm: Realm, hero: Hero, rest: str) -> None:
     name, _, query = rest.lower().partition(" ")
     spell = SPELLS.get(name)
     if spell is None or spell.calling != hero.calling.title:
@@ -113,66 +85,66 @@ def cast(world: World, hero: Hero, rest: str) -> None:
         hero.tell(f"{GREY}You have not the strength for it.")
     elif spell.heals:
         for_self = not query or meant(query, hero.name)
-        if target := hero if for_self else _other(hero, query):
-            combat.cast(world, hero, name, target)
-    elif beast := _beast(hero, query):
-        combat.engage(world, hero, beast, name)
+        if target := hero if for_self else find_other(hero, query):
+            combat.cast(realm, hero, name, target)
+    elif beast := find_beast(hero, query):
+        combat.engage(realm, hero, beast, name)
 
 
-def settle(world: World, hero: Hero, rest: str, posture: str) -> None:
+def settle(realm: Realm, hero: Hero, rest: str, posture: str) -> None:
     if hero.target:
         hero.tell(f"{GREY}Not in the middle of a fight!")
         return
     hero.posture = posture
     hero.tell(f"{YELLOW}You are {posture.lower()} now.")
-    world.announce(hero.place, f"{YELLOW}{hero.name} sits down.", hero)
+    realm.announce(hero.place, f"{YELLOW}{hero.name} sits down.", hero)
 
 
 # Company.
 
 
-def say(world: World, hero: Hero, rest: str) -> None:
+def say(realm: Realm, hero: Hero, rest: str) -> None:
     hero.tell(f'{TALK}You say "{rest}"')
-    world.announce(hero.place, f'{TALK}{hero.name} says "{rest}"', hero)
+    realm.announce(hero.place, f'{TALK}{hero.name} says "{rest}"', hero)
 
 
-def gossip(world: World, hero: Hero, rest: str) -> None:
-    for other in world.playing():
+def gossip(realm: Realm, hero: Hero, rest: str) -> None:
+    for other in realm.playing():
         other.tell(f"{PARTY}{hero.name} gossips: {rest}")
 
 
-def invite(world: World, hero: Hero, rest: str) -> None:
-    if guest := _other(hero, rest):
+def invite(realm: Realm, hero: Hero, rest: str) -> None:
+    if guest := find_other(hero, rest):
         guest.invited_by = hero
         hero.tell(f"{PARTY}You invite {guest.name} to come along.")
         guest.tell(f"{PARTY}{hero.name} invites you to come along. Type: join {hero.name.lower()}")
 
 
-def join(world: World, hero: Hero, rest: str) -> None:
-    host = _other(hero, rest)
+def join(realm: Realm, hero: Hero, rest: str) -> None:
+    host = find_other(hero, rest)
     if host is None:
         return
     if hero.invited_by is not host or host.leader:
         hero.tell(f"{GREY}{host.name} has not invited you.")
         return
     hero.leader, hero.invited_by = host, None
-    for other in world.playing():
+    for other in realm.playing():
         if other.leader is hero:
             other.leader = host
     hero.tell(f"{PARTY}You follow {host.name} from now on.")
-    world.announce(hero.place, f"{PARTY}{hero.name} follows {host.name} from now on.", hero)
+    realm.announce(hero.place, f"{PARTY}{hero.name} follows {host.name} from now on.", hero)
 
 
-def part(world: World, hero: Hero, rest: str) -> None:
+def part(realm: Realm, hero: Hero, rest: str) -> None:
     if hero.leader:
-        world.announce(hero.place, f"{PARTY}{hero.name} follows {hero.leader.name} no longer.", hero)
+        realm.announce(hero.place, f"{PARTY}{hero.name} follows {hero.leader.name} no longer.", hero)
     hero.leader = None
     hero.tell(f"{PARTY}You go your own way.")
 
 
-def party(world: World, hero: Hero, rest: str) -> None:
+def party(realm: Realm, hero: Hero, rest: str) -> None:
     rows = [f"{PARTY}In your party:"]
-    for other in world.playing():
+    for other in realm.playing():
         if other.head is hero.head:
             share = 100 * other.life // other.most_life
             rows.append(f"{GREY}  {other.name:<14}{other.calling.title:<14}{CYAN}[life {share}%]")
@@ -182,14 +154,14 @@ def party(world: World, hero: Hero, rest: str) -> None:
 # Asking.
 
 
-def who(world: World, hero: Hero, rest: str) -> None:
+def who(realm: Realm, hero: Hero, rest: str) -> None:
     rows = [f"{PARTY}Abroad in Wrackhaven:"]
-    for other in world.playing():
+    for other in realm.playing():
         rows.append(f"{GREEN}  {other.name:<14}{CYAN}{other.calling.title:<14}{GREEN}level {other.level}")
     hero.tell("\r\n".join(rows))
 
 
-def stat(world: World, hero: Hero, rest: str) -> None:
+def stat(realm: Realm, hero: Hero, rest: str) -> None:
     armour = WARES[hero.armour].name if hero.armour else "nothing much"
     facts = {
         "Name": hero.name,
@@ -203,7 +175,7 @@ def stat(world: World, hero: Hero, rest: str) -> None:
     hero.tell("\r\n".join(f"{GREEN}{label + ':':<10}{CYAN}{fact}" for label, fact in facts.items()))
 
 
-def experience(world: World, hero: Hero, rest: str) -> None:
+def experience(realm: Realm, hero: Hero, rest: str) -> None:
     needed = experience_for(hero.level + 1) - hero.experience
     hero.tell(
         f"{GREEN}Experience: {CYAN}{hero.experience}{GREEN} Level: {CYAN}{hero.level}"
@@ -211,10 +183,10 @@ def experience(world: World, hero: Hero, rest: str) -> None:
     )
 
 
-def inventory(world: World, hero: Hero, rest: str) -> None:
+def inventory(realm: Realm, hero: Hero, rest: str) -> None:
     things = ", ".join(WARES[ware].name for ware in hero.pack) or "nothing"
     hero.tell(f"{CYAN}You carry {things}.\r\n{GREEN}You have {CYAN}{coins(hero.herrings)}{GREEN}.")
 
 
-def time(world: World, hero: Hero, rest: str) -> None:
-    hero.tell(f"{GREY}It is {world.hour}, and the weather is {world.weather}.")
+def time(realm: Realm, hero: Hero, rest: str) -> None:
+    hero.tell(f"{GREY}It is {realm.hour}, and the weather is {realm.weather}.")

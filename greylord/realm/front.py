@@ -6,17 +6,15 @@ A call is a generator: it sends what it has to say, then yields for the caller's
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
 
 from greylord.realm.atlas import START
 from greylord.realm.beings import Hero
 from greylord.realm.bestiary import CALLINGS
 from greylord.realm.commands import obey
+from greylord.realm.line import Line
+from greylord.realm.movement import enter, leave
 from greylord.realm.screen import ALARM, CYAN, GREEN, GREY, PARTY, TITLE, YELLOW, boxed
-
-if TYPE_CHECKING:
-    from greylord.realm.line import Line
-    from greylord.realm.world import World
+from greylord.realm.state import Realm
 
 __all__ = ["SENSING", "TIMED_OUT", "attend"]
 
@@ -65,26 +63,26 @@ TIMED_OUT = f"\r\n\r\n{ALARM}Nobody seems to be there. The line goes to the next
 LOGIN_TRIES = 3
 
 
-def attend(world: World, line: Line) -> Generator[None, str, None]:
+def attend(realm: Realm, line: Line) -> Generator[None, str, None]:
     """A whole call, from the banner to the farewell."""
     line.send(BANNER)
-    hero = yield from _log_in(world, line)
+    hero = yield from _log_in(realm, line)
     while hero:
         line.send(MENU)
         match (yield).strip().lower():
             case "l":
-                yield from _play(world, line, hero)
+                yield from _play(realm, line, hero)
             case "n":
                 line.send(NOTICES)
             case "w":
-                names = ", ".join(other.name for other in world.playing()) or "nobody"
+                names = ", ".join(other.name for other in realm.playing()) or "nobody"
                 line.send(f"\r\n{CYAN}In Wrackhaven just now: {names}.\r\n")
             case "x":
                 break
     line.send(FAREWELL)
 
 
-def _log_in(world: World, line: Line) -> Generator[None, str, Hero | None]:
+def _log_in(realm: Realm, line: Line) -> Generator[None, str, Hero | None]:
     """Ask who calls. Returns None after three failures."""
     for _ in range(LOGIN_TRIES):
         line.send(USER_ID)
@@ -92,14 +90,14 @@ def _log_in(world: World, line: Line) -> Generator[None, str, Hero | None]:
         if not (name.isalpha() and 3 <= len(name) <= 12):
             line.send(BAD_USER_ID)
             continue
-        hero = world.heroes.get(name)
+        hero = realm.heroes.get(name)
         if hero is None:
             line.send(NEWCOMER)
         line.send(PASSWORD)
         line.masked = True
         password = yield
         if hero is None:
-            hero = yield from _sign_up(world, line, name, password)
+            hero = yield from _sign_up(realm, line, name, password)
         if hero.password == password:
             line.send(f"\r\n{PARTY}The kettle is on, {name}. Mind the third step.\r\n")
             return hero
@@ -107,24 +105,24 @@ def _log_in(world: World, line: Line) -> Generator[None, str, Hero | None]:
     return None
 
 
-def _sign_up(world: World, line: Line, name: str, password: str) -> Generator[None, str, Hero]:
+def _sign_up(realm: Realm, line: Line, name: str, password: str) -> Generator[None, str, Hero]:
     """A newcomer chooses a calling. Of two who choose one name at the same time, the faster one has it."""
     while True:
         line.send(TRADE)
         letter = (yield).strip().lower()
         if letter in CALLINGS:
-            return world.heroes.setdefault(name, Hero(name, password, letter, world.places[START]))
+            return realm.heroes.setdefault(name, Hero(name, password, letter, realm.places[START]))
 
 
-def _play(world: World, line: Line, hero: Hero) -> Generator[None, str, None]:
+def _play(realm: Realm, line: Line, hero: Hero) -> Generator[None, str, None]:
     """The game, until the hero leaves or the line drops."""
     if hero.line:
         line.send(IN_USE)
         return
     line.send(ENTRANCE)
-    world.enter(hero, line)
+    enter(realm, hero, line)
     try:
         while not hero.leaving:
-            obey(world, hero, (yield))
+            obey(realm, hero, (yield))
     finally:
-        world.leave(hero)
+        leave(realm, hero)

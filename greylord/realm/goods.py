@@ -2,62 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from greylord.realm.beings import Hero
 from greylord.realm.bestiary import STOCK, WARES
-from greylord.realm.deeds import meant
 from greylord.realm.screen import CYAN, GREEN, GREY, YELLOW, coins, indefinite
-
-if TYPE_CHECKING:
-    from greylord.realm.world import World
+from greylord.realm.state import Realm
+from greylord.realm.targets import find_carried, find_ware, meant
 
 __all__ = ["buy", "drink", "drop", "equip", "get", "sell", "stock"]
 
 
-def _ware(wares: Sequence[str], query: str) -> str | None:
-    return next((ware for ware in wares if meant(query, WARES[ware].name)), None)
-
-
-def drink(world: World, hero: Hero, rest: str) -> None:
-    ware = _ware(hero.pack, rest)
+def drink(realm: Realm, hero: Hero, rest: str) -> None:
+    ware = find_ware(hero.pack, rest)
     if ware is None or not WARES[ware].heals:
         hero.tell(f"{GREY}You have nothing like that to drink.")
         return
     hero.pack.remove(ware)
-    hero.life = min(hero.most_life, hero.life + world.rng.randint(*WARES[ware].heals))
+    hero.life = min(hero.most_life, hero.life + realm.rng.randint(*WARES[ware].heals))
     hero.tell(f"{CYAN}You drink the {WARES[ware].name}.")
-    world.announce(hero.place, f"{CYAN}{hero.name} drinks something.", hero)
+    realm.announce(hero.place, f"{CYAN}{hero.name} drinks something.", hero)
 
 
-def get(world: World, hero: Hero, rest: str) -> None:
+def get(realm: Realm, hero: Hero, rest: str) -> None:
     place = hero.place
     if place.herrings and meant(rest, "silver herrings"):
         hero.tell(f"{YELLOW}You pick up {coins(place.herrings)}.")
-        world.announce(place, f"{YELLOW}{hero.name} picks up some silver herrings.", hero)
+        realm.announce(place, f"{YELLOW}{hero.name} picks up some silver herrings.", hero)
         hero.herrings += place.herrings
         place.herrings = 0
-    elif ware := _ware(place.wares, rest):
+    elif ware := find_ware(place.wares, rest):
         place.wares.remove(ware)
         hero.pack.append(ware)
         hero.tell(f"{YELLOW}You take the {WARES[ware].name}.")
-        world.announce(place, f"{YELLOW}{hero.name} picks up {indefinite(WARES[ware].name)}.", hero)
+        realm.announce(place, f"{YELLOW}{hero.name} picks up {indefinite(WARES[ware].name)}.", hero)
     else:
         hero.tell(f"{GREY}You look for {rest or 'something'} in vain.")
 
 
-def drop(world: World, hero: Hero, rest: str) -> None:
-    ware = _carried(hero, rest)
+def drop(realm: Realm, hero: Hero, rest: str) -> None:
+    ware = find_carried(hero, rest)
     if ware:
         hero.pack.remove(ware)
         hero.place.wares.append(ware)
         hero.tell(f"{YELLOW}You drop the {WARES[ware].name}.")
-        world.announce(hero.place, f"{YELLOW}{hero.name} drops {indefinite(WARES[ware].name)}.", hero)
+        realm.announce(hero.place, f"{YELLOW}{hero.name} drops {indefinite(WARES[ware].name)}.", hero)
 
 
-def equip(world: World, hero: Hero, rest: str) -> None:
-    ware = _carried(hero, rest)
+def equip(realm: Realm, hero: Hero, rest: str) -> None:
+    ware = find_carried(hero, rest)
     if ware is None:
         return
     slot = "weapon" if WARES[ware].damage else "armour"
@@ -71,15 +62,7 @@ def equip(world: World, hero: Hero, rest: str) -> None:
     hero.tell(f"{YELLOW}You are using the {WARES[ware].name} now.")
 
 
-def _carried(hero: Hero, query: str) -> str | None:
-    """The ware meant; refuses aloud if the hero does not have it."""
-    ware = _ware(hero.pack, query)
-    if ware is None:
-        hero.tell(f"{GREY}You do not have {indefinite(query or 'thing')}.")
-    return ware
-
-
-def stock(world: World, hero: Hero, rest: str) -> None:
+def stock(realm: Realm, hero: Hero, rest: str) -> None:
     if hero.place.key not in STOCK:
         hero.tell(f"{GREY}Nobody is selling anything here.")
         return
@@ -88,8 +71,8 @@ def stock(world: World, hero: Hero, rest: str) -> None:
     hero.tell("\r\n".join(rows))
 
 
-def buy(world: World, hero: Hero, rest: str) -> None:
-    ware = _ware(STOCK.get(hero.place.key, ()), rest)
+def buy(realm: Realm, hero: Hero, rest: str) -> None:
+    ware = find_ware(STOCK.get(hero.place.key, ()), rest)
     if ware is None:
         hero.tell(f"{GREY}Nobody sells that here.")
     elif hero.herrings < WARES[ware].price:
@@ -98,15 +81,15 @@ def buy(world: World, hero: Hero, rest: str) -> None:
         hero.herrings -= WARES[ware].price
         hero.pack.append(ware)
         hero.tell(f"{YELLOW}You buy the {WARES[ware].name} for {WARES[ware].price} herrings.")
-        world.announce(hero.place, f"{YELLOW}{hero.name} buys {indefinite(WARES[ware].name)}.", hero)
+        realm.announce(hero.place, f"{YELLOW}{hero.name} buys {indefinite(WARES[ware].name)}.", hero)
 
 
-def sell(world: World, hero: Hero, rest: str) -> None:
+def sell(realm: Realm, hero: Hero, rest: str) -> None:
     if hero.place.key not in STOCK:
         hero.tell(f"{GREY}Nobody buys anything here.")
-    elif ware := _carried(hero, rest):
+    elif ware := find_carried(hero, rest):
         price = WARES[ware].price // 2
         hero.pack.remove(ware)
         hero.herrings += price
         hero.tell(f"{YELLOW}You sell the {WARES[ware].name} for {price} herrings.")
-        world.announce(hero.place, f"{YELLOW}{hero.name} sells {indefinite(WARES[ware].name)}.", hero)
+        realm.announce(hero.place, f"{YELLOW}{hero.name} sells {indefinite(WARES[ware].name)}.", hero)

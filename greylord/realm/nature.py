@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from greylord.realm.atlas import AREAS, EXITS, OPPOSITE, ROOMS, heading, origin
 from greylord.realm.beings import Beast, Hero
 from greylord.realm.bestiary import MOODS
 from greylord.realm.screen import BLUE, GREEN, YELLOW, indefinite
-
-if TYPE_CHECKING:
-    from greylord.realm.world import World
+from greylord.realm.state import Realm
 
 __all__ = [
     "HOURS",
@@ -67,46 +64,46 @@ CROWD = 4
 """Beasts that may be in one place."""
 
 
-def breed(world: World, area: str) -> Beast:
+def breed(realm: Realm, area: str) -> Beast:
     """A new beast in some room of an area."""
-    places = [world.places[key] for key, room in ROOMS.items() if room.area == area]
-    place = world.rng.choice([place for place in places if len(place.beasts) < CROWD])
-    beast = Beast(world.rng.choice(AREAS[area].monsters), world.rng.choice(list(MOODS)), place)
-    world.beasts.append(beast)
+    places = [realm.places[key] for key, room in ROOMS.items() if room.area == area]
+    place = realm.rng.choice([place for place in places if len(place.beasts) < CROWD])
+    beast = Beast(realm.rng.choice(AREAS[area].monsters), realm.rng.choice(list(MOODS)), place)
+    realm.beasts.append(beast)
     place.beasts.append(beast)
     return beast
 
 
-def populate(world: World) -> None:
+def populate(realm: Realm) -> None:
     """Replace the dead, one at a time in each area."""
     for key, area in AREAS.items():
-        living = sum(beast.species in area.monsters for beast in world.beasts)
-        if living < area.population and world.rng.random() < BREED_CHANCE:
-            beast = breed(world, key)
+        living = sum(beast.species in area.monsters for beast in realm.beasts)
+        if living < area.population and realm.rng.random() < BREED_CHANCE:
+            beast = breed(realm, key)
             line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from the dark."
-            world.announce(beast.place, YELLOW + line)
+            realm.announce(beast.place, YELLOW + line)
 
 
-def wander(world: World) -> None:
+def wander(realm: Realm) -> None:
     """Beasts that do not fight change rooms within their area, now and then."""
-    for beast in world.beasts:
-        if beast.in_fight or world.rng.random() > WANDER_CHANCE:
+    for beast in realm.beasts:
+        if beast.in_fight or realm.rng.random() > WANDER_CHANCE:
             continue
         start = beast.place
         exits = {way: end for way, end in EXITS[start.key].items() if ROOMS[end].area == ROOMS[start.key].area}
-        direction = world.rng.choice(list(exits))
-        end = world.places[exits[direction]]
+        direction = realm.rng.choice(list(exits))
+        end = realm.places[exits[direction]]
         start.beasts.remove(beast)
-        world.announce(start, f"{YELLOW}The {beast.name} leaves {heading(direction)}.")
+        realm.announce(start, f"{YELLOW}The {beast.name} leaves {heading(direction)}.")
         line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from {origin(OPPOSITE[direction])}."
-        world.announce(end, YELLOW + line)
+        realm.announce(end, YELLOW + line)
         end.beasts.append(beast)
         beast.place = end
 
 
-def recover(world: World) -> None:
+def recover(realm: Realm) -> None:
     """Heroes regain life and mana, those who rest or meditate much faster."""
-    for hero in world.playing():
+    for hero in realm.playing():
         before = hero.life, hero.mana
         life = 1 + hero.level // 3 + (hero.most_life // 9 if hero.posture == "Resting" else 0)
         mana = 1 + (hero.most_mana // 7 if hero.posture == "Meditating" else 0)
@@ -116,28 +113,28 @@ def recover(world: World) -> None:
             hero.redraw()
 
 
-def turn_hour(world: World) -> None:
+def turn_hour(realm: Realm) -> None:
     """The next quarter of the day begins."""
     hours = list(HOURS)
-    world.hour = hours[(hours.index(world.hour) + 1) % len(hours)]
-    for hero in _outdoors(world):
-        hero.tell(BLUE + HOURS[world.hour])
+    realm.hour = hours[(hours.index(realm.hour) + 1) % len(hours)]
+    for hero in _outdoors(realm):
+        hero.tell(BLUE + HOURS[realm.hour])
 
 
-def turn_weather(world: World) -> None:
+def turn_weather(realm: Realm) -> None:
     """The weather may change."""
-    if world.rng.random() < WEATHER_CHANCE:
-        world.weather = world.rng.choice([weather for weather in WEATHERS if weather != world.weather])
-        for hero in _outdoors(world):
-            hero.tell(BLUE + WEATHERS[world.weather])
+    if realm.rng.random() < WEATHER_CHANCE:
+        realm.weather = realm.rng.choice([weather for weather in WEATHERS if weather != realm.weather])
+        for hero in _outdoors(realm):
+            hero.tell(BLUE + WEATHERS[realm.weather])
 
 
-def murmur(world: World) -> None:
+def murmur(realm: Realm) -> None:
     """Occupied places make themselves heard, now and then."""
-    for place in world.places.values():
-        if place.heroes and world.rng.random() < MURMUR_CHANCE:
-            world.announce(place, GREEN + world.rng.choice(MURMURS[ROOMS[place.key].area]))
+    for place in realm.places.values():
+        if place.heroes and realm.rng.random() < MURMUR_CHANCE:
+            realm.announce(place, GREEN + realm.rng.choice(MURMURS[ROOMS[place.key].area]))
 
 
-def _outdoors(world: World) -> list[Hero]:
-    return [hero for hero in world.playing() if not ROOMS[hero.place.key].roof]
+def _outdoors(realm: Realm) -> list[Hero]:
+    return [hero for hero in realm.playing() if not ROOMS[hero.place.key].roof]

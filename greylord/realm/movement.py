@@ -1,0 +1,73 @@
+"""Heroes come, look about, walk and go."""
+
+from __future__ import annotations
+
+from greylord.realm.atlas import EXITS, OPPOSITE, ROOMS, heading, origin
+from greylord.realm.beings import Hero, Place
+from greylord.realm.bestiary import WARES
+from greylord.realm.line import Line
+from greylord.realm.screen import YELLOW, coins, room_view
+from greylord.realm.state import Realm
+
+__all__ = ["enter", "leave", "look", "move", "walk"]
+
+
+def enter(realm: Realm, hero: Hero, line: Line) -> None:
+    """A hero comes into the realm where it left it."""
+    for other in realm.playing():
+        other.tell(f"{YELLOW}{hero.name} has come to Wrackhaven.")
+    realm.announce(hero.place, f"{YELLOW}{hero.name} walks in from the world outside.")
+    hero.line, hero.leaving = line, False
+    hero.place.heroes.append(hero)
+    look(realm, hero)
+
+
+def leave(realm: Realm, hero: Hero) -> None:
+    """A hero goes out of the realm, and out of its party."""
+    hero.disengage()
+    hero.line, hero.leader, hero.posture = None, None, ""
+    hero.place.heroes.remove(hero)
+    for other in realm.playing():
+        other.tell(f"{YELLOW}{hero.name} has left Wrackhaven.")
+        if other.leader is hero:
+            other.leader = None
+
+
+def look(realm: Realm, hero: Hero, closely: bool = False) -> None:
+    """Show a hero the place; the prose only on the first visit, or when it looks closely."""
+    place = hero.place
+    room = ROOMS[place.key]
+    prose = room.prose if closely or place.key not in hero.visited else None
+    hero.visited.add(place.key)
+    ground = [WARES[ware].name for ware in place.wares]
+    if place.herrings:
+        ground.append(coins(place.herrings))
+    beings = [other.name for other in place.heroes if other is not hero]
+    beings += [beast.name for beast in place.beasts]
+    hero.tell(room_view(room.title, prose, ground, beings, EXITS[place.key], realm.rng))
+
+
+def move(hero: Hero, end: Place) -> None:
+    """Put a hero elsewhere, out of any fight, without a word to anyone."""
+    hero.disengage()
+    hero.posture = ""
+    hero.place.heroes.remove(hero)
+    hero.place = end
+    end.heroes.append(hero)
+
+
+def walk(realm: Realm, hero: Hero, direction: str) -> None:
+    """A hero goes through an exit that exists, and those who follow it go too."""
+    start, end = hero.place, realm.places[EXITS[hero.place.key][direction]]
+    away, back = heading(direction), origin(OPPOSITE[direction])
+    followers = [other for other in start.heroes if other.leader is hero]
+    move(hero, end)
+    realm.announce(start, f"{YELLOW}{hero.name} leaves {away}.", *followers)
+    realm.announce(end, f"{YELLOW}{hero.name} walks in from {back}.", hero)
+    look(realm, hero)
+    for follower in followers:
+        follower.tell(f"{YELLOW}You follow {hero.name} {away}.")
+        move(follower, end)
+        realm.announce(start, f"{YELLOW}{follower.name} follows {hero.name} {away}.", *followers)
+        realm.announce(end, f"{YELLOW}{follower.name} follows {hero.name} in from {back}.", follower)
+        look(realm, follower)
