@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from greylord.captures.session import Direction, Session
 from greylord.realm import combat, recorder
 from greylord.realm.atlas import DIRECTIONS, EXITS, OPPOSITE, ROOMS, START, route
-from greylord.realm.bestiary import WARES
+from greylord.realm.catalog import ITEMS
 from greylord.realm.commands import COMMANDS
-from greylord.realm.line import LINE_LIMIT, Line
+from greylord.realm.connection import LINE_LIMIT, Connection
 from greylord.realm.movement import move
-from greylord.realm.screen import ERASE, hidden_exit
+from greylord.realm.screen import ERASE, scramble_exit
 from greylord.realm.world import World
 
 CSI = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]")
@@ -31,20 +31,20 @@ def plain(data: bytes) -> str:
     return re.sub(rb"[^\x08]\x08", b"", CSI.sub(b"", data)).decode("cp437")
 
 
-def type_line(world: World, line: Line, text: str, seconds: float = 0.2) -> str:
+def type_line(world: World, connection: Connection, text: str, seconds: float = 0.2) -> str:
     """What a caller sees after typing a line."""
-    line.receive(text.encode() + b"\r")
-    return plain(world.tick(seconds).get(line, b""))
+    connection.receive(text.encode() + b"\r")
+    return plain(world.tick(seconds).get(connection, b""))
 
 
-def enter_realm(world: World, name: str, trade: str = "w") -> Line:
+def enter_realm(world: World, name: str, calling_letter: str = "w") -> Connection:
     """A newcomer's line, logged in and standing in the chapel."""
-    line = world.connect()
+    connection = world.connect()
     world.tick(2)
-    for text in (name, "swordfish", trade):
-        type_line(world, line, text)
-    assert ROOMS[START].title in type_line(world, line, "l")
-    return line
+    for text in (name, "swordfish", calling_letter):
+        type_line(world, connection, text)
+    assert ROOMS[START].title in type_line(world, connection, "l")
+    return connection
 
 
 def server_bytes(session: Session) -> bytes:
@@ -71,7 +71,7 @@ def evenings(captures) -> list[list[Session]]:
 @pytest.fixture
 def peace(monkeypatch) -> None:
     """No beast begins a fight."""
-    monkeypatch.setattr(combat, "NOTICE_CHANCE", 0)
+    monkeypatch.setattr(combat, "AMBUSH_CHANCE", 0)
 
 
 # The captures.
@@ -158,7 +158,7 @@ def test_commands_end_with_cr_or_lf_and_some_players_send_single_keys(captures):
 
 
 def test_what_friends_hear_of_a_blow_is_what_its_striker_reads(evenings):
-    verbs = {others: you for ware in WARES.values() for you, others in ware.verbs}
+    verbs = {others: you for item in ITEMS.values() for you, others in item.verbs}
     compared = 0
     for evening in evenings:
         texts = [plain(server_bytes(session)) for session in evening]
@@ -201,24 +201,24 @@ def test_titles_tell_rooms_apart():
 
 def test_every_exit_shown_leads_where_the_map_says_and_back(peace):
     world = World(1)
-    line = enter_realm(world, "Walker")
+    connection = enter_realm(world, "Walker")
     here = START
     for key, room in ROOMS.items():
         for direction in route(here, lambda room, key=key: room == key):
-            type_line(world, line, DIRECTIONS[direction])
+            type_line(world, connection, DIRECTIONS[direction])
         here = key
-        view = type_line(world, line, "l")
+        view = type_line(world, connection, "l")
         assert room.title in view
         shown = re.search(r"Obvious exits: (.+)\r", view)[1].split(", ")
         assert shown == list(EXITS[key])
         for direction in shown:
-            assert ROOMS[EXITS[key][direction]].title in type_line(world, line, direction)
-            assert room.title in type_line(world, line, DIRECTIONS[OPPOSITE[direction]])
+            assert ROOMS[EXITS[key][direction]].title in type_line(world, connection, direction)
+            assert room.title in type_line(world, connection, DIRECTIONS[OPPOSITE[direction]])
 
 
 def test_hidden_exits_use_every_letter_but_z():
     rng = Random(0)
-    shown = {hidden_exit("north", rng) for _ in range(2000)}
+    shown = {scramble_exit("north", rng) for _ in range(2000)}
     assert shown == {f"n{letter}\borth" for letter in string.ascii_uppercase if letter != "Z"}
 
 
@@ -260,18 +260,18 @@ def test_followers_walk_with_their_leader():
 def test_a_kill_is_seen_from_both_sides(peace):
     world = World(3)
     oswin, merrow = enter_realm(world, "Oswin"), enter_realm(world, "Merrow", "d")
-    rat = world.realm.beasts[0]
+    rat = world.realm.monsters[0]
     for hero in world.realm.playing():
         move(hero, rat.place)
     oswin.receive(f"a {rat.name}\r".encode())
     assert f"Oswin goes for the {rat.name}." in plain(world.tick(0.2)[merrow])
     for _ in range(20):
         sent = world.tick(4)
-        if rat not in world.realm.beasts:
+        if rat not in world.realm.monsters:
             break
-    for line in (oswin, merrow):
-        assert rat.kind.dies in plain(sent[line])
-    assert f"You earn {rat.kind.experience} experience." in plain(sent[oswin])
+    for connection in (oswin, merrow):
+        assert rat.species.death in plain(sent[connection])
+    assert f"You earn {rat.species.experience} experience." in plain(sent[oswin])
     assert "You earn" not in plain(sent[merrow])
 
 
@@ -286,15 +286,15 @@ def test_news_replaces_the_prompt_and_brings_it_back_with_what_is_being_typed():
 
 
 def test_a_fallen_hero_wakes_in_the_chapel(monkeypatch):
-    monkeypatch.setattr(combat, "NOTICE_CHANCE", 1)
+    monkeypatch.setattr(combat, "AMBUSH_CHANCE", 1)
     world = World(5)
-    line = enter_realm(world, "Oswin")
+    connection = enter_realm(world, "Oswin")
     hero = world.realm.heroes["Oswin"]
-    move(hero, next(beast.place for beast in world.realm.beasts if beast.species == "ringer"))
+    move(hero, next(monster.place for monster in world.realm.monsters if monster.species_key == "ringer"))
     hero.life = 1
     heard = ""
     for _ in range(20):
-        heard += plain(world.tick(4).get(line, b""))
+        heard += plain(world.tick(4).get(connection, b""))
         if hero.place.key == START:
             break
     assert "You go down" in heard
@@ -304,18 +304,18 @@ def test_a_fallen_hero_wakes_in_the_chapel(monkeypatch):
 
 def test_a_shop_changes_herrings_into_gear_and_back():
     world = World(6)
-    line = enter_realm(world, "Oswin")
+    connection = enter_realm(world, "Oswin")
     hero = world.realm.heroes["Oswin"]
-    assert "Nobody sells that here" in type_line(world, line, "buy harpoon")
+    assert "Nobody sells that here" in type_line(world, connection, "buy harpoon")
     hero.herrings = 300
     move(hero, world.realm.places["smithy"])
-    assert "whalebone harpoon" in type_line(world, line, "list")
-    type_line(world, line, "buy harpoon")
-    type_line(world, line, "wield harpoon")
+    assert "whalebone harpoon" in type_line(world, connection, "list")
+    type_line(world, connection, "buy harpoon")
+    type_line(world, connection, "wield harpoon")
     assert hero.herrings == 40
-    assert "whalebone harpoon" in type_line(world, line, "st")
-    assert "You sell the boat gaff for 15 herrings" in type_line(world, line, "sell gaff")
-    assert "55 silver herrings" in type_line(world, line, "i")
+    assert "whalebone harpoon" in type_line(world, connection, "st")
+    assert "You sell the boat gaff for 15 herrings" in type_line(world, connection, "sell gaff")
+    assert "55 silver herrings" in type_line(world, connection, "i")
 
 
 def test_a_password_keeps_a_hero_for_its_owner():
@@ -339,11 +339,11 @@ def test_a_password_keeps_a_hero_for_its_owner():
 
 def test_an_idle_caller_is_warned_and_then_shown_out():
     world = World(7)
-    line = enter_realm(world, "Oswin")
-    assert "Type something" in plain(world.tick(200)[line])
-    assert not line.closed
-    assert "Nobody seems to be there" in plain(world.tick(200)[line])
-    assert line.closed
+    connection = enter_realm(world, "Oswin")
+    assert "Type something" in plain(world.tick(200)[connection])
+    assert not connection.closed
+    assert "Nobody seems to be there" in plain(world.tick(200)[connection])
+    assert connection.closed
     assert not world.realm.playing()
 
 
@@ -385,25 +385,25 @@ def test_any_bytes_in_any_chunks_get_the_same_answer(parts, in_game, cuts):
     answers = []
     for whole in (True, False):
         world = World(0)
-        line = enter_realm(world, "Oswin", "l") if in_game else world.connect()
+        connection = enter_realm(world, "Oswin", "l") if in_game else world.connect()
         heard = [world.tick(2)]
         for part in parts:
             while part:
                 size = len(part) if whole else cuts.randint(1, len(part))
-                line.receive(part[:size])
+                connection.receive(part[:size])
                 part = part[size:]
             heard.append(world.tick(2))
-        answers.append([sent.get(line) for sent in heard])
+        answers.append([sent.get(connection) for sent in heard])
     assert answers[0] == answers[1]
 
 
 def test_line_editing():
     typed = []
-    line = Line(lambda _, text: typed.append(text), lambda _: None)
-    greeting = line.flush()
+    connection = Connection(lambda _, text: typed.append(text), lambda _: None)
+    greeting = connection.flush()
     assert greeting.startswith(b"\xff\xfb")
-    line.receive(b"lok\bok\r\n\xff\xfd\x01n\x7f\x7fs\n\x1b[Ax\r\0y\r")
+    connection.receive(b"lok\bok\r\n\xff\xfd\x01n\x7f\x7fs\n\x1b[Ax\r\0y\r")
     assert typed == ["look", "s", "x", "y"]
-    assert line.flush() == b"lok\b \bok\r\nn\b \bs\r\nx\r\ny\r\n"
-    line.receive(b"z" * 1000 + b"\r")
+    assert connection.flush() == b"lok\b \bok\r\nn\b \bs\r\nx\r\ny\r\n"
+    connection.receive(b"z" * 1000 + b"\r")
     assert typed[-1] == "z" * LINE_LIMIT

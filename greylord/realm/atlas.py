@@ -22,7 +22,7 @@ __all__ = [
 class Area(NamedTuple):
     """A neighbourhood: which monsters live in it, how many, and from which hero level on it is no folly."""
 
-    monsters: tuple[str, ...]
+    species: tuple[str, ...]
     population: int
     level: int
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from greylord.realm.atlas import EXITS, OPPOSITE, ROOMS, heading, origin
-from greylord.realm.beings import Hero, Place
-from greylord.realm.bestiary import WARES
-from greylord.realm.line import Line
-from greylord.realm.screen import YELLOW, coins, room_view
+from greylord.realm.catalog import ITEMS
+from greylord.realm.connection import Connection
+from greylord.realm.entities import Hero, Place
+from greylord.realm.screen import YELLOW, format_coins, format_room
 from greylord.realm.state import Realm
 
 __all__ = ["enter", "leave", "look", "move", "walk"]
 
 
-def enter(realm: Realm, hero: Hero, line: Line) -> None:
+def enter(realm: Realm, hero: Hero, connection: Connection) -> None:
     """A hero comes into the realm where it left it."""
     for other in realm.playing():
-        other.tell(f"{YELLOW}{hero.name} has come to Wrackhaven.")
+        other.show(f"{YELLOW}{hero.name} has come to Wrackhaven.")
     realm.announce(hero.place, f"{YELLOW}{hero.name} walks in from the world outside.")
-    hero.line, hero.leaving = line, False
+    hero.connection, hero.leaving = connection, False
     hero.place.heroes.append(hero)
     look(realm, hero)
 
@@ -25,10 +25,10 @@ def enter(realm: Realm, hero: Hero, line: Line) -> None:
 def leave(realm: Realm, hero: Hero) -> None:
     """A hero goes out of the realm, and out of its party."""
     hero.disengage()
-    hero.line, hero.leader, hero.posture = None, None, ""
+    hero.connection, hero.leader, hero.posture = None, None, ""
     hero.place.heroes.remove(hero)
     for other in realm.playing():
-        other.tell(f"{YELLOW}{hero.name} has left Wrackhaven.")
+        other.show(f"{YELLOW}{hero.name} has left Wrackhaven.")
         if other.leader is hero:
             other.leader = None
 
@@ -39,12 +39,12 @@ def look(realm: Realm, hero: Hero, closely: bool = False) -> None:
     room = ROOMS[place.key]
     prose = room.prose if closely or place.key not in hero.visited else None
     hero.visited.add(place.key)
-    ground = [WARES[ware].name for ware in place.wares]
+    ground = [ITEMS[item].name for item in place.items]
     if place.herrings:
-        ground.append(coins(place.herrings))
+        ground.append(format_coins(place.herrings))
     beings = [other.name for other in place.heroes if other is not hero]
-    beings += [beast.name for beast in place.beasts]
-    hero.tell(room_view(room.title, prose, ground, beings, EXITS[place.key], realm.rng))
+    beings += [monster.name for monster in place.monsters]
+    hero.show(format_room(room.title, prose, ground, beings, EXITS[place.key], realm.rng))
 
 
 def move(hero: Hero, end: Place) -> None:
@@ -66,7 +66,7 @@ def walk(realm: Realm, hero: Hero, direction: str) -> None:
     realm.announce(end, f"{YELLOW}{hero.name} walks in from {back}.", hero)
     look(realm, hero)
     for follower in followers:
-        follower.tell(f"{YELLOW}You follow {hero.name} {away}.")
+        follower.show(f"{YELLOW}You follow {hero.name} {away}.")
         move(follower, end)
         realm.announce(start, f"{YELLOW}{follower.name} follows {hero.name} {away}.", *followers)
         realm.announce(end, f"{YELLOW}{follower.name} follows {hero.name} in from {back}.", follower)

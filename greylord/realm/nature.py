@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from greylord.realm.atlas import AREAS, EXITS, OPPOSITE, ROOMS, heading, origin
-from greylord.realm.beings import Beast, Hero
-from greylord.realm.bestiary import MOODS
-from greylord.realm.screen import BLUE, GREEN, YELLOW, indefinite
+from greylord.realm.catalog import MOODS
+from greylord.realm.entities import Hero, Monster
+from greylord.realm.screen import BLUE, GREEN, YELLOW, with_article
 from greylord.realm.state import Realm
 
 __all__ = [
     "HOURS",
     "WEATHERS",
-    "breed",
-    "murmur",
-    "populate",
+    "advance_hour",
+    "change_weather",
+    "play_ambience",
     "recover",
-    "turn_hour",
-    "turn_weather",
+    "respawn",
+    "spawn",
     "wander",
 ]
 
@@ -37,7 +37,7 @@ WEATHERS: Mapping[str, str] = {
     "windy": "The wind gets up and tries all the doors.",
 }
 
-MURMURS: Mapping[str, Sequence[str]] = {
+AMBIENCE: Mapping[str, Sequence[str]] = {
     "town": (
         "Somewhere a shutter bangs twice.",
         "A crier calls the price of mackerel.",
@@ -58,82 +58,84 @@ MURMURS: Mapping[str, Sequence[str]] = {
     ),
 }
 
-BREED_CHANCE, WANDER_CHANCE, MURMUR_CHANCE, WEATHER_CHANCE = 0.5, 0.06, 0.2, 0.4
+SPAWN_CHANCE, WANDER_CHANCE, AMBIENCE_CHANCE, WEATHER_CHANCE = 0.5, 0.06, 0.2, 0.4
 
-CROWD = 4
+MAX_MONSTERS_PER_PLACE = 4
 """Beasts that may be in one place."""
 
 
-def breed(realm: Realm, area: str) -> Beast:
+def spawn(realm: Realm, area: str) -> Monster:
     """A new beast in some room of an area."""
     places = [realm.places[key] for key, room in ROOMS.items() if room.area == area]
-    place = realm.rng.choice([place for place in places if len(place.beasts) < CROWD])
-    beast = Beast(realm.rng.choice(AREAS[area].monsters), realm.rng.choice(list(MOODS)), place)
-    realm.beasts.append(beast)
-    place.beasts.append(beast)
-    return beast
+    place = realm.rng.choice([place for place in places if len(place.monsters) < MAX_MONSTERS_PER_PLACE])
+    monster = Monster(realm.rng.choice(AREAS[area].species), realm.rng.choice(list(MOODS)), place)
+    realm.monsters.append(monster)
+    place.monsters.append(monster)
+    return monster
 
 
-def populate(realm: Realm) -> None:
+def respawn(realm: Realm) -> None:
     """Replace the dead, one at a time in each area."""
     for key, area in AREAS.items():
-        living = sum(beast.species in area.monsters for beast in realm.beasts)
-        if living < area.population and realm.rng.random() < BREED_CHANCE:
-            beast = breed(realm, key)
-            line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from the dark."
-            realm.announce(beast.place, YELLOW + line)
+        living = sum(monster.species_key in area.species for monster in realm.monsters)
+        if living < area.population and realm.rng.random() < SPAWN_CHANCE:
+            monster = spawn(realm, key)
+            line = f"{with_article(monster.name).capitalize()} {monster.species.arrival} from the dark."
+            realm.announce(monster.place, YELLOW + line)
 
 
 def wander(realm: Realm) -> None:
     """Beasts that do not fight change rooms within their area, now and then."""
-    for beast in realm.beasts:
-        if beast.in_fight or realm.rng.random() > WANDER_CHANCE:
+    for monster in realm.monsters:
+        if monster.in_fight or realm.rng.random() > WANDER_CHANCE:
             continue
-        start = beast.place
+        start = monster.place
         exits = {way: end for way, end in EXITS[start.key].items() if ROOMS[end].area == ROOMS[start.key].area}
         direction = realm.rng.choice(list(exits))
         end = realm.places[exits[direction]]
-        start.beasts.remove(beast)
-        realm.announce(start, f"{YELLOW}The {beast.name} leaves {heading(direction)}.")
-        line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from {origin(OPPOSITE[direction])}."
+        start.monsters.remove(monster)
+        realm.announce(start, f"{YELLOW}The {monster.name} leaves {heading(direction)}.")
+        line = (
+            f"{with_article(monster.name).capitalize()} {monster.species.arrival} from {origin(OPPOSITE[direction])}."
+        )
         realm.announce(end, YELLOW + line)
-        end.beasts.append(beast)
-        beast.place = end
+        end.monsters.append(monster)
+        monster.place = end
 
 
 def recover(realm: Realm) -> None:
     """Heroes regain life and mana, those who rest or meditate much faster."""
     for hero in realm.playing():
         before = hero.life, hero.mana
-        life = 1 + hero.level // 3 + (hero.most_life // 9 if hero.posture == "Resting" else 0)
-        mana = 1 + (hero.most_mana // 7 if hero.posture == "Meditating" else 0)
-        hero.life = min(hero.most_life, hero.life + life)
-        hero.mana = min(hero.most_mana, hero.mana + mana)
+        life = 1 + hero.level // 3 + (hero.max_life // 9 if hero.posture == "Resting" else 0)
+        mana = 1 + (hero.max_mana // 7 if hero.posture == "Meditating" else 0)
+        hero.life = min(hero.max_life, hero.life + life)
+        hero.mana = min(hero.max_mana, hero.mana + mana)
         if (hero.life, hero.mana) != before:
-            hero.redraw()
+            hero.redraw_prompt()
 
 
-def turn_hour(realm: Realm) -> None:
+def advance_hour(realm: Realm) -> None:
     """The next quarter of the day begins."""
     hours = list(HOURS)
     realm.hour = hours[(hours.index(realm.hour) + 1) % len(hours)]
     for hero in _outdoors(realm):
-        hero.tell(BLUE + HOURS[realm.hour])
+        hero.show(BLUE + HOURS[realm.hour])
 
 
-def turn_weather(realm: Realm) -> None:
+def change_weather(realm: Realm) -> None:
     """The weather may change."""
     if realm.rng.random() < WEATHER_CHANCE:
         realm.weather = realm.rng.choice([weather for weather in WEATHERS if weather != realm.weather])
         for hero in _outdoors(realm):
-            hero.tell(BLUE + WEATHERS[realm.weather])
+            hero.show(BLUE + WEATHERS[realm.weather])
 
 
-def murmur(realm: Realm) -> None:
+def play_ambience(realm: Realm) -> None:
     """Occupied places make themselves heard, now and then."""
     for place in realm.places.values():
-        if place.heroes and realm.rng.random() < MURMUR_CHANCE:
-            realm.announce(place, GREEN + realm.rng.choice(MURMURS[ROOMS[place.key].area]))
+        if place.heroes and realm.rng.random() < AMBIENCE_CHANCE:
+            realm.announce(place, GREEN + realm.rng.choice(AMBIENCE[ROOMS[place.key].area]))
 
 
 def _outdoors(realm: Realm) -> list[Hero]:

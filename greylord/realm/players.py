@@ -9,7 +9,7 @@ from string import ascii_lowercase
 from typing import NamedTuple
 
 from greylord.realm.atlas import DIRECTIONS
-from greylord.realm.mind import WATCH, Mind, Persona
+from greylord.realm.mind import WAIT, Mind, Persona
 
 __all__ = ["CAST", "Habits", "Player"]
 
@@ -35,15 +35,15 @@ CAST: Sequence[Persona] = (
 
 REACTION_S = (0.3, 1.2)
 """How long a player who waits for something watches before thinking again."""
-QUICKEST_S, STEP_S, THINK_S, LONGEST_S = 0.3, 0.4, 1.3, 8.0
+MIN_THINK_S, STEP_S, THINK_S, MAX_THINK_S = 0.3, 0.4, 1.3, 8.0
 """Time to think: at least; on average beyond that, for a step of a walk and for anything else; at most."""
-KEY_S = (0.06, 0.24)
+KEY_INTERVAL_S = (0.06, 0.24)
 """From one key to the next, for those who type key by key."""
 BREAK_S, BREAK_CHANCE, TYPO_CHANCE = (60, 180), 0.003, 0.02
 
-NEGOTIATION, ANSWER = b"\xff\xfb\x01", bytes.fromhex("fffd03 fffd01 fffd00 fffb00")
+WILL_ECHO, OPTION_REPLIES = b"\xff\xfb\x01", bytes.fromhex("fffd03 fffd01 fffd00 fffb00")
 """The host's IAC WILL ECHO; and DO suppress-go-ahead, DO echo, DO binary, WILL binary."""
-CURSOR_QUESTION, CURSOR_REPORT = b"\x1b[6n", b"\x1b[2;1R"
+CURSOR_QUERY, CURSOR_REPORT = b"\x1b[6n", b"\x1b[2;1R"
 
 
 class Habits(NamedTuple):
@@ -87,12 +87,12 @@ class Player:
         """What the fingers are about to type, and when."""
         self._think_until = 0.0
 
-    def hear(self, data: bytes) -> None:
+    def receive(self, data: bytes) -> None:
         """Take in what the host has sent."""
         if self._habits.terminal:
-            if NEGOTIATION in data:
-                self._keys.append((0, ANSWER))
-            if CURSOR_QUESTION in data:
+            if WILL_ECHO in data:
+                self._keys.append((0, OPTION_REPLIES))
+            if CURSOR_QUERY in data:
                 self._keys.append((0, CURSOR_REPORT))
         self._mind.sight.read(data.decode("cp437"))
 
@@ -103,11 +103,11 @@ class Player:
             self._mind.go_home()
         if not self._keys and now >= self._think_until:
             command = self._mind.decide()
-            if command == WATCH:
+            if command == WAIT:
                 self._think_until = now + self._rng.uniform(*REACTION_S)
             else:
                 self._keys.extend(self._strokes(command, now))
-                self._think_until = self._keys[-1][0] + self._thinking(command)
+                self._think_until = self._keys[-1][0] + self._think_time(command)
         typed = b""
         while self._keys and self._keys[0][0] <= now:
             typed += self._keys.popleft()[1]
@@ -116,23 +116,23 @@ class Player:
     def _strokes(self, command: str, now: float) -> list[tuple[float, bytes]]:
         """The keys of a command and when they are sent. Slips are rubbed out where single keys are sent."""
         rng = self._rng
-        slip = rng.randrange(len(command)) if len(command) > 3 and rng.random() < TYPO_CHANCE else None
+        typo = rng.randrange(len(command)) if len(command) > 3 and rng.random() < TYPO_CHANCE else None
         if not self._habits.by_key:
-            if slip is not None and self._mind.sight.in_game:
-                command = command[:slip] + command[slip + 1 :]
+            if typo is not None and self._mind.sight.in_game:
+                command = command[:typo] + command[typo + 1 :]
             return [(now, command.encode() + self._habits.enter)]
         keys = [key.encode() for key in command]
-        if slip is not None:
-            keys[slip:slip] = [rng.choice(ascii_lowercase).encode(), b"\b"]
+        if typo is not None:
+            keys[typo:typo] = [rng.choice(ascii_lowercase).encode(), b"\b"]
         strokes = []
         for key in [*keys, self._habits.enter]:
             strokes.append((now, key))
-            now += rng.uniform(*KEY_S)
+            now += rng.uniform(*KEY_INTERVAL_S)
         return strokes
 
-    def _thinking(self, command: str) -> float:
+    def _think_time(self, command: str) -> float:
         """Seconds until the next decision."""
         if self._rng.random() < BREAK_CHANCE:
             return self._rng.uniform(*BREAK_S)
         mean = STEP_S if command in DIRECTIONS.values() else THINK_S
-        return min(LONGEST_S, QUICKEST_S + self._habits.pace * self._rng.expovariate(1 / mean))
+        return min(MAX_THINK_S, MIN_THINK_S + self._habits.pace * self._rng.expovariate(1 / mean))

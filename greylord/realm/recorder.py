@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from greylord.captures.session import Direction, Record, Session
-from greylord.realm.line import Line
+from greylord.realm.connection import Connection
 from greylord.realm.players import CAST, Habits, Player
 from greylord.realm.world import World
 
@@ -29,21 +29,21 @@ LATEST_S = 60
 
 
 @dataclass
-class _Seat:
+class _Call:
     """One player of an evening, and what the proxy has heard of the call."""
 
     player: Player
     name: str
-    dials_s: float
+    dial_s: float
     """Seconds after the first player of the evening."""
     read_size: int
-    line: Line | None = None
+    connection: Connection | None = None
     records: list[Record] = field(default_factory=list)
 
     @property
     def done(self) -> bool:
         """The call is over."""
-        return self.line is not None and self.line.closed
+        return self.connection is not None and self.connection.closed
 
 
 def record(seed: int, recordings: int, minutes: float) -> Iterator[tuple[str, Session]]:
@@ -62,10 +62,10 @@ def record(seed: int, recordings: int, minutes: float) -> Iterator[tuple[str, Se
     world = World(seed)
     evening_s = FIRST_EVENING.timestamp()
     for size in _party_sizes(recordings, rng):
-        seats = _seats(size, evening_s + rng.uniform(0, EVENING_S), minutes, rng)
-        _play(world, seats, 60 * minutes + LATEST_S, rng)
-        for seat in seats:
-            yield seat.name, Session.from_records(seat.records)
+        calls = _plan_calls(size, evening_s + rng.uniform(0, EVENING_S), minutes, rng)
+        _play_evening(world, calls, 60 * minutes + LATEST_S, rng)
+        for call in calls:
+            yield call.name, Session.from_records(call.records)
         evening_s += DAY_S * rng.randint(2, 4)
 
 
@@ -80,21 +80,21 @@ def _party_sizes(recordings: int, rng: random.Random) -> Iterator[int]:
         evening += 1
 
 
-def _seats(size: int, start_s: float, minutes: float, rng: random.Random) -> list[_Seat]:
+def _plan_calls(size: int, start_s: float, minutes: float, rng: random.Random) -> list[_Call]:
     """The players of an evening that starts at `start_s`, seconds since 1970, in the order they dial in."""
     cast = rng.sample(CAST, size)
     party = [persona.name for persona in cast]
     dials = [0.0, *sorted(rng.uniform(0, LATEST_ARRIVAL * 60 * minutes) for _ in cast[1:])]
-    seats = []
-    for persona, dials_s in zip(cast, dials, strict=True):
-        plays_s = 60 * minutes - 0.5 * dials_s
-        player = Player(persona, party, _habits(rng), plays_s, random.Random(rng.getrandbits(64)))
-        name = f"{int(start_s + dials_s)}_{uuid.UUID(int=rng.getrandbits(128), version=4)}.log"
-        seats.append(_Seat(player, name, dials_s, rng.choice(READ_SIZES)))
-    return seats
+    calls = []
+    for persona, dial_s in zip(cast, dials, strict=True):
+        plays_s = 60 * minutes - 0.5 * dial_s
+        player = Player(persona, party, _draw_habits(rng), plays_s, random.Random(rng.getrandbits(64)))
+        name = f"{int(start_s + dial_s)}_{uuid.UUID(int=rng.getrandbits(128), version=4)}.log"
+        calls.append(_Call(player, name, dial_s, rng.choice(READ_SIZES)))
+    return calls
 
 
-def _habits(rng: random.Random) -> Habits:
+def _draw_habits(rng: random.Random) -> Habits:
     terminal = rng.random() < 0.7
     return Habits(
         enter=b"\r" if terminal else b"\n",
@@ -106,31 +106,31 @@ def _habits(rng: random.Random) -> Habits:
     )
 
 
-def _play(world: World, seats: list[_Seat], latest_s: float, rng: random.Random) -> None:
+def _play_evening(world: World, calls: list[_Call], latest_s: float, rng: random.Random) -> None:
     """Let an evening pass, and have its seats record it. Delays count from the last event on any line."""
     now = last_event = 0.0
 
-    def hear(seat: _Seat, direction: Direction, data: bytes) -> None:
+    def receive(call: _Call, direction: Direction, data: bytes) -> None:
         nonlocal last_event
-        for at in range(0, len(data), seat.read_size):
+        for at in range(0, len(data), call.read_size):
             delay_ms = round(1000 * (now - last_event))
             last_event = now
-            seat.records.append(Record(direction, delay_ms, data[at : at + seat.read_size]))
+            call.records.append(Record(direction, delay_ms, data[at : at + call.read_size]))
 
-    while not all(seat.done for seat in seats):
+    while not all(call.done for call in calls):
         step = rng.uniform(*STEP_S)
         now += step
         sent = world.tick(step)
-        for seat in seats:
-            if seat.line is None and now >= seat.dials_s:
-                seat.line = world.connect()
-            if data := sent.get(seat.line):
-                hear(seat, Direction.SERVER, data)
-                seat.player.hear(data)
-            if seat.line is None or seat.line.closed:
+        for call in calls:
+            if call.connection is None and now >= call.dial_s:
+                call.connection = world.connect()
+            if data := sent.get(call.connection):
+                receive(call, Direction.SERVER, data)
+                call.player.receive(data)
+            if call.connection is None or call.connection.closed:
                 continue
-            if typed := seat.player.type(now - seat.dials_s):
-                hear(seat, Direction.CLIENT, typed)
-                seat.line.receive(typed)
-            if seat.player.hung_up or now > latest_s:
-                seat.line.hang_up()
+            if typed := call.player.type(now - call.dial_s):
+                receive(call, Direction.CLIENT, typed)
+                call.connection.receive(typed)
+            if call.player.hung_up or now > latest_s:
+                call.connection.hang_up()

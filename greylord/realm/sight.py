@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from greylord.realm.atlas import ROOMS
-from greylord.realm.bestiary import MONSTERS
+from greylord.realm.catalog import SPECIES
 from greylord.realm.screen import ERASE
 
 __all__ = ["Sight"]
@@ -16,7 +16,7 @@ _PROMPT = re.compile(r"\[HP=(-?\d+)(?:/MA=(\d+))?(?: \((\w+)\))?\]:")
 _COINS = re.compile(r"\d+ silver herrings?")
 
 _ROOM_BY_TITLE = {room.title: key for key, room in ROOMS.items()}
-_BEAST_BY_LAST_LINE = {monster.dies: monster.name for monster in MONSTERS.values()}
+_MONSTER_BY_DEATH = {monster.death: monster.name for monster in SPECIES.values()}
 
 
 class Sight:
@@ -27,25 +27,25 @@ class Sight:
         """What the host asks, if its last line is unfinished and is not the prompt of the game."""
         self.in_game = False
         self.life, self.mana, self.posture = 0, 0, ""
-        self.most_life, self.most_mana = 1, 0
+        self.max_life, self.max_mana = 1, 0
         """The highest numbers seen."""
         self.level = 1
         self.room = ""
         """Key of the room the player stands in."""
-        self.beasts: list[str] = []
+        self.monsters: list[str] = []
         self.people: list[str] = []
         self.ground: list[str] = []
         self.fighting = False
-        self.prey = ""
+        self.target = ""
         """The beast somebody else has just gone for."""
         self.leader, self.invited_by = "", ""
         self.followers: list[str] = []
         self.online: list[str] = []
         """Others who have come to the realm or have been met in it."""
-        self.hurt = ""
+        self.wounded = ""
         """The one of the party who is worst off."""
         self.herrings = 0
-        self.speech = ""
+        self.last_speech = ""
         """What somebody has said last."""
         self._unread = ""
 
@@ -60,16 +60,16 @@ class Sight:
         self.question = "" if prompt else rest
         if prompt:
             self.life, self.mana, self.posture = int(prompt[1]), int(prompt[2] or 0), prompt[3] or ""
-            self.most_life = max(self.most_life, self.life)
-            self.most_mana = max(self.most_mana, self.mana)
+            self.max_life = max(self.max_life, self.life)
+            self.max_mana = max(self.max_mana, self.mana)
 
     def _read_line(self, line: str) -> None:
         if line in _ROOM_BY_TITLE:
             self.room = _ROOM_BY_TITLE[line]
-            self.beasts, self.people, self.ground = [], [], []
-        elif line in _BEAST_BY_LAST_LINE:
-            kind = _BEAST_BY_LAST_LINE[line]
-            self._beast_goes(next((beast for beast in self.beasts if beast.endswith(kind)), ""))
+            self.monsters, self.people, self.ground = [], [], []
+        elif line in _MONSTER_BY_DEATH:
+            kind = _MONSTER_BY_DEATH[line]
+            self._monster_goes(next((monster for monster in self.monsters if monster.endswith(kind)), ""))
         elif line.startswith("*Blades"):
             self.fighting = line == "*Blades up*"
         else:
@@ -83,7 +83,7 @@ class Sight:
             if name[0].isupper():
                 self._comes(name)
             else:
-                self.beasts.append(name)
+                self.monsters.append(name)
 
     def _on_the_ground(self, things: str) -> None:
         self.ground = [_COINS.sub("silver herring", thing) for thing in things.split(", ")]
@@ -96,18 +96,18 @@ class Sight:
         if thing in self.ground:
             self.ground.remove(thing)
 
-    def _beast_comes(self, name: str) -> None:
-        if name not in self.beasts:
-            self.beasts.append(name)
+    def _monster_comes(self, name: str) -> None:
+        if name not in self.monsters:
+            self.monsters.append(name)
 
-    def _beast_goes(self, name: str) -> None:
-        if name in self.beasts:
-            self.beasts.remove(name)
-        if name == self.prey:
-            self.prey = ""
+    def _monster_goes(self, name: str) -> None:
+        if name in self.monsters:
+            self.monsters.remove(name)
+        if name == self.target:
+            self.target = ""
 
     def _sees_nothing(self) -> None:
-        self.beasts, self.prey = [], ""
+        self.monsters, self.target = [], ""
 
     def _is_online(self, name: str) -> None:
         if name not in self.online:
@@ -129,8 +129,8 @@ class Sight:
         if name == self.leader:
             self.leader = ""
 
-    def _goes_for(self, name: str, beast: str) -> None:
-        self.prey = beast
+    def _goes_for(self, name: str, monster: str) -> None:
+        self.target = monster
 
     def _invites(self, name: str) -> None:
         self.invited_by = name
@@ -143,11 +143,11 @@ class Sight:
             self.followers.append(name)
 
     def _speaks(self, words: str) -> None:
-        self.speech = words
+        self.last_speech = words
 
     def _fares(self, name: str, percent: str) -> None:
         if int(percent) < 60:
-            self.hurt = name
+            self.wounded = name
 
     def _owns(self, herrings: str) -> None:
         self.herrings = int(herrings)
@@ -171,9 +171,9 @@ _SENTENCES: Mapping[re.Pattern[str], Callable[..., None]] = {
         (r"On the ground: (.+)\.", Sight._on_the_ground),
         (r"\d+ (silver herring)s? clatters? to the ground\.", Sight._falls),
         (r"An? (.+) drops to the ground\.", Sight._falls),
-        (r"An? (.+) \w+ in from (?:the \w+|above|below)\.", Sight._beast_comes),
-        (r"The (.+) turns on .+!", Sight._beast_comes),
-        (r"The (.+) leaves .+\.", Sight._beast_goes),
+        (r"An? (.+) \w+ in from (?:the \w+|above|below)\.", Sight._monster_comes),
+        (r"The (.+) turns on .+!", Sight._monster_comes),
+        (r"The (.+) leaves .+\.", Sight._monster_goes),
         (r"(\w+) (?:walks|follows \w+) in from .+\.", Sight._comes),
         (r"(\w+) leaves .+\.", Sight._goes),
         (r"(\w+) goes down!", Sight._goes),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from greylord.realm.atlas import ROOMS
-from greylord.realm.beings import Beast, Hero, Place
+from greylord.realm.entities import Hero, Monster, Place
 
 __all__ = ["Realm"]
 
@@ -21,21 +21,21 @@ class Realm:
         self.rng = random.Random(seed)
         self.hour, self.weather = "noon", "clear"
         self.places = {key: Place(key) for key in ROOMS}
-        self.beasts: list[Beast] = []
+        self.monsters: list[Monster] = []
         self.heroes: dict[str, Hero] = {}
         """Everyone who ever played, by name."""
 
     def playing(self) -> list[Hero]:
         """The heroes that are in the realm now."""
-        return [hero for hero in self.heroes.values() if hero.line]
+        return [hero for hero in self.heroes.values() if hero.connection]
 
-    def announce(self, place: Place, text: str, *but: Hero) -> None:
+    def announce(self, place: Place, text: str, *except_for: Hero) -> None:
         """Tell everyone in a place, with exceptions."""
         for hero in place.heroes:
-            if hero not in but:
-                hero.tell(text)
+            if hero not in except_for:
+                hero.show(text)
 
-    def bury(self, beast: Beast) -> None:
+    def remove_monster(self, monster: Monster) -> None:
         """A beast is gone from the realm."""
-        self.beasts.remove(beast)
-        beast.place.beasts.remove(beast)
+        self.monsters.remove(monster)
+        monster.place.monsters.remove(monster)

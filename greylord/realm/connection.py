@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LINE_LIMIT", "Line"]
+__all__ = ["LINE_LIMIT", "Connection"]
 
 LINE_LIMIT = 120
 """Characters a typed line may have; the rest is neither kept nor echoed."""
@@ -17,7 +17,7 @@ GREETING = bytes.fromhex("fffb03 fffb01 fffb00 fffd00")
 _State = Callable[[int], "_State"]
 
 
-class Line:
+class Connection:
     """A telnet connection to the world.
 
     Args:
@@ -25,7 +25,7 @@ class Line:
         on_hang_up: called once when the caller drops the line.
     """
 
-    def __init__(self, on_typed: Callable[[Line, str], None], on_hang_up: Callable[[Line], None]) -> None:
+    def __init__(self, on_line: Callable[[Connection, str], None], on_hang_up: Callable[[Connection], None]) -> None:
         self.closed = False
         self.draft = ""
         """What has been typed since the last line end."""
@@ -33,7 +33,7 @@ class Line:
         """Echo `*`: a password is being typed."""
         self.typed_at = 0.0
         """The host's time of the last line end, in seconds."""
-        self._on_typed = on_typed
+        self._on_line = on_line
         self._on_hang_up = on_hang_up
         self._outbox = bytearray(GREETING)
         self._state: _State = self._text
@@ -112,4 +112,4 @@ class Line:
     def _end_line(self) -> None:
         typed, self.draft, self.masked = self.draft, "", False
         self.send("\r\n")
-        self._on_typed(self, typed)
+        self._on_line(self, typed)

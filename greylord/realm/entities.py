@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from greylord.realm.bestiary import CALLINGS, MONSTERS, MOODS, WARES, Calling, Monster
-from greylord.realm.line import Line
-from greylord.realm.screen import ERASE, YELLOW, prompt
+from greylord.realm.catalog import CALLINGS, ITEMS, MOODS, SPECIES, Calling, Species
+from greylord.realm.connection import Connection
+from greylord.realm.screen import ERASE, YELLOW, format_prompt
 
-__all__ = ["Beast", "Hero", "Place", "experience_for"]
+__all__ = ["Hero", "Monster", "Place", "experience_for"]
 
 
 def experience_for(level: int) -> int:
@@ -22,34 +22,34 @@ class Place:
 
     key: str
     heroes: list[Hero] = field(default_factory=list)
-    beasts: list[Beast] = field(default_factory=list)
-    wares: list[str] = field(default_factory=list)
+    monsters: list[Monster] = field(default_factory=list)
+    items: list[str] = field(default_factory=list)
     herrings: int = 0
 
 
 @dataclass(eq=False)
-class Beast:
+class Monster:
     """One live monster."""
 
-    species: str
+    species_key: str
     mood: str
     place: Place
     target: Hero | None = None
     life: int = 0
 
     def __post_init__(self) -> None:
-        self.life = round(self.kind.life * MOODS[self.mood])
+        self.life = round(self.species.life * MOODS[self.mood])
 
     @property
-    def kind(self) -> Monster:
-        return MONSTERS[self.species]
+    def species(self) -> Species:
+        return SPECIES[self.species_key]
 
     @property
     def name(self) -> str:
-        return f"{self.mood} {self.kind.name}".lstrip()
+        return f"{self.mood} {self.species.name}".lstrip()
 
     @property
-    def called(self) -> str:
+    def definite_name(self) -> str:
         return f"the {self.name}"
 
     @property
@@ -64,10 +64,10 @@ class Hero:
 
     name: str
     password: str
-    trade: str
+    calling_letter: str
     """Its letter in `CALLINGS`."""
     place: Place
-    line: Line | None = None
+    connection: Connection | None = None
     life: int = 0
     mana: int = 0
     experience: int = 0
@@ -76,7 +76,7 @@ class Hero:
     weapon: str = ""
     armour: str = ""
     visited: set[str] = field(default_factory=set)
-    target: Beast | None = None
+    target: Monster | None = None
     spell: str = ""
     """The spell cast at `target` each round while the mana lasts; empty for the weapon."""
     posture: str = ""
@@ -87,14 +87,14 @@ class Hero:
 
     def __post_init__(self) -> None:
         self.weapon = self.calling.weapon
-        self.life, self.mana = self.most_life, self.most_mana
+        self.life, self.mana = self.max_life, self.max_mana
 
     @property
     def calling(self) -> Calling:
-        return CALLINGS[self.trade]
+        return CALLINGS[self.calling_letter]
 
     @property
-    def called(self) -> str:
+    def definite_name(self) -> str:
         return self.name
 
     @property
@@ -105,11 +105,11 @@ class Hero:
         return level
 
     @property
-    def most_life(self) -> int:
+    def max_life(self) -> int:
         return self.calling.life + (self.level - 1) * self.calling.life_per_level
 
     @property
-    def most_mana(self) -> int:
+    def max_mana(self) -> int:
         return self.calling.mana + (self.level - 1) * self.calling.mana_per_level
 
     @property
@@ -120,31 +120,31 @@ class Hero:
     @property
     def protection(self) -> int:
         """Points that the armour takes off each wound."""
-        return WARES[self.armour].armour if self.armour else 0
+        return ITEMS[self.armour].armour if self.armour else 0
 
     @property
-    def head(self) -> Hero:
+    def party_leader(self) -> Hero:
         """Who leads this hero's party: another, or the hero."""
         return self.leader or self
 
     def prompt(self) -> str:
         """The prompt with whatever the caller has typed behind it."""
         mana = self.mana if self.calling.mana else None
-        return prompt(self.life, self.most_life, mana, self.posture) + self.line.draft
+        return format_prompt(self.life, self.max_life, mana, self.posture) + self.connection.draft
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Send one line of the game: the prompt goes, the line stands in its place, the prompt comes back."""
-        self.line.send(f"{ERASE}{text}\r\n{ERASE}{self.prompt()}")
+        self.connection.send(f"{ERASE}{text}\r\n{ERASE}{self.prompt()}")
 
-    def redraw(self) -> None:
+    def redraw_prompt(self) -> None:
         """Send the prompt anew, because its numbers have changed."""
-        self.line.send(ERASE + self.prompt())
+        self.connection.send(ERASE + self.prompt())
 
     def disengage(self) -> None:
         """A hero stops fighting, and so does whatever fights it. Says nothing if there was no fight."""
-        for beast in self.place.beasts:
-            if beast.target is self:
-                beast.target = None
+        for monster in self.place.monsters:
+            if monster.target is self:
+                monster.target = None
         if self.target:
             self.target = None
-            self.tell(f"{YELLOW}*Blades down*")
+            self.show(f"{YELLOW}*Blades down*")

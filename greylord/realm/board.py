@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from greylord.realm.atlas import START
-from greylord.realm.beings import Hero
-from greylord.realm.bestiary import CALLINGS
-from greylord.realm.commands import obey
-from greylord.realm.line import Line
+from greylord.realm.catalog import CALLINGS
+from greylord.realm.commands import run_command
+from greylord.realm.connection import Connection
+from greylord.realm.entities import Hero
 from greylord.realm.movement import enter, leave
-from greylord.realm.screen import ALARM, CYAN, GREEN, GREY, PARTY, TITLE, YELLOW, boxed
+from greylord.realm.screen import ALARM, CYAN, GREEN, GREY, PARTY, TITLE, YELLOW, draw_box
 from greylord.realm.state import Realm
 
-__all__ = ["SENSING", "TIMED_OUT", "attend"]
+__all__ = ["SENSING", "TIMED_OUT", "answer_call"]
 
 SENSING = "Feeling for a terminal...\r\n\x1b[6n\b\b\b\b\r    \b\b\b\b\r"
 """ESC[6n asks the terminal where its cursor is; what it answers does not matter."""
 
 BANNER = (
     f"\x1b[0m\x1b[2J\r\n{TITLE}"
-    + boxed(["T H E   T I N   K E T T L E", "a bulletin board by the sea"])
+    + draw_box(["T H E   T I N   K E T T L E", "a bulletin board by the sea"])
     + f"\r\n{GREY}Eight lines, no charge, and the water is always on.\r\n\r\n"
     f"{GREEN}If you have been here before, type your User-ID.\r\n"
     "If you are new, type the name you would like to have.\r\n"
@@ -33,14 +33,14 @@ BAD_USER_ID = f"{YELLOW}A User-ID has 3 to 12 letters and nothing else.\r\n"
 NEWCOMER = f"\r\n{YELLOW}We have not met. Choose a password that you use nowhere else.\r\n"
 PASSWORD = f"\r\n{GREEN}Password: {GREY}"
 WRONG_PASSWORD = f"\r\n{YELLOW}That is not what you said last time.\r\n"
-TRADE = (
+ASK_CALLING = (
     f"\r\n{CYAN}What do you do for a living?\r\n"
     + "".join(f"  {PARTY}{letter.upper()}{CYAN}  {calling.title}\r\n" for letter, calling in CALLINGS.items())
     + f"{GREEN}One letter: {GREY}"
 )
 MENU = (
     f"\r\n{CYAN}"
-    + boxed(
+    + draw_box(
         [
             "L   The Lamps of Wrackhaven",
             "N   Notices on the harbour wall",
@@ -63,66 +63,66 @@ TIMED_OUT = f"\r\n\r\n{ALARM}Nobody seems to be there. The line goes to the next
 LOGIN_TRIES = 3
 
 
-def attend(realm: Realm, line: Line) -> Generator[None, str, None]:
+def answer_call(realm: Realm, connection: Connection) -> Generator[None, str, None]:
     """A whole call, from the banner to the farewell."""
-    line.send(BANNER)
-    hero = yield from _log_in(realm, line)
+    connection.send(BANNER)
+    hero = yield from _log_in(realm, connection)
     while hero:
-        line.send(MENU)
+        connection.send(MENU)
         match (yield).strip().lower():
             case "l":
-                yield from _play(realm, line, hero)
+                yield from _play(realm, connection, hero)
             case "n":
-                line.send(NOTICES)
+                connection.send(NOTICES)
             case "w":
                 names = ", ".join(other.name for other in realm.playing()) or "nobody"
-                line.send(f"\r\n{CYAN}In Wrackhaven just now: {names}.\r\n")
+                connection.send(f"\r\n{CYAN}In Wrackhaven just now: {names}.\r\n")
             case "x":
                 break
-    line.send(FAREWELL)
+    connection.send(FAREWELL)
 
 
-def _log_in(realm: Realm, line: Line) -> Generator[None, str, Hero | None]:
+def _log_in(realm: Realm, connection: Connection) -> Generator[None, str, Hero | None]:
     """Ask who calls. Returns None after three failures."""
     for _ in range(LOGIN_TRIES):
-        line.send(USER_ID)
+        connection.send(USER_ID)
         name = (yield).strip().capitalize()
         if not (name.isalpha() and 3 <= len(name) <= 12):
-            line.send(BAD_USER_ID)
+            connection.send(BAD_USER_ID)
             continue
         hero = realm.heroes.get(name)
         if hero is None:
-            line.send(NEWCOMER)
-        line.send(PASSWORD)
-        line.masked = True
+            connection.send(NEWCOMER)
+        connection.send(PASSWORD)
+        connection.masked = True
         password = yield
         if hero is None:
-            hero = yield from _sign_up(realm, line, name, password)
+            hero = yield from _sign_up(realm, connection, name, password)
         if hero.password == password:
-            line.send(f"\r\n{PARTY}The kettle is on, {name}. Mind the third step.\r\n")
+            connection.send(f"\r\n{PARTY}The kettle is on, {name}. Mind the third step.\r\n")
             return hero
-        line.send(WRONG_PASSWORD)
+        connection.send(WRONG_PASSWORD)
     return None
 
 
-def _sign_up(realm: Realm, line: Line, name: str, password: str) -> Generator[None, str, Hero]:
+def _sign_up(realm: Realm, connection: Connection, name: str, password: str) -> Generator[None, str, Hero]:
     """A newcomer chooses a calling. Of two who choose one name at the same time, the faster one has it."""
     while True:
-        line.send(TRADE)
+        connection.send(ASK_CALLING)
         letter = (yield).strip().lower()
         if letter in CALLINGS:
             return realm.heroes.setdefault(name, Hero(name, password, letter, realm.places[START]))
 
 
-def _play(realm: Realm, line: Line, hero: Hero) -> Generator[None, str, None]:
+def _play(realm: Realm, connection: Connection, hero: Hero) -> Generator[None, str, None]:
     """The game, until the hero leaves or the line drops."""
-    if hero.line:
-        line.send(IN_USE)
+    if hero.connection:
+        connection.send(IN_USE)
         return
-    line.send(ENTRANCE)
-    enter(realm, hero, line)
+    connection.send(ENTRANCE)
+    enter(realm, hero, connection)
     try:
         while not hero.leaving:
-            obey(realm, hero, (yield))
+            run_command(realm, hero, (yield))
     finally:
         leave(realm, hero)
