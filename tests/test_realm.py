@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greylord.captures.session import Direction, Session
 from greylord.realm import combat, recorder
-from greylord.realm.atlas import DIRECTIONS, EXITS, OPPOSITE, ROOMS, START, route
+from greylord.realm.atlas import DIRECTIONS, EXITS, OPPOSITE, ROOMS, START, find_route
 from greylord.realm.catalog import ITEMS
 from greylord.realm.commands import COMMANDS
 from greylord.realm.connection import LINE_LIMIT, Connection
@@ -191,7 +191,7 @@ def test_every_path_leads_back_and_every_room_is_reached():
         assert exits
         for direction, end in exits.items():
             assert EXITS[end][OPPOSITE[direction]] == key
-        assert route(START, lambda room, key=key: room == key) or key == START
+        assert find_route(START, lambda room, key=key: room == key) or key == START
 
 
 def test_titles_tell_rooms_apart():
@@ -204,7 +204,7 @@ def test_every_exit_shown_leads_where_the_map_says_and_back(peace):
     connection = enter_realm(world, "Walker")
     here = START
     for key, room in ROOMS.items():
-        for direction in route(here, lambda room, key=key: room == key):
+        for direction in find_route(here, lambda room, key=key: room == key):
             type_line(world, connection, DIRECTIONS[direction])
         here = key
         view = type_line(world, connection, "l")

@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from greylord.realm.atlas import AREAS, DIRECTIONS, ROOMS, START, route
+from greylord.realm.areas import AREAS
+from greylord.realm.atlas import DIRECTIONS, START, find_route
 from greylord.realm.catalog import ITEMS, SHOPS, TREASURE
 from greylord.realm.sight import Sight
 
@@ -233,7 +234,7 @@ class Mind:
                 return WAIT
         elif sight.room == self._goal:
             self._goal = self._next_goal()
-        way = route(sight.room, lambda room: room == self._goal)
+        way = find_route(sight.room, lambda room: room == self._goal)
         return DIRECTIONS[way[0]] if way else WAIT
 
     def _next_goal(self) -> str:
@@ -242,6 +243,6 @@ class Mind:
         if len(self._treasures) >= TREASURES_TO_SELL:
             return rng.choice(list(SHOPS))
         if not self._ground or self._chance(0.1):
-            fit = [key for key, area in AREAS.items() if area.species and area.level <= self.sight.level]
+            fit = [key for key, area in AREAS.items() if area.species and area.min_level <= self.sight.level]
             self._ground = rng.choice(fit[-2:])
-        return rng.choice([key for key, room in ROOMS.items() if room.area == self._ground])
+        return rng.choice(list(AREAS[self._ground].rooms))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from greylord.realm.atlas import AREAS, EXITS, OPPOSITE, ROOMS, heading, origin
+from greylord.realm.areas import AREAS
+from greylord.realm.atlas import AREA_OF, EXITS, OPPOSITE, ROOMS, heading, origin
 from greylord.realm.catalog import MOODS
 from greylord.realm.entities import Hero, Monster
 from greylord.realm.screen import BLUE, GREEN, YELLOW, with_article
@@ -66,7 +67,7 @@ MAX_MONSTERS_PER_PLACE = 4
 
 def spawn(realm: Realm, area: str) -> Monster:
     """A new beast in some room of an area."""
-    places = [realm.places[key] for key, room in ROOMS.items() if room.area == area]
+    places = [realm.places[key] for key in AREAS[area].rooms]
     place = realm.rng.choice([place for place in places if len(place.monsters) < MAX_MONSTERS_PER_PLACE])
     monster = Monster(realm.rng.choice(AREAS[area].species), realm.rng.choice(list(MOODS)), place)
     realm.monsters.append(monster)
@@ -90,7 +91,7 @@ def wander(realm: Realm) -> None:
         if monster.in_fight or realm.rng.random() > WANDER_CHANCE:
             continue
         start = monster.place
-        exits = {way: end for way, end in EXITS[start.key].items() if ROOMS[end].area == ROOMS[start.key].area}
+        exits = {way: end for way, end in EXITS[start.key].items() if AREA_OF[end] == AREA_OF[start.key]}
         direction = realm.rng.choice(list(exits))
         end = realm.places[exits[direction]]
         start.monsters.remove(monster)
@@ -135,7 +136,7 @@ def play_ambience(realm: Realm) -> None:
     """Occupied places make themselves heard, now and then."""
     for place in realm.places.values():
         if place.heroes and realm.rng.random() < AMBIENCE_CHANCE:
-            realm.announce(place, GREEN + realm.rng.choice(AMBIENCE[ROOMS[place.key].area]))
+            realm.announce(place, GREEN + realm.rng.choice(AMBIENCE[AREA_OF[place.key]]))
 
 
 def _outdoors(realm: Realm) -> list[Hero]:

@@ -10,7 +10,7 @@ import heapq
 from collections.abc import Callable, Generator
 
 from greylord.realm import board, combat, nature
-from greylord.realm.atlas import AREAS
+from greylord.realm.areas import AREAS
 from greylord.realm.connection import Connection
 from greylord.realm.screen import ALARM
 from greylord.realm.state import Realm
