@@ -1,4 +1,7 @@
-"""What a hero can do: each deed a small function of the realm, the hero and the rest of the typed line."""
+"""What heroes do: walk, fight, talk, look things up.
+
+Each action is called with the realm, the hero and the rest of the typed line.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ __all__ = [
 FLEE_CHANCE = 0.8
 
 
-# Getting about.
+# Moving and looking.
 
 
 def go(realm: Realm, hero: Hero, rest: str, direction: str) -> None:
@@ -151,7 +154,7 @@ def party(realm: Realm, hero: Hero, rest: str) -> None:
     hero.show("\r\n".join(rows))
 
 
-# Asking.
+# Looking things up.
 
 
 def who(realm: Realm, hero: Hero, rest: str) -> None:

@@ -1,6 +1,6 @@
 """The bulletin board in front of the realm: banner, login, menu, and the way in and out of the game.
 
-A call is a generator: it sends what it has to say, then yields for the caller's next line.
+A call is a generator: it sends its texts, then yields until the caller's next line is sent to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from greylord.realm.state import Realm
 __all__ = ["SENSING", "TIMED_OUT", "answer_call"]
 
 SENSING = "Feeling for a terminal...\r\n\x1b[6n\b\b\b\b\r    \b\b\b\b\r"
-"""ESC[6n asks the terminal where its cursor is; what it answers does not matter."""
+"""ESC[6n asks the terminal for its cursor position. The answer is ignored."""
 
 BANNER = (
     f"\x1b[0m\x1b[2J\r\n{TITLE}"
@@ -64,14 +64,14 @@ LOGIN_TRIES = 3
 
 
 def answer_call(realm: Realm, connection: Connection) -> Generator[None, str, None]:
-    """A whole call, from the banner to the farewell."""
+    """Hold a whole call, from the banner to the farewell."""
     connection.send(BANNER)
     hero = yield from _log_in(realm, connection)
     while hero:
         connection.send(MENU)
         match (yield).strip().lower():
             case "l":
-                yield from _play(realm, connection, hero)
+                yield from _play_game(realm, connection, hero)
             case "n":
                 connection.send(NOTICES)
             case "w":
@@ -83,7 +83,7 @@ def answer_call(realm: Realm, connection: Connection) -> Generator[None, str, No
 
 
 def _log_in(realm: Realm, connection: Connection) -> Generator[None, str, Hero | None]:
-    """Ask who calls. Returns None after three failures."""
+    """Ask for User-ID and password. Returns None after `LOGIN_TRIES` failures."""
     for _ in range(LOGIN_TRIES):
         connection.send(USER_ID)
         name = (yield).strip().capitalize()
@@ -106,7 +106,7 @@ def _log_in(realm: Realm, connection: Connection) -> Generator[None, str, Hero |
 
 
 def _sign_up(realm: Realm, connection: Connection, name: str, password: str) -> Generator[None, str, Hero]:
-    """A newcomer chooses a calling. Of two who choose one name at the same time, the faster one has it."""
+    """Create a newcomer's hero. If two callers sign up under one name, the first to finish gets it."""
     while True:
         connection.send(ASK_CALLING)
         letter = (yield).strip().lower()
@@ -114,8 +114,8 @@ def _sign_up(realm: Realm, connection: Connection, name: str, password: str) -> 
             return realm.heroes.setdefault(name, Hero(name, password, letter, realm.places[START]))
 
 
-def _play(realm: Realm, connection: Connection, hero: Hero) -> Generator[None, str, None]:
-    """The game, until the hero leaves or the line drops."""
+def _play_game(realm: Realm, connection: Connection, hero: Hero) -> Generator[None, str, None]:
+    """Play until the hero leaves or the connection drops."""
     if hero.connection:
         connection.send(IN_USE)
         return

@@ -1,4 +1,4 @@
-"""Who lives in the realm and what can be carried or cast there: pure tables."""
+"""The callings, spells, monsters and items of the realm. Tables only."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,50 +7,78 @@ __all__ = ["CALLINGS", "ITEMS", "MOODS", "SHOPS", "SPECIES", "SPELLS", "Calling"
 
 
 class Calling(NamedTuple):
-    """What a hero does for a living: points at level 1 and for each further level, swings a round."""
+    """A hero's profession. It decides points, spells and the first weapon."""
 
     title: str
     life: int
+    """Life points at level 1."""
     life_per_level: int
     mana: int
+    """Mana points at level 1; 0 for a calling without spells."""
     mana_per_level: int
     swings: int
+    """Attacks in a fight round at level 1."""
     weapon: str
+    """Key of the first weapon in `ITEMS`."""
 
 
 class Species(NamedTuple):
-    """A kind of monster. It leaves up to `herrings` coins; each of its `attacks` names a hit and a miss."""
+    """A kind of monster."""
 
     name: str
     life: int
+    """Life points, before the mood changes them."""
     damage: tuple[int, int]
+    """Least and most damage of an attack."""
     hit_chance: float
     experience: int
+    """Experience points for killing it, shared by all who fight it."""
     herrings: int
+    """Most silver herrings that it leaves."""
     arrival: str
+    """Verb for coming into a room: "scurries in"."""
     attacks: tuple[tuple[str, str], ...]
+    """Verbs of each attack: for a hit and for a miss."""
     death: str
+    """The line that everyone in the room sees when it dies."""
 
 
 class Item(NamedTuple):
-    """Something that can be carried. `price` in silver herrings; a shop pays half."""
+    """Something that can be carried."""
 
     name: str
     price: int
-    damage: tuple[int, int] | None = None
+    """Silver herrings. A shop pays half."""
+    damage: tuple[int, int] = (0, 0)
+    """Least and most damage of a hit; (0, 0) unless the item is a weapon."""
     verbs: tuple[tuple[str, str], ...] = ()
+    """Verbs for a hit: after "you", and after a name."""
     armour: int = 0
-    heals: tuple[int, int] | None = None
+    """Damage absorbed from each hit; 0 unless the item is armour."""
+    heals: tuple[int, int] = (0, 0)
+    """Least and most life points restored; (0, 0) unless the item is a drink."""
+
+    @property
+    def is_weapon(self) -> bool:
+        return self.damage != (0, 0)
+
+    @property
+    def is_drink(self) -> bool:
+        return self.heals != (0, 0)
 
 
 class Spell(NamedTuple):
-    """A spell: the calling that knows it, its price in mana, and how many life points it takes or gives."""
+    """A spell that wounds a monster or heals a hero."""
 
     calling: str
+    """Title of the calling that knows it."""
     mana: int
+    """Mana points that it costs."""
     amount: tuple[int, int]
+    """Least and most life points that it takes or gives, before the caster's level is added."""
     heals: bool
-    line: str
+    message: str
+    """What everyone in the room sees, with `{caster}` and `{target}`."""
 
 
 CALLINGS: Mapping[str, Calling] = {
@@ -59,7 +87,7 @@ CALLINGS: Mapping[str, Calling] = {
     "l": Calling("Lampwright", 36, 5, 16, 5, 1, "staff"),
     "d": Calling("Hedge Doctor", 40, 6, 14, 5, 2, "staff"),
 }
-"""By the letter a newcomer types."""
+"""Callings by the letter that a newcomer types."""
 
 SPELLS: Mapping[str, Spell] = {
     "spark": Spell("Lampwright", 3, (6, 14), False, "A blue spark leaps from {caster} to {target}"),
@@ -77,7 +105,7 @@ MOODS: Mapping[str, float] = {
     "scarred": 1.2,
     "huge": 1.4,
 }
-"""The first word of a monster's name, and by how much it changes the monster's life points."""
+"""First word of a monster's name, and the factor by which it changes the monster's life points."""
 
 SPECIES: Mapping[str, Species] = {
     "rat": Species(
@@ -328,7 +356,7 @@ SHOPS: Mapping[str, Sequence[str]] = {
     "smithy": ("gaff", "staff", "cutlass", "mallet", "harpoon", "plate"),
     "stillroom": ("tea", "cordial"),
 }
-"""What each shop sells, by the room it is in. All of them buy anything."""
+"""Items that each shop sells, by the key of its room. Every shop buys anything."""
 
 TREASURE = ("button", "comb", "rope", "shell", "amber", "locket")
-"""What a dead monster may leave, the common things first."""
+"""Items that a dead monster may leave."""

@@ -1,4 +1,4 @@
-"""Fights: a round every four seconds in which all who have a target strike at it."""
+"""Fights: in each round, everyone with a target attacks it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,16 @@ from greylord.realm.state import Realm
 
 __all__ = ["cast", "engage", "fight_round"]
 
-HIT_CHANCE, CRITICAL_CHANCE, AMBUSH_CHANCE, TREASURE_CHANCE = 0.72, 0.08, 0.35, 0.14
+HIT_CHANCE, CRITICAL_CHANCE = 0.72, 0.08
+"""Chances that a hero's swing hits, and that it does double damage."""
+AMBUSH_CHANCE = 0.35
+"""Chance, in each round, that an idle monster attacks a hero in its place."""
+TREASURE_CHANCE = 0.14
+"""Chance that a dead monster leaves an item."""
 
 
 def engage(realm: Realm, hero: Hero, monster: Monster, spell: str = "") -> None:
-    """A hero begins to fight, with the weapon or with a spell to be cast each round."""
+    """Start a fight, with the hero's weapon or with a spell to cast each round."""
     if hero.target is monster and hero.spell == spell:
         hero.show(f"{YELLOW}You are at it already.")
         return
@@ -25,7 +30,7 @@ def engage(realm: Realm, hero: Hero, monster: Monster, spell: str = "") -> None:
 
 
 def fight_round(realm: Realm) -> None:
-    """All heroes strike, in the order they came to the realm, then all beasts."""
+    """Let all heroes attack, in the order of their first visits, then all monsters."""
     for hero in realm.playing():
         for _ in range(1 if hero.spell else hero.swings):
             if hero.target:
@@ -38,17 +43,17 @@ def fight_round(realm: Realm) -> None:
 
 
 def cast(realm: Realm, caster: Hero, spell: str, target: Hero | Monster) -> None:
-    """Cast a spell that the caster knows and can pay, at someone in the same place."""
+    """Cast a spell that the caster knows and has the mana for, at a target in the same place."""
     recipe = SPELLS[spell]
     amount = realm.rng.randint(*recipe.amount) + caster.level
     caster.mana -= recipe.mana
     for hero in caster.place.heroes:
-        line = recipe.line.format(
+        message = recipe.message.format(
             caster="you" if hero is caster else caster.name,
             target="you" if hero is target else target.definite_name,
         )
-        hero.show(f"{MAGIC}{line}{'' if recipe.heals else f' for {amount}'}!")
-    if recipe.heals:
+        hero.show(f"{MAGIC}{message}{'' if recipe.heals else f' for {amount}'}!")
+    if isinstance(target, Hero):
         target.life = min(target.max_life, target.life + amount)
         target.redraw_prompt()
     else:
@@ -56,7 +61,7 @@ def cast(realm: Realm, caster: Hero, spell: str, target: Hero | Monster) -> None
 
 
 def _attack_monster(realm: Realm, hero: Hero, monster: Monster) -> None:
-    """One blow, or one casting, of a hero."""
+    """Let a hero swing its weapon once, or cast its spell."""
     hero.posture = ""
     if hero.spell and hero.mana >= SPELLS[hero.spell].mana:
         cast(realm, hero, hero.spell, monster)
@@ -86,7 +91,7 @@ def _wound_monster(realm: Realm, hero: Hero, monster: Monster, damage: int) -> N
 
 
 def _kill_monster(realm: Realm, monster: Monster) -> None:
-    """A beast dies: it leaves what it had, and those who fought it share the experience."""
+    """Remove a dead monster, drop what it leaves, and share the experience among those who fought it."""
     place, rng = monster.place, realm.rng
     victors = [hero for hero in place.heroes if hero.target is monster]
     realm.remove_monster(monster)
@@ -118,14 +123,14 @@ def _gain_experience(realm: Realm, hero: Hero, experience: int) -> None:
 
 
 def _turn_on_hero(realm: Realm, monster: Monster) -> None:
-    """An idle beast turns on somebody in its place."""
+    """Let an idle monster pick a hero in its place as its target."""
     hero = monster.target = realm.rng.choice(monster.place.heroes)
     hero.show(f"{ALARM}The {monster.name} turns on you!")
     realm.announce(monster.place, f"{ALARM}The {monster.name} turns on {hero.name}!", hero)
 
 
 def _attack_hero(realm: Realm, monster: Monster, hero: Hero) -> None:
-    """One attack of a beast."""
+    """Let a monster attack a hero once."""
     hits, misses = realm.rng.choice(monster.species.attacks)
     hero.posture = ""
     if realm.rng.random() > monster.species.hit_chance:
@@ -141,7 +146,7 @@ def _attack_hero(realm: Realm, monster: Monster, hero: Hero) -> None:
 
 
 def _knock_out_hero(realm: Realm, hero: Hero) -> None:
-    """A hero falls, and wakes in the chapel with half its life and less experience, never below its level."""
+    """Bring a defeated hero to the chapel, with half its life and a tenth less experience at the same level."""
     hero.life = hero.max_life // 2
     hero.experience = max(experience_for(hero.level), hero.experience * 9 // 10)
     hero.show(f"{HIT}You go down, and somebody puts out the light.")

@@ -1,4 +1,4 @@
-"""The command table: which words a caller can type, and which deed of the hero each of them means."""
+"""The command table: the words that a caller can type, and the action that each of them runs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ __all__ = ["COMMANDS", "run_command"]
 
 
 class Command(NamedTuple):
-    """Its names, the full one first; what it does with the rest of the line; one line of help."""
+    """A command of the game."""
 
     names: tuple[str, ...]
+    """The full name first, then abbreviations and synonyms."""
     run: Callable[[Realm, Hero, str], None]
+    """Called with the realm, the hero and the rest of the typed line."""
     help: str
+    """One line; empty to leave the command out of the list."""
 
 
 def run_command(realm: Realm, hero: Hero, typed: str) -> None:
-    """Do what a caller typed. Three letters of a name are enough; what is no command is said aloud."""
+    """Run a typed line. Three letters of a full name are enough; an unknown command is said aloud."""
     typed = typed.strip()
     if not typed:
         look(realm, hero)
@@ -88,4 +91,4 @@ COMMANDS: Sequence[Command] = (
     Command(("help", "?"), show_help, "this list"),
     Command(("x", "exit"), actions.leave_realm, "leave the realm"),
 )
-"""Looked up in this order."""
+"""All commands. The first that matches is run."""

@@ -1,4 +1,4 @@
-"""The state of the realm: places, the beasts in them, and the heroes callers play."""
+"""Heroes, monsters, and the places that they are in."""
 
 from __future__ import annotations
 
@@ -12,27 +12,32 @@ __all__ = ["Hero", "Monster", "Place", "experience_for"]
 
 
 def experience_for(level: int) -> int:
-    """Experience points a hero needs to be of this level: 0, 120, 360, 720, ..."""
+    """Return the experience points at which a level begins: 0, 120, 360, 720, ..."""
     return 60 * level * (level - 1)
 
 
 @dataclass(eq=False)
 class Place:
-    """What is in a room just now. `key` is its key in the atlas."""
+    """The contents of a room."""
 
     key: str
+    """Key of the room in `ROOMS`."""
     heroes: list[Hero] = field(default_factory=list)
     monsters: list[Monster] = field(default_factory=list)
     items: list[str] = field(default_factory=list)
+    """Keys of the items on the ground."""
     herrings: int = 0
+    """Silver herrings on the ground."""
 
 
 @dataclass(eq=False)
 class Monster:
-    """One live monster."""
+    """A live monster."""
 
     species_key: str
+    """Key in `SPECIES`."""
     mood: str
+    """Key in `MOODS`."""
     place: Place
     target: Hero | None = None
     life: int = 0
@@ -54,36 +59,42 @@ class Monster:
 
     @property
     def in_fight(self) -> bool:
-        """Whether it has a target or is one."""
+        """True if the monster has a target or is one."""
         return self.target is not None or any(hero.target is self for hero in self.place.heroes)
 
 
 @dataclass(eq=False)
 class Hero:
-    """A caller's character. It outlives the call; `line` is None while nobody plays it."""
+    """A caller's character. It outlives the call."""
 
     name: str
     password: str
     calling_letter: str
-    """Its letter in `CALLINGS`."""
+    """Key in `CALLINGS`."""
     place: Place
     connection: Connection | None = None
+    """The connection of whoever plays the hero now."""
     life: int = 0
     mana: int = 0
     experience: int = 0
     herrings: int = 40
     pack: list[str] = field(default_factory=lambda: ["tea"])
+    """Keys of the items that the hero carries."""
     weapon: str = ""
     armour: str = ""
+    """Key of the armour worn; empty for none."""
     visited: set[str] = field(default_factory=set)
+    """Keys of the rooms that the hero has seen."""
     target: Monster | None = None
     spell: str = ""
-    """The spell cast at `target` each round while the mana lasts; empty for the weapon."""
+    """Spell to cast at `target` each round while the mana lasts; empty to use the weapon."""
     posture: str = ""
-    """ "Resting" or "Meditating"; empty for a hero on its feet."""
+    """Resting or Meditating; empty for a hero on its feet."""
     leader: Hero | None = None
+    """The hero whom this one follows."""
     invited_by: Hero | None = None
     leaving: bool = False
+    """The caller has asked to leave the realm."""
 
     def __post_init__(self) -> None:
         self.weapon = self.calling.weapon
@@ -114,34 +125,37 @@ class Hero:
 
     @property
     def swings(self) -> int:
-        """Blows in a fight round."""
+        """Attacks in a fight round."""
         return self.calling.swings + (self.level - 1) // 4
 
     @property
     def protection(self) -> int:
-        """Points that the armour takes off each wound."""
+        """Damage that the armour absorbs from each hit."""
         return ITEMS[self.armour].armour if self.armour else 0
 
     @property
     def party_leader(self) -> Hero:
-        """Who leads this hero's party: another, or the hero."""
+        """The leader of this hero's party, which may be the hero."""
         return self.leader or self
 
     def prompt(self) -> str:
-        """The prompt with whatever the caller has typed behind it."""
+        """Return the prompt, followed by what the caller has begun to type."""
+        draft = self.connection.draft if self.connection else ""
         mana = self.mana if self.calling.mana else None
-        return format_prompt(self.life, self.max_life, mana, self.posture) + self.connection.draft
+        return format_prompt(self.life, self.max_life, mana, self.posture) + draft
 
     def show(self, text: str) -> None:
-        """Send one line of the game: the prompt goes, the line stands in its place, the prompt comes back."""
-        self.connection.send(f"{ERASE}{text}\r\n{ERASE}{self.prompt()}")
+        """Send text in place of the prompt, then the prompt again. Do nothing if nobody plays the hero."""
+        if self.connection:
+            self.connection.send(f"{ERASE}{text}\r\n{ERASE}{self.prompt()}")
 
     def redraw_prompt(self) -> None:
-        """Send the prompt anew, because its numbers have changed."""
-        self.connection.send(ERASE + self.prompt())
+        """Send the prompt again, because its numbers have changed."""
+        if self.connection:
+            self.connection.send(ERASE + self.prompt())
 
     def disengage(self) -> None:
-        """A hero stops fighting, and so does whatever fights it. Says nothing if there was no fight."""
+        """End the hero's fight, and every monster's fight with the hero."""
         for monster in self.place.monsters:
             if monster.target is self:
                 monster.target = None

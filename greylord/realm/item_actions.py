@@ -1,4 +1,7 @@
-"""What a hero can do with things: pick them up, use them, buy and sell them."""
+"""What heroes do with items: pick them up, use them, buy and sell them.
+
+Each action is called with the realm, the hero and the rest of the typed line.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ __all__ = ["buy", "drink", "drop", "equip", "get", "list_stock", "sell"]
 
 def drink(realm: Realm, hero: Hero, rest: str) -> None:
     item = find_item(hero.pack, rest)
-    if item is None or not ITEMS[item].heals:
+    if item is None or not ITEMS[item].is_drink:
         hero.show(f"{GREY}You have nothing like that to drink.")
         return
     hero.pack.remove(item)
@@ -51,14 +54,16 @@ def equip(realm: Realm, hero: Hero, rest: str) -> None:
     item = find_carried_item(hero, rest)
     if item is None:
         return
-    slot = "weapon" if ITEMS[item].damage else "armour"
-    if slot == "armour" and not ITEMS[item].armour:
+    if ITEMS[item].is_weapon:
+        replaced, hero.weapon = hero.weapon, item
+    elif ITEMS[item].armour:
+        replaced, hero.armour = hero.armour, item
+    else:
         hero.show(f"{GREY}You turn the {ITEMS[item].name} about, and put it back.")
         return
     hero.pack.remove(item)
-    if before := getattr(hero, slot):
-        hero.pack.append(before)
-    setattr(hero, slot, item)
+    if replaced:
+        hero.pack.append(replaced)
     hero.show(f"{YELLOW}You are using the {ITEMS[item].name} now.")
 
 

@@ -1,9 +1,9 @@
-"""What a player wants: urges, the most pressing first, that look at the screen and may name a command."""
+"""What a player decides: urges, most pressing first, that look at the screen and may name a command."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from greylord.realm.areas import AREAS
@@ -14,7 +14,7 @@ from greylord.realm.sight import Sight
 __all__ = ["WAIT", "Mind", "Persona"]
 
 WAIT = "\0"
-"""The decision to type nothing for now. (The empty command is the Enter key alone.)"""
+"""The decision to type nothing for now. An empty command is the Enter key."""
 
 CHORES = ("", "", "", "", "l", "l", "exp", "exp", "st", "st", "i", "who", "time", "par", "stat", "inv")
 GREETINGS = ("hi all", "evening", "hello", "hey", "hiya", "back again", "hi")
@@ -36,9 +36,10 @@ FLASKS_WANTED, TREASURES_TO_SELL, WEAPON_WANTED = 2, 3, "cutlass"
 
 
 class Persona(NamedTuple):
-    """Who plays: a User-ID, its password (a plain invention) and the letter of the hero's calling."""
+    """A regular caller of the board."""
 
     name: str
+    """User-ID."""
     password: str
     calling_letter: str
 
@@ -47,10 +48,8 @@ class Mind:
     """The decisions of one player in one call.
 
     Args:
-        persona: who plays.
-        party: User-IDs of those who meet tonight, the leader first.
-        chatter: chance to speak, per decision in the game.
-        rng: source of the player's moods.
+        party: User-IDs of the party, the leader first.
+        chatter: Chance to speak, per decision in the game.
     """
 
     def __init__(self, persona: Persona, party: Sequence[str], chatter: float, rng: random.Random) -> None:
@@ -61,19 +60,19 @@ class Mind:
         self._others = [name for name in party if name != persona.name]
         self._chatter = chatter
         self._rng = rng
-        self._going_home = False
+        self._is_leaving = False
         self._errands = ["who", rng.choice(("st", "help", "exp")), "i", f"gos {rng.choice(GREETINGS)}"]
         self._goal = START
-        self._ground = ""
-        """The area in which the player hunts at present."""
+        self._hunting_area = ""
+        """Key of the area in which the player hunts now."""
         self._treasures: list[str] = []
         self._flasks = 1
         self._armed = False
         self._has_fought = False
-        """A fight is over, and the player has not looked around since."""
+        """The player has not looked around since a fight."""
         self._patience = 60
-        """How many more times to look about for those of the party who are in the realm, but not here."""
-        self._urges = (
+        """How often the player will still wait for party members who are elsewhere in the realm."""
+        self._urges: tuple[Callable[[], str | None], ...] = (
             self._leave,
             self._survive,
             self._keep_company,
@@ -85,13 +84,13 @@ class Mind:
             self._travel,
         )
 
-    def go_home(self) -> None:
-        """Decide that it is late. The player says goodbye and logs off as soon as no fight holds it."""
-        self._going_home = True
+    def start_leaving(self) -> None:
+        """Make the player say goodbye and log off as soon as no fight prevents it."""
+        self._is_leaving = True
         self._errands = []
 
     def decide(self) -> str:
-        """The next command, or `WATCH`."""
+        """Return the next command, or `WAIT`."""
         if not self.sight.in_game:
             return self._answer_board()
         return next((command for urge in self._urges if (command := urge()) is not None), WAIT)
@@ -101,7 +100,7 @@ class Mind:
             "User-ID: ": self._persona.name,
             "Password: ": self._persona.password,
             "One letter: ": self._persona.calling_letter,
-            "Your choice: ": "x" if self._going_home else "l",
+            "Your choice: ": "x" if self._is_leaving else "l",
         }
         asked = self.sight.question
         return next((answer for question, answer in answers.items() if asked.endswith(question)), WAIT)
@@ -110,17 +109,17 @@ class Mind:
         return self._rng.random() < chance
 
     def _party_is_scattered(self) -> bool:
-        """Whether somebody of tonight's party is in the realm and not yet in the party here."""
+        """Return True if a party member is in the realm but has not joined the party here."""
         sight = self.sight
         if self._leads:
             together = [name for name in sight.followers if name in sight.people]
             return any(name in sight.online and name not in together for name in self._others)
         return self._leader in sight.online and (not sight.leader or sight.leader not in sight.people)
 
-    # The urges. None leaves the decision to the next one.
+    # The urges. Each returns a command, `WAIT`, or None to leave the decision to the next one.
 
     def _leave(self) -> str | None:
-        if not self._going_home or self.sight.fighting:
+        if not self._is_leaving or self.sight.fighting:
             return None
         return f"gos {self._rng.choice(FAREWELLS)}" if self._chance(0.3) else "x"
 
@@ -147,8 +146,8 @@ class Mind:
             for name in self._others:
                 if name in sight.people and name not in sight.followers and self._chance(0.5):
                     return f"invite {name.lower()}"
-        heard, sight.last_speech = sight.last_speech, ""
-        if heard and heard not in REPLIES and self._chance(0.4):
+        speech, sight.last_speech = sight.last_speech, ""
+        if speech and speech not in REPLIES and self._chance(0.4):
             return rng.choice(("say ", "'", "gos ")) + rng.choice(REPLIES)
         if self._chance(self._chatter):
             return f"gos {rng.choice(NEWS)}" if self._chance(0.4) else f"'{rng.choice(REMARKS)}"
@@ -175,8 +174,8 @@ class Mind:
             self._has_fought = False
             if self._chance(0.7):
                 return ""
-        if sight.target in sight.monsters:
-            target = sight.target
+        if sight.assist_target in sight.monsters:
+            target = sight.assist_target
         elif sight.monsters and (not sight.leader or self._chance(0.2)):
             target = sight.monsters[0]
         else:
@@ -238,11 +237,11 @@ class Mind:
         return DIRECTIONS[way[0]] if way else WAIT
 
     def _next_goal(self) -> str:
-        """A shop for those with something to sell, else a room in a hunting ground fit for the level."""
+        """Choose a shop if there is enough to sell, else a room in a hunting area that fits the level."""
         rng = self._rng
         if len(self._treasures) >= TREASURES_TO_SELL:
             return rng.choice(list(SHOPS))
-        if not self._ground or self._chance(0.1):
+        if not self._hunting_area or self._chance(0.1):
             fit = [key for key, area in AREAS.items() if area.species and area.min_level <= self.sight.level]
-            self._ground = rng.choice(fit[-2:])
-        return rng.choice(list(AREAS[self._ground].rooms))
+            self._hunting_area = rng.choice(fit[-2:])
+        return rng.choice(list(AREAS[self._hunting_area].rooms))

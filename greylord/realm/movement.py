@@ -1,4 +1,4 @@
-"""Heroes come, look about, walk and go."""
+"""How heroes enter the realm, look around, walk and leave."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["enter", "leave", "look", "move", "walk"]
 
 
 def enter(realm: Realm, hero: Hero, connection: Connection) -> None:
-    """A hero comes into the realm where it left it."""
+    """Bring a hero into the realm, at the place where it left."""
     for other in realm.playing():
         other.show(f"{YELLOW}{hero.name} has come to Wrackhaven.")
     realm.announce(hero.place, f"{YELLOW}{hero.name} walks in from the world outside.")
@@ -23,7 +23,7 @@ def enter(realm: Realm, hero: Hero, connection: Connection) -> None:
 
 
 def leave(realm: Realm, hero: Hero) -> None:
-    """A hero goes out of the realm, and out of its party."""
+    """Take a hero out of the realm and out of its party."""
     hero.disengage()
     hero.connection, hero.leader, hero.posture = None, None, ""
     hero.place.heroes.remove(hero)
@@ -34,7 +34,7 @@ def leave(realm: Realm, hero: Hero) -> None:
 
 
 def look(realm: Realm, hero: Hero, closely: bool = False) -> None:
-    """Show a hero the place; the prose only on the first visit, or when it looks closely."""
+    """Show a hero its place. The prose appears on the first visit and on a closer look."""
     place = hero.place
     room = ROOMS[place.key]
     prose = room.prose if closely or place.key not in hero.visited else None
@@ -48,7 +48,7 @@ def look(realm: Realm, hero: Hero, closely: bool = False) -> None:
 
 
 def move(hero: Hero, end: Place) -> None:
-    """Put a hero elsewhere, out of any fight, without a word to anyone."""
+    """Put a hero in another place and end its fight, without announcing it."""
     hero.disengage()
     hero.posture = ""
     hero.place.heroes.remove(hero)
@@ -57,7 +57,7 @@ def move(hero: Hero, end: Place) -> None:
 
 
 def walk(realm: Realm, hero: Hero, direction: str) -> None:
-    """A hero goes through an exit that exists, and those who follow it go too."""
+    """Take a hero, and everyone here who follows it, through an exit that exists."""
     start, end = hero.place, realm.places[EXITS[hero.place.key][direction]]
     away, back = heading(direction), origin(OPPOSITE[direction])
     followers = [other for other in start.heroes if other.leader is hero]

@@ -1,4 +1,4 @@
-"""What happens in the realm by itself: beasts breed and wander, heroes recover, the sky turns."""
+"""What happens without players: monsters spawn and wander, heroes recover, hour and weather change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HOURS: Mapping[str, str] = {
     "evening": "Lamps are lit one by one along the harbour, and the gulls go quiet.",
     "night": "Night settles on Wrackhaven with its collar turned up.",
 }
-"""The quarters of the day, and what those under the sky see when one begins."""
+"""The hours in order, and the line that heroes outdoors see when each begins."""
 
 WEATHERS: Mapping[str, str] = {
     "clear": "The sky clears, blue as a washed plate.",
@@ -37,6 +37,7 @@ WEATHERS: Mapping[str, str] = {
     "wet": "A fine rain begins to fall sideways.",
     "windy": "The wind gets up and tries all the doors.",
 }
+"""The kinds of weather, and the line that heroes outdoors see when each begins."""
 
 AMBIENCE: Mapping[str, Sequence[str]] = {
     "town": (
@@ -58,15 +59,23 @@ AMBIENCE: Mapping[str, Sequence[str]] = {
         "Someone whispers a name that is not yours.",
     ),
 }
+"""Background lines by area."""
 
-SPAWN_CHANCE, WANDER_CHANCE, AMBIENCE_CHANCE, WEATHER_CHANCE = 0.5, 0.06, 0.2, 0.4
+SPAWN_CHANCE = 0.5
+"""Chance, at each call of `respawn`, that an area short of monsters gets one."""
+WANDER_CHANCE = 0.06
+"""Chance, at each call of `wander`, that an idle monster moves."""
+AMBIENCE_CHANCE = 0.2
+"""Chance, at each call of `play_ambience`, that an occupied place shows a line."""
+WEATHER_CHANCE = 0.4
+"""Chance, at each call of `change_weather`, that the weather changes."""
 
 MAX_MONSTERS_PER_PLACE = 4
-"""Beasts that may be in one place."""
+"""No monster spawns in a place that holds this many."""
 
 
 def spawn(realm: Realm, area: str) -> Monster:
-    """A new beast in some room of an area."""
+    """Create a monster in a random room of an area."""
     places = [realm.places[key] for key in AREAS[area].rooms]
     place = realm.rng.choice([place for place in places if len(place.monsters) < MAX_MONSTERS_PER_PLACE])
     monster = Monster(realm.rng.choice(AREAS[area].species), realm.rng.choice(list(MOODS)), place)
@@ -76,7 +85,7 @@ def spawn(realm: Realm, area: str) -> Monster:
 
 
 def respawn(realm: Realm) -> None:
-    """Replace the dead, one at a time in each area."""
+    """Replace dead monsters, at most one in each area."""
     for key, area in AREAS.items():
         living = sum(monster.species_key in area.species for monster in realm.monsters)
         if living < area.population and realm.rng.random() < SPAWN_CHANCE:
@@ -86,7 +95,7 @@ def respawn(realm: Realm) -> None:
 
 
 def wander(realm: Realm) -> None:
-    """Beasts that do not fight change rooms within their area, now and then."""
+    """Move some of the idle monsters to another room of their area."""
     for monster in realm.monsters:
         if monster.in_fight or realm.rng.random() > WANDER_CHANCE:
             continue
@@ -105,7 +114,7 @@ def wander(realm: Realm) -> None:
 
 
 def recover(realm: Realm) -> None:
-    """Heroes regain life and mana, those who rest or meditate much faster."""
+    """Give heroes life and mana, more if they rest or meditate."""
     for hero in realm.playing():
         before = hero.life, hero.mana
         life = 1 + hero.level // 3 + (hero.max_life // 9 if hero.posture == "Resting" else 0)
@@ -117,7 +126,7 @@ def recover(realm: Realm) -> None:
 
 
 def advance_hour(realm: Realm) -> None:
-    """The next quarter of the day begins."""
+    """Begin the next hour and show it to heroes outdoors."""
     hours = list(HOURS)
     realm.hour = hours[(hours.index(realm.hour) + 1) % len(hours)]
     for hero in _outdoors(realm):
@@ -125,7 +134,7 @@ def advance_hour(realm: Realm) -> None:
 
 
 def change_weather(realm: Realm) -> None:
-    """The weather may change."""
+    """Change the weather, perhaps, and show it to heroes outdoors."""
     if realm.rng.random() < WEATHER_CHANCE:
         realm.weather = realm.rng.choice([weather for weather in WEATHERS if weather != realm.weather])
         for hero in _outdoors(realm):
@@ -133,7 +142,7 @@ def change_weather(realm: Realm) -> None:
 
 
 def play_ambience(realm: Realm) -> None:
-    """Occupied places make themselves heard, now and then."""
+    """Show a background line in some of the places where heroes are."""
     for place in realm.places.values():
         if place.heroes and realm.rng.random() < AMBIENCE_CHANCE:
             realm.announce(place, GREEN + realm.rng.choice(AMBIENCE[AREA_OF[place.key]]))

@@ -1,4 +1,4 @@
-"""How the realm looks on an ANSI terminal: colours, the prompt, and the texts that are made of parts."""
+"""The look of the realm on an ANSI terminal: colours, the prompt, and texts made of parts."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 ERASE = "\x1b[79D\x1b[K"
-"""Cursor back to the margin and the line wiped: what stands before every line of the game."""
+"""Move the cursor to the margin and clear the line. Every line of the game begins with this."""
 
 BLUE, CYAN, GREEN, GREY, YELLOW = "\x1b[0;34m", "\x1b[0;36m", "\x1b[0;32m", "\x1b[0;37m", "\x1b[0;33m"
 MAGENTA, BRIGHT_MAGENTA, BRIGHT_RED = "\x1b[0;35m", "\x1b[1;35m", "\x1b[1;31m"
@@ -40,36 +40,44 @@ PARTY, TALK, MAGIC = "\x1b[1;33m", "\x1b[1;32m", "\x1b[1;34m"
 
 
 def with_article(name: str) -> str:
-    """The name with its article: "a lean quay rat", "an angry quay rat"."""
+    """Put an indefinite article before a name: "a lean quay rat", "an angry quay rat"."""
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
 def format_coins(count: int) -> str:
-    """An amount of the money of the realm: "1 silver herring", "12 silver herrings"."""
+    """Name an amount of money: "1 silver herring", "12 silver herrings"."""
     return f"{count} silver herring{'' if count == 1 else 's'}"
 
 
 def wrap_prose(prose: str) -> str:
-    """Prose in lines of up to 76 characters, the first one indented."""
+    """Wrap prose at 76 characters and indent the first line."""
     return "\r\n".join(textwrap.wrap(prose, 76, initial_indent="    "))
 
 
 def draw_box(lines: Sequence[str]) -> str:
-    """Lines in a double frame of code page 437."""
+    """Draw a double frame around lines, in characters of code page 437."""
     width = max(map(len, lines))
     rows = [f"║ {line:<{width}} ║" for line in lines]
     return "\r\n".join([f"╔{'═' * (width + 2)}╗", *rows, f"╚{'═' * (width + 2)}╝"])
 
 
 def format_prompt(life: int, max_life: int, mana: int | None, posture: str) -> str:
-    """The prompt, without the erasure before it: life in red when under a third, mana if there is any."""
+    """Format the prompt. Life is red below a third of the maximum.
+
+    Args:
+        mana: Mana points, or None for a hero without spells.
+        posture: Resting, Meditating or empty.
+    """
     shown = f"{BRIGHT_RED}{life}{GREY}" if 3 * life < max_life else str(life)
     magic = "" if mana is None else f"/MA={mana}"
     return f"{GREY}[HP={shown}{magic}{f' ({posture})' if posture else ''}]:"
 
 
 def scramble_exit(direction: str, rng: random.Random) -> str:
-    """A direction as scripts misread it: any letter but Z, as on real boards, and a backspace in the word."""
+    """Hide a direction from scripts: insert a letter and a backspace after its first letter.
+
+    Real boards insert any capital but Z.
+    """
     return f"{direction[0]}{rng.choice(string.ascii_uppercase[:-1])}\b{direction[1:]}"
 
 
@@ -81,7 +89,14 @@ def format_room(
     exits: Iterable[str],
     rng: random.Random,
 ) -> str:
-    """A room as a visitor sees it; `prose` is None where the visitor knows the place."""
+    """Format the view of a room.
+
+    Args:
+        prose: None to leave it out, as for a room that the hero knows.
+        ground: Names of what lies on the ground.
+        beings: Names of the others in the room.
+        exits: Directions.
+    """
     rows = [TITLE + title]
     if prose:
         rows.append(GREY + wrap_prose(prose))

@@ -1,4 +1,4 @@
-"""What a player makes out on the screen: the text of a call, read as a person reads it."""
+"""What a player sees: the state of the game, read from the text on the screen."""
 
 from __future__ import annotations
 
@@ -16,41 +16,45 @@ _PROMPT = re.compile(r"\[HP=(-?\d+)(?:/MA=(\d+))?(?: \((\w+)\))?\]:")
 _COINS = re.compile(r"\d+ silver herrings?")
 
 _ROOM_BY_TITLE = {room.title: key for key, room in ROOMS.items()}
-_MONSTER_BY_DEATH = {monster.death: monster.name for monster in SPECIES.values()}
+_MONSTER_BY_DEATH = {species.death: species.name for species in SPECIES.values()}
 
 
 class Sight:
-    """The state of the game as far as its screen has shown it."""
+    """The state of the game, as far as the screen has shown it."""
 
     def __init__(self) -> None:
         self.question = ""
-        """What the host asks, if its last line is unfinished and is not the prompt of the game."""
+        """The host's question: its unfinished last line, unless that is the prompt of the game."""
         self.in_game = False
         self.life, self.mana, self.posture = 0, 0, ""
         self.max_life, self.max_mana = 1, 0
-        """The highest numbers seen."""
+        """Highest numbers seen."""
         self.level = 1
         self.room = ""
         """Key of the room the player stands in."""
         self.monsters: list[str] = []
+        """Names of the monsters in the room."""
         self.people: list[str] = []
+        """Names of the other heroes in the room."""
         self.ground: list[str] = []
+        """Names of the items in the room; "silver herring" stands for any number of them."""
         self.fighting = False
-        self.target = ""
-        """The beast somebody else has just gone for."""
+        self.assist_target = ""
+        """Monster that another hero has just attacked."""
         self.leader, self.invited_by = "", ""
         self.followers: list[str] = []
         self.online: list[str] = []
-        """Others who have come to the realm or have been met in it."""
+        """Other heroes who have come to the realm or have been met there."""
         self.wounded = ""
-        """The one of the party who is worst off."""
+        """A party member with little life left."""
         self.herrings = 0
         self.last_speech = ""
-        """What somebody has said last."""
+        """What somebody said last."""
         self._unread = ""
+        """The unfinished last line."""
 
     def read(self, text: str) -> None:
-        """Take in what has arrived on the screen."""
+        """Process text that has arrived."""
         *lines, self._unread = (self._unread + text).split("\r\n")
         for line in lines:
             self._read_line(_plain(line))
@@ -68,8 +72,8 @@ class Sight:
             self.room = _ROOM_BY_TITLE[line]
             self.monsters, self.people, self.ground = [], [], []
         elif line in _MONSTER_BY_DEATH:
-            kind = _MONSTER_BY_DEATH[line]
-            self._monster_goes(next((monster for monster in self.monsters if monster.endswith(kind)), ""))
+            species = _MONSTER_BY_DEATH[line]
+            self._monster_goes(next((name for name in self.monsters if name.endswith(species)), ""))
         elif line.startswith("*Blades"):
             self.fighting = line == "*Blades up*"
         else:
@@ -103,11 +107,11 @@ class Sight:
     def _monster_goes(self, name: str) -> None:
         if name in self.monsters:
             self.monsters.remove(name)
-        if name == self.target:
-            self.target = ""
+        if name == self.assist_target:
+            self.assist_target = ""
 
     def _sees_nothing(self) -> None:
-        self.monsters, self.target = [], ""
+        self.monsters, self.assist_target = [], ""
 
     def _is_online(self, name: str) -> None:
         if name not in self.online:
@@ -130,7 +134,7 @@ class Sight:
             self.leader = ""
 
     def _goes_for(self, name: str, monster: str) -> None:
-        self.target = monster
+        self.assist_target = monster
 
     def _invites(self, name: str) -> None:
         self.invited_by = name
@@ -157,7 +161,7 @@ class Sight:
 
 
 def _plain(line: str) -> str:
-    """A line as it ends up on the screen: without colours, and with what was erased or struck over gone."""
+    """Return a line as it ends up on the screen: no colours, nothing erased or overstruck."""
     line = _COLOUR.sub("", line.rpartition(ERASE)[2])
     while "\b" in line:
         line = re.sub(r"[^\b]?\x08", "", line)

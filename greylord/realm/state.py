@@ -1,4 +1,4 @@
-"""The realm as a value: its places, the beasts and heroes in them, the sky, and the dice."""
+"""The state of the realm: places, monsters, heroes, hour, weather and random generator."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["Realm"]
 
 
 class Realm:
-    """Everything that there is in the realm.
+    """Everything that exists in the realm.
 
     Args:
-        seed: decides every throw of the dice.
+        seed: Seed of the generator that decides everything random.
     """
 
     def __init__(self, seed: int) -> None:
@@ -23,19 +23,19 @@ class Realm:
         self.places = {key: Place(key) for key in ROOMS}
         self.monsters: list[Monster] = []
         self.heroes: dict[str, Hero] = {}
-        """Everyone who ever played, by name."""
+        """Everyone who has ever played, by name."""
 
     def playing(self) -> list[Hero]:
-        """The heroes that are in the realm now."""
+        """Return the heroes that are being played now."""
         return [hero for hero in self.heroes.values() if hero.connection]
 
     def announce(self, place: Place, text: str, *except_for: Hero) -> None:
-        """Tell everyone in a place, with exceptions."""
+        """Show text to the heroes in a place, with exceptions."""
         for hero in place.heroes:
             if hero not in except_for:
                 hero.show(text)
 
     def remove_monster(self, monster: Monster) -> None:
-        """A beast is gone from the realm."""
+        """Take a monster out of the realm."""
         self.monsters.remove(monster)
         monster.place.monsters.remove(monster)

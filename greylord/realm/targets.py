@@ -1,4 +1,4 @@
-"""What the rest of a typed line means: a beast, another hero, or a ware."""
+"""What a typed name refers to: a monster, another hero or an item."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["find_carried_item", "find_hero", "find_item", "find_monster", "match
 
 
 def matches(query: str, name: str) -> bool:
-    """Whether each word typed begins a word of the name, as "l rat" does with "lean quay rat"."""
+    """Return True if each typed word begins a word of the name: "l rat" matches "lean quay rat"."""
     words = query.lower().split()
     return bool(words) and all(any(part.startswith(word) for part in name.lower().split()) for word in words)
 
 
 def find_monster(hero: Hero, query: str) -> Monster | None:
-    """The beast meant, preferring the full name; refuses aloud if there is none."""
+    """Find a monster in the hero's place, preferring an exact name. Tells the hero if there is none."""
     monsters = [monster for monster in hero.place.monsters if matches(query, monster.name)]
     if not monsters:
         hero.show(f"{GREY}You see no {query or 'such thing'} here.")
@@ -27,7 +27,7 @@ def find_monster(hero: Hero, query: str) -> Monster | None:
 
 
 def find_hero(hero: Hero, query: str) -> Hero | None:
-    """The other hero meant; refuses aloud if there is none."""
+    """Find another hero in the hero's place. Tells the hero if there is none."""
     for other in hero.place.heroes:
         if other is not hero and matches(query, other.name):
             return other
@@ -40,7 +40,7 @@ def find_item(items: Sequence[str], query: str) -> str | None:
 
 
 def find_carried_item(hero: Hero, query: str) -> str | None:
-    """The ware meant; refuses aloud if the hero does not have it."""
+    """Find an item that the hero carries. Tells the hero if there is none."""
     item = find_item(hero.pack, query)
     if item is None:
         hero.show(f"{GREY}You do not have {with_article(query or 'thing')}.")

@@ -1,7 +1,7 @@
-"""The host as an object: callers dial in, bytes come and go, and the clock runs when told to.
+"""The host: the clock of the realm, and the connections of its callers.
 
-`World` knows nothing of sockets, files or the time of day. Whoever owns it connects lines, hands them what
-was typed, and calls `tick` for what is to be sent.
+`World` uses no sockets, files or real time. Its owner opens connections, passes on what callers type, and calls
+`tick` to advance the clock and to collect what is to be sent.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from greylord.realm.state import Realm
 __all__ = ["World"]
 
 PICK_UP_S = 1.5
-"""How long the host senses the caller's terminal before it shows the banner."""
+"""Delay between the terminal query and the banner."""
 ANSWER_S = 0.12
-"""From the end of a typed line to its answer; the echo comes first."""
+"""Delay between the end of a typed line and its answer. The echo is immediate."""
 IDLE_CHECK_S, IDLE_WARNING_S, IDLE_LIMIT_S = 15, 120, 300
+"""Interval between checks for idle callers; idle times after which they are warned and disconnected."""
 
 PERIODIC = (
     (2.0, nature.wander),
@@ -32,24 +33,26 @@ PERIODIC = (
     (60.0, nature.change_weather),
     (240.0, nature.advance_hour),
 )
-"""What happens over and over, and every how many seconds."""
+"""Periodic events: the interval in seconds, and the function to call."""
 
 
 class World:
     """The realm and the bulletin board in front of it.
 
     Args:
-        seed: decides every throw of the dice; the same seed and input give the same bytes.
+        seed: Decides everything random. The same seed and input give the same bytes.
     """
 
     def __init__(self, seed: int = 0) -> None:
         self.realm = Realm(seed)
         self.now = 0.0
-        """Seconds since the world began."""
+        """Seconds since the world was created."""
         self._conversations: dict[Connection, Generator[None, str, None] | None] = {}
-        """The open lines, each with its conversation once the host has picked up."""
+        """The conversation on each open connection; None until the host has picked up."""
         self._queue: list[tuple[float, int, Callable[..., None], tuple]] = []
+        """Heap of scheduled calls: time, serial number, function, arguments."""
         self._scheduled = 0
+        """Serial number of the newest scheduled call; calls at one time run in this order."""
         for area, plan in AREAS.items():
             for _ in range(plan.population):
                 nature.spawn(self.realm, area)
@@ -57,10 +60,8 @@ class World:
             self._schedule(seconds, self._run_periodic, seconds, event)
         self._schedule(IDLE_CHECK_S, self._check_idle)
 
-    # For the owner of the world.
-
     def connect(self) -> Connection:
-        """A caller dials in."""
+        """Open a connection. The banner follows after `PICK_UP_S`."""
         connection = Connection(self._on_line, self._on_hang_up)
         connection.typed_at = self.now
         connection.send(board.SENSING)
@@ -69,7 +70,11 @@ class World:
         return connection
 
     def tick(self, seconds: float) -> dict[Connection, bytes]:
-        """Let time pass. Returns what each line was sent meanwhile; lines sent nothing are absent."""
+        """Advance the clock.
+
+        Returns:
+            The bytes to send on each connection; connections without any are absent.
+        """
         end = self.now + seconds
         while self._queue[0][0] <= end:
             self.now, _, action, arguments = heapq.heappop(self._queue)
@@ -79,8 +84,6 @@ class World:
         for connection in [connection for connection in self._conversations if connection.closed]:
             del self._conversations[connection]
         return sent
-
-    # The clock and the lines.
 
     def _schedule(self, seconds: float, action: Callable[..., None], *arguments: object) -> None:
         self._scheduled += 1
@@ -95,28 +98,29 @@ class World:
         self._schedule(ANSWER_S, self._answer, connection, text)
 
     def _on_hang_up(self, connection: Connection) -> None:
-        if call := self._conversations.get(connection):
-            call.close()
+        if conversation := self._conversations.get(connection):
+            conversation.close()
 
     def _pick_up(self, connection: Connection) -> None:
         if not connection.closed:
-            self._conversations[connection] = board.answer_call(self.realm, connection)
-            self._answer(connection, None)
+            conversation = self._conversations[connection] = board.answer_call(self.realm, connection)
+            next(conversation)
 
-    def _answer(self, connection: Connection, text: str | None) -> None:
-        """Let the conversation go on with a typed line; what comes before it or after it is lost."""
-        call = self._conversations.get(connection)
-        if connection.closed or call is None:
+    def _answer(self, connection: Connection, text: str) -> None:
+        """Continue the conversation with a typed line. Lines typed before the banner are dropped."""
+        conversation = self._conversations.get(connection)
+        if connection.closed or conversation is None:
             return
         try:
-            call.send(text)
+            conversation.send(text)
         except StopIteration:
             connection.close()
 
     def _check_idle(self) -> None:
-        """Warn heroes whose callers have typed nothing for long, and close lines nobody seems to hold."""
+        """Warn idle players, and close connections that have been idle too long."""
         for hero in self.realm.playing():
-            if IDLE_WARNING_S <= self.now - hero.connection.typed_at < IDLE_WARNING_S + IDLE_CHECK_S:
+            idle_s = self.now - hero.connection.typed_at if hero.connection else 0.0
+            if IDLE_WARNING_S <= idle_s < IDLE_WARNING_S + IDLE_CHECK_S:
                 hero.show(f"{ALARM}The sister in grey looks at you. Type something, or you will be shown out.")
         for connection in self._conversations:
             if not connection.closed and self.now - connection.typed_at >= IDLE_LIMIT_S:
