@@ -1,4 +1,4 @@
-"""The built-in realm: its recordings, its map, heroes who meet, and a host that survives any bytes."""
+"""The built-in realm: recordings, map, heroes, and a host for any bytes."""
 
 import re
 import string
@@ -179,7 +179,7 @@ def test_party_members_see_the_same_hits(evenings):
 
 
 def test_recordings_resemble_real_ones(recordings):
-    """Shares of colour codes and of typed bytes, and bytes per second, lie where real recordings have them."""
+    """Colour codes, typed bytes and bytes per second are about as frequent."""
     server = b"".join(server_bytes(session) for _, session in recordings)
     total = sum(len(session.payload) for _, session in recordings)
     assert 0.35 < sum(map(len, CSI.findall(server))) / len(server) < 0.40

@@ -1,5 +1,5 @@
-"""A small imaginary BBS with a game on it, so that everything can be tried without real recordings.
+"""A small imaginary BBS with a game on it.
 
-`world` is the host, `players` are scripted callers, and `recorder` makes the recordings that a telnet proxy
-between them would write.
+It lets everything be tried without real recordings. `world` is the host, `players` are scripted callers, and
+`recorder` makes the recordings that a telnet proxy between them would write.
 """

@@ -1,4 +1,4 @@
-"""The map of the realm: directions, the paths between rooms, and the way from one room to another."""
+"""The map of the realm: directions, exits and routes."""
 
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -75,7 +75,10 @@ flooded west saltvault, choir down silentbell
 
 
 def _exits() -> Mapping[str, Mapping[str, str]]:
-    """Return the exits of each room in listing order. Every path can be walked both ways."""
+    """Return the exits of each room, in listing order.
+
+    Every path can be walked both ways.
+    """
     exits: dict[str, dict[str, str]] = {key: {} for key in ROOMS}
     for path in _PATHS.replace(",", "\n").split("\n"):
         if path:

@@ -1,4 +1,4 @@
-"""The bulletin board in front of the realm: banner, login, menu, and the way in and out of the game.
+"""The bulletin board in front of the realm: banner, login and menu.
 
 A call is a generator: it sends its texts, then yields until the caller's next line is sent to it.
 """
@@ -106,7 +106,10 @@ def _log_in(realm: Realm, connection: Connection) -> Generator[None, str, Hero |
 
 
 def _sign_up(realm: Realm, connection: Connection, name: str, password: str) -> Generator[None, str, Hero]:
-    """Create a newcomer's hero. If two callers sign up under one name, the first to finish gets it."""
+    """Create a newcomer's hero.
+
+    If two callers sign up under one name at the same time, the first to finish gets it.
+    """
     while True:
         connection.send(ASK_CALLING)
         letter = (yield).strip().lower()

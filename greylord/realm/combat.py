@@ -43,7 +43,10 @@ def fight_round(realm: Realm) -> None:
 
 
 def cast(realm: Realm, caster: Hero, spell: str, target: Hero | Monster) -> None:
-    """Cast a spell that the caster knows and has the mana for, at a target in the same place."""
+    """Cast a spell at a target in the same place.
+
+    The caster must know the spell and have the mana for it.
+    """
     recipe = SPELLS[spell]
     amount = realm.rng.randint(*recipe.amount) + caster.level
     caster.mana -= recipe.mana
@@ -91,7 +94,7 @@ def _wound_monster(realm: Realm, hero: Hero, monster: Monster, damage: int) -> N
 
 
 def _kill_monster(realm: Realm, monster: Monster) -> None:
-    """Remove a dead monster, drop what it leaves, and share the experience among those who fought it."""
+    """Remove a dead monster, drop what it leaves, and share the experience."""
     place, rng = monster.place, realm.rng
     victors = [hero for hero in place.heroes if hero.target is monster]
     realm.remove_monster(monster)
@@ -146,7 +149,10 @@ def _attack_hero(realm: Realm, monster: Monster, hero: Hero) -> None:
 
 
 def _knock_out_hero(realm: Realm, hero: Hero) -> None:
-    """Bring a defeated hero to the chapel, with half its life and a tenth less experience at the same level."""
+    """Bring a defeated hero to the chapel.
+
+    It keeps half its life and nine tenths of its experience, and never loses a level.
+    """
     hero.life = hero.max_life // 2
     hero.experience = max(experience_for(hero.level), hero.experience * 9 // 10)
     hero.show(f"{HIT}You go down, and somebody puts out the light.")

@@ -1,4 +1,4 @@
-"""The command table: the words that a caller can type, and the action that each of them runs."""
+"""The command table: what a caller can type, and what it runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ class Command(NamedTuple):
 
 
 def run_command(realm: Realm, hero: Hero, typed: str) -> None:
-    """Run a typed line. Three letters of a full name are enough; an unknown command is said aloud."""
+    """Run a typed line.
+
+    Three letters of a full name are enough. An unknown command is said aloud.
+    """
     typed = typed.strip()
     if not typed:
         look(realm, hero)

@@ -1,4 +1,4 @@
-"""A caller's telnet connection, on the host's side: line editing, echo, and text to send."""
+"""A caller's telnet connection: line editing, echo, and text to send."""
 
 from __future__ import annotations
 

@@ -145,7 +145,10 @@ class Hero:
         return format_prompt(self.life, self.max_life, mana, self.posture) + draft
 
     def show(self, text: str) -> None:
-        """Send text in place of the prompt, then the prompt again. Do nothing if nobody plays the hero."""
+        """Send text in place of the prompt, then the prompt again.
+
+        Nothing is sent if nobody plays the hero.
+        """
         if self.connection:
             self.connection.send(f"{ERASE}{text}\r\n{ERASE}{self.prompt()}")
 

@@ -1,4 +1,7 @@
-"""What a player decides: urges, most pressing first, that look at the screen and may name a command."""
+"""A player's decisions.
+
+They come from urges, the most pressing first. Each urge looks at the screen and may name a command.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,7 @@ class Mind:
         return self._rng.random() < chance
 
     def _party_is_scattered(self) -> bool:
-        """Return True if a party member is in the realm but has not joined the party here."""
+        """Return True if a party member is in the realm but not with the party."""
         sight = self.sight
         if self._leads:
             together = [name for name in sight.followers if name in sight.people]
@@ -237,7 +240,10 @@ class Mind:
         return DIRECTIONS[way[0]] if way else WAIT
 
     def _next_goal(self) -> str:
-        """Choose a shop if there is enough to sell, else a room in a hunting area that fits the level."""
+        """Choose a room to go to.
+
+        It is a shop if there is enough to sell, else a room in a hunting area that fits the level.
+        """
         rng = self._rng
         if len(self._treasures) >= TREASURES_TO_SELL:
             return rng.choice(list(SHOPS))

@@ -34,7 +34,10 @@ def leave(realm: Realm, hero: Hero) -> None:
 
 
 def look(realm: Realm, hero: Hero, closely: bool = False) -> None:
-    """Show a hero its place. The prose appears on the first visit and on a closer look."""
+    """Show a hero its place.
+
+    The prose appears on the first visit and on a closer look.
+    """
     place = hero.place
     room = ROOMS[place.key]
     prose = room.prose if closely or place.key not in hero.visited else None

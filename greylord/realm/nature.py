@@ -1,4 +1,4 @@
-"""What happens without players: monsters spawn and wander, heroes recover, hour and weather change."""
+"""Monsters spawn and wander, heroes recover, hour and weather change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripted players: they read the screen, think, and type at the pace and with the typos of a person."""
+"""Scripted players, who type at the pace and with the typos of a person."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ class Player:
         return typed
 
     def _plan_keys(self, command: str, now: float) -> list[tuple[float, bytes]]:
-        """Return the keys of a command with their times. Typos are corrected only where single keys are sent."""
+        """Return the keys of a command with their times.
+
+        Typos are corrected only where single keys are sent.
+        """
         rng = self._rng
         typo = rng.randrange(len(command)) if len(command) > 3 and rng.random() < TYPO_CHANCE else None
         if not self._habits.by_key:

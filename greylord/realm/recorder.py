@@ -1,4 +1,4 @@
-"""Recordings of the realm, as a telnet proxy between its players and the host would write them."""
+"""Recordings of the realm, as a telnet proxy would write them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The look of the realm on an ANSI terminal: colours, the prompt, and texts made of parts."""
+"""The look of the realm on an ANSI terminal: colours, prompt, text parts."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PARTY, TALK, MAGIC = "\x1b[1;33m", "\x1b[1;32m", "\x1b[1;34m"
 
 
 def with_article(name: str) -> str:
-    """Put an indefinite article before a name: "a lean quay rat", "an angry quay rat"."""
+    """Put an indefinite article before a name, as in "an angry quay rat"."""
     return f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
 
 
@@ -74,9 +74,9 @@ def format_prompt(life: int, max_life: int, mana: int | None, posture: str) -> s
 
 
 def scramble_exit(direction: str, rng: random.Random) -> str:
-    """Hide a direction from scripts: insert a letter and a backspace after its first letter.
+    """Hide a direction from scripts.
 
-    Real boards insert any capital but Z.
+    A capital and a backspace after its first letter leave no trace on a screen. Real boards use every capital but Z.
     """
     return f"{direction[0]}{rng.choice(string.ascii_uppercase[:-1])}\b{direction[1:]}"
 

@@ -161,7 +161,7 @@ class Sight:
 
 
 def _plain(line: str) -> str:
-    """Return a line as it ends up on the screen: no colours, nothing erased or overstruck."""
+    """Return a line as the screen shows it, without colours and erased text."""
     line = _COLOUR.sub("", line.rpartition(ERASE)[2])
     while "\b" in line:
         line = re.sub(r"[^\b]?\x08", "", line)

@@ -1,4 +1,4 @@
-"""The state of the realm: places, monsters, heroes, hour, weather and random generator."""
+"""The state of the realm: places, monsters, heroes, hour and weather."""
 
 from __future__ import annotations
 

@@ -12,13 +12,19 @@ __all__ = ["find_carried_item", "find_hero", "find_item", "find_monster", "match
 
 
 def matches(query: str, name: str) -> bool:
-    """Return True if each typed word begins a word of the name: "l rat" matches "lean quay rat"."""
+    """Return True if each typed word begins a word of the name.
+
+    For example, "l rat" matches "lean quay rat".
+    """
     words = query.lower().split()
     return bool(words) and all(any(part.startswith(word) for part in name.lower().split()) for word in words)
 
 
 def find_monster(hero: Hero, query: str) -> Monster | None:
-    """Find a monster in the hero's place, preferring an exact name. Tells the hero if there is none."""
+    """Find a monster in the hero's place, preferring an exact name.
+
+    The hero is told if there is none.
+    """
     monsters = [monster for monster in hero.place.monsters if matches(query, monster.name)]
     if not monsters:
         hero.show(f"{GREY}You see no {query or 'such thing'} here.")
@@ -27,7 +33,7 @@ def find_monster(hero: Hero, query: str) -> Monster | None:
 
 
 def find_hero(hero: Hero, query: str) -> Hero | None:
-    """Find another hero in the hero's place. Tells the hero if there is none."""
+    """Find another hero in the hero's place. The hero is told if there is none."""
     for other in hero.place.heroes:
         if other is not hero and matches(query, other.name):
             return other
@@ -40,7 +46,7 @@ def find_item(items: Sequence[str], query: str) -> str | None:
 
 
 def find_carried_item(hero: Hero, query: str) -> str | None:
-    """Find an item that the hero carries. Tells the hero if there is none."""
+    """Find an item that the hero carries. The hero is told if there is none."""
     item = find_item(hero.pack, query)
     if item is None:
         hero.show(f"{GREY}You do not have {with_article(query or 'thing')}.")

@@ -107,7 +107,10 @@ class World:
             next(conversation)
 
     def _answer(self, connection: Connection, text: str) -> None:
-        """Continue the conversation with a typed line. Lines typed before the banner are dropped."""
+        """Continue the conversation with a typed line.
+
+        Lines typed before the banner are dropped.
+        """
         conversation = self._conversations.get(connection)
         if connection.closed or conversation is None:
             return
