@@ -27,7 +27,7 @@ test-all: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@test -d $(DATASET) || $(BIN)/greylord data sample sample
-	@$(BIN)/python -m greylord.benchmarks $(DATASET)
+	@$(BIN)/python -m scripts.benchmarks $(DATASET)
 
 compat: $(INSTALLED) $(COMPAT)/installed
 	$(BIN)/python tests/compat.py write $(MODEL) $(COMPAT)/expected.npz

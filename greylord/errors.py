@@ -1,4 +1,14 @@
-"""What the command line turns into one sentence and an exit code."""
+"""Errors of greylord, each with one sentence: what is wrong, the value found, what to do.
+
+    GreylordError                     a job that cannot be done
+    ├── UsageError                    a call that cannot be meant
+    │   └── SettingError              a setting out of range, or two that exclude each other
+    └── RecordingError                a file that cannot be read as a recording
+        ├── NotARecordingError        it holds no record; a UsageError, too
+        └── UnreadableRecordingError  the system refuses to open or to read it
+
+The sentences name settings and arguments, never flags or commands: the command line adds those.
+"""
 
 import difflib
 from collections.abc import Iterable
@@ -8,6 +18,7 @@ __all__ = [
     "GreylordError",
     "NotARecordingError",
     "RecordingError",
+    "SettingError",
     "UnreadableRecordingError",
     "UsageError",
     "did_you_mean",
@@ -16,15 +27,24 @@ __all__ = [
 
 
 class GreylordError(Exception):
-    """A job that cannot be done. Its text is one sentence: what is wrong, the value found, what to do."""
-
-    exit_code = 1
+    """A job that cannot be done."""
 
 
 class UsageError(GreylordError):
     """A call that cannot be meant: a wrong path, a value out of range, a name that does not exist."""
 
-    exit_code = 2
+
+class SettingError(UsageError):
+    """A setting that cannot be used.
+
+    Args:
+        sentence: Names each setting by its field, as `time_budget`.
+        settings: The names of the fields in the sentence.
+    """
+
+    def __init__(self, sentence: str, *settings: str) -> None:
+        super().__init__(sentence)
+        self.settings = settings
 
 
 class RecordingError(GreylordError):
@@ -52,12 +72,12 @@ class UnreadableRecordingError(RecordingError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The sentence that offers the nearest known name, or nothing."""
+    """Return the sentence that offers the nearest known name, or nothing."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what a library says went wrong, fit to be printed, without its full stop."""
+    """Return the first line of a library's error, fit to be printed, without its full stop."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text).rstrip(".")

@@ -32,15 +32,14 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 import greylord
-from greylord import model as models
-from greylord import runs, units
+from greylord import modeling, runs, units
 from greylord.corpus import build, segments
 from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, UsageError
 from greylord.escaping import markdown, visible
 from greylord.files import json_text, new_folder, write_file
 from greylord.progress import Progress, silent
-from greylord.workspace import MODELS
+from greylord.workspace import HERE
 
 __all__ = ["PUBLISHED", "Pulled", "Pushed", "check", "corpus_files", "published_files", "pull", "push", "push_corpus"]
 
@@ -80,7 +79,7 @@ def published_files(folder: Path) -> list[Path]:
         UsageError: the folder holds no model.
         GreylordError: its weights are not finite, or it has read passwords or may have.
     """
-    weights = models.load(folder).state_dict()
+    weights = modeling.load_model(folder).state_dict()
     if broken := [name for name, tensor in weights.items() if not torch.isfinite(tensor).all()]:
         raise GreylordError(f"{str(folder)!r} has weights that are no numbers ({broken[0]}); train it again.")
     credentials = runs.read_provenance(folder).credentials
@@ -237,7 +236,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
     _check_name(repo_id)
     with _in_one_sentence(repo_id):
         info = HfApi().model_info(repo_id, revision=revision, files_metadata=True)
-        folder = MODELS / f"{repo_id.rpartition('/')[2]}_{info.sha[:8]}"
+        folder = HERE.models / f"{repo_id.rpartition('/')[2]}_{info.sha[:8]}"
         if folder.exists():
             return Pulled(folder, info.sha, new=False)
         for file in info.siblings or ():
@@ -245,7 +244,7 @@ def pull(repo_id: str, revision: str | None = None) -> Pulled:
                 raise GreylordError(f"{repo_id}: {file.rfilename} has {units.size(file.size)}, which no model needs.")
         snapshot = Path(snapshot_download(repo_id, revision=info.sha, allow_patterns=list(PUBLISHED)))
     try:
-        models.load(snapshot)
+        modeling.load_model(snapshot)
     except UsageError as error:
         raise GreylordError(f"{repo_id} is no model of greylord's: {error}") from error
     with new_folder(folder) as made:

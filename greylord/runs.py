@@ -16,7 +16,7 @@ from typing import Any
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
 from greylord.json_fields import CONFIG_FIELDS, EVALUATION_FIELDS, PLAN_FIELDS, SUMMARY_FIELDS, check_fields
-from greylord.workspace import MODELS
+from greylord.workspace import HERE
 
 __all__ = [
     "CARD",
@@ -89,7 +89,7 @@ def new_run(name: str) -> Path:
     stamp = datetime.now().strftime(STAMP)
     number = 1
     while True:
-        folder = MODELS / (f"{name}_{stamp}" if number == 1 else f"{name}_{stamp}-{number}")
+        folder = HERE.models / (f"{name}_{stamp}" if number == 1 else f"{name}_{stamp}-{number}")
         try:
             folder.mkdir(parents=True)
             return folder
@@ -143,11 +143,11 @@ def locate(path: Path) -> Path:
         path = path.parent / os.fsdecode(path.read_bytes().strip())
     if path.is_dir():
         return path
-    if (MODELS / path).is_dir():
-        return MODELS / path
+    if (HERE.models / path).is_dir():
+        return HERE.models / path
     if (meant := nearest(path)) is not None:
         raise UsageError(f"There is no model folder {str(path)!r}. Did you mean {str(meant)!r}?")
-    known = sorted(folder.name for folder in MODELS.glob("*_*") if folder.is_dir())
+    known = sorted(folder.name for folder in HERE.models.glob("*_*") if folder.is_dir())
     there = f"models/ has {', '.join(known[-5:])}" if known else "models/ has none yet"
     raise UsageError(f"There is no model folder {str(path)!r}; {there}.")
 
@@ -163,7 +163,7 @@ def nearest(path: Path) -> Path | None:
     """
     first, *rest = path.parts or ("",)
     if not rest:
-        return _near(first, MODELS)
+        return _near(first, HERE.models)
     if path.parent.is_dir():
         return _near(path.name, path.parent)
     # Where the rest is found, the first part may be farther off.
@@ -179,7 +179,7 @@ def _near(name: str, folder: Path, nearness: float = 0.75) -> Path | None:
     """The folder in a folder whose name is nearest, or models/latest. models/ counts before the first run too."""
     if not folder.is_dir():
         return None
-    known = {MODELS.name: MODELS} if folder == Path() else {}
+    known = {HERE.models.name: HERE.models} if folder == Path() else {}
     known |= {each.name.casefold(): each for each in folder.iterdir() if each.is_dir() or each.name == LATEST}
     close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=nearness)
     return known[close[0]] if close else None
@@ -188,14 +188,14 @@ def _near(name: str, folder: Path, nearness: float = 0.75) -> Path | None:
 def repository_of(path: Path) -> str | None:
     """The repository of the Hub that stands where a model's folder may: USER/NAME, where USER is no folder. None for
     anything else."""
-    if path.is_absolute() or len(path.parts) != 2 or path.parent == MODELS or path.parent.exists():
+    if path.is_absolute() or len(path.parts) != 2 or path.parent == HERE.models or path.parent.exists():
         return None
-    return None if (MODELS / path).is_dir() or path.parts[0] == ".." else path.as_posix()
+    return None if (HERE.models / path).is_dir() or path.parts[0] == ".." else path.as_posix()
 
 
 def fetched(repo_id: str) -> Path | None:
     """The folder in models/ that holds a repository's model, the one that was fetched last; None if there is none."""
-    origins = [path for path in MODELS.glob(f"*/{ORIGIN}") if (read_json(path) or {}).get("repo_id") == repo_id]
+    origins = [path for path in HERE.models.glob(f"*/{ORIGIN}") if (read_json(path) or {}).get("repo_id") == repo_id]
     return max(origins, key=lambda path: path.stat().st_mtime).parent if origins else None
 
 
@@ -301,7 +301,7 @@ def read_run(folder: Path) -> Run:
 def all_runs() -> tuple[list[Run], list[str]]:
     """The runs in models/, and a sentence about each that is damaged."""
     found, damaged = [], []
-    for path in sorted(MODELS.glob(f"*/{CONFIG_NAME}")):
+    for path in sorted(HERE.models.glob(f"*/{CONFIG_NAME}")):
         if "plan" not in (read_json(path) or {}):
             continue
         try:

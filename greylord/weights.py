@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from greylord import runs, vocabulary
+from greylord import runs
 from greylord.errors import UsageError
+from greylord.stream import vocabulary
 
 if TYPE_CHECKING:
     import torch

@@ -1,12 +1,32 @@
-"""Where the folders of a workspace lie, from the working directory."""
+"""Where a user's folders lie."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["CORPORA", "DATA", "MODELS"]
+__all__ = ["HERE", "Workspace"]
 
-DATA = Path("data")
-"""Recordings, a folder a dataset."""
-CORPORA = Path("corpora")
-"""What is built from them."""
-MODELS = Path("models")
-"""What is trained on that, a folder a run."""
+
+@dataclass(frozen=True)
+class Workspace:
+    """A folder that holds `data/`, `corpora/` and `models/`; the current directory by default."""
+
+    root: Path = Path()
+
+    @property
+    def data(self) -> Path:
+        """Recordings, one folder for each dataset."""
+        return self.root / "data"
+
+    @property
+    def corpora(self) -> Path:
+        """Corpora built from the datasets."""
+        return self.root / "corpora"
+
+    @property
+    def models(self) -> Path:
+        """Trained and pulled models, one folder for each run."""
+        return self.root / "models"
+
+
+HERE = Workspace()
+"""The current directory."""

@@ -7,19 +7,17 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import contextlib
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers import PROJECT, greylord
 from hypothesis import settings
 
 settings.register_profile("greylord", deadline=None)
 settings.load_profile("greylord")
 
-PROJECT = Path(__file__).parent.parent
-LAUNCHER = (sys.executable, "-m", "torch.distributed.run", "--standalone")
 CAPTURES = Path(os.environ.get("GREYLORD_CAPTURES") or PROJECT / "data" / "captures").absolute()
 """The 126 real recordings, which are not part of the repository: a folder, or a tar archive of one."""
 
@@ -44,19 +42,6 @@ def workplace(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def greylord(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "greylord", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "100", "OMP_NUM_THREADS": "1"},
-        **options,
-    )
-
-
 @pytest.fixture
 def called(capsys) -> Callable[..., subprocess.CompletedProcess]:
     """Runs a command line in this process and the working directory, without the seconds that a process needs to
@@ -79,11 +64,11 @@ def trained(tmp_path_factory) -> Path:
 
     from greylord.progress import silent
     from greylord.training import train as training
-    from greylord.training.settings import Settings
+    from greylord.training.config import TrainingConfig
 
     place = tmp_path_factory.mktemp("trained")
     assert greylord("data", "sample", "tiny", "--recordings", 4, "--minutes", 0.5, cwd=place).returncode == 0
-    settings = Settings(context_window=64, batch_size=4, max_steps=40)
+    settings = TrainingConfig(context_window=64, batch_size=4, max_steps=40)
     # In float32, so that what is computed again agrees wherever the tests run.
     job = training.Job(Path("data/tiny"), settings, {"eval_steps": 20, "bf16": False}, None, cpu=True)
     with contextlib.chdir(place):

@@ -17,7 +17,7 @@ import atheris
 import transformers  # noqa: F401  (not to be instrumented)
 
 with atheris.instrument_imports(include=["greylord"]):
-    from greylord import files, turns
+    from greylord import files
     from greylord.captures import redaction
     from greylord.captures.formats import proxylog
     from greylord.captures.signs import find_signs
@@ -26,6 +26,7 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord.corpus.identity import Candidate, head_of, same_recordings
     from greylord.corpus.likeness import clusters, samples_of
     from greylord.errors import UsageError
+    from greylord.stream import turns
     from greylord.terminal.display import Display
     from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
 

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from greylord.training.allocator import OWN_SETTINGS, keep_freed_memory
+from greylord.training.hardware import OWN_SETTINGS, keep_freed_memory
 
 ROUNDS = """
 import resource, sys
 import torch
-from greylord.training.allocator import keep_freed_memory
+from greylord.training.hardware import keep_freed_memory
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory("cpu")

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import lines, plots, turns, vocabulary
+from greylord import plots
 from greylord.analysis import data, training
 from greylord.captures import redaction
 from greylord.captures.formats import proxylog
@@ -28,8 +28,9 @@ from greylord.cli import main
 from greylord.corpus import build
 from greylord.corpus.manifest import DialectCounts
 from greylord.corpus.windows import Rows
-from greylord.lines import side_of, typed
 from greylord.realm.recorder import record
+from greylord.stream import lines, turns, vocabulary
+from greylord.stream.lines import side_of, typed
 
 C, S = Direction.CLIENT, Direction.SERVER
 START = datetime(2025, 6, 18, 20, tzinfo=UTC)

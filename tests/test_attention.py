@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-from greylord import model as models
+from greylord import modeling
 from greylord.errors import UsageError
-from greylord.training import attention
-from greylord.training.attention import blockwise, choose_attention, keys_of_blocks
-from greylord.training.device import Device
-from greylord.training.settings import ATTENTIONS, Settings
+from greylord.training import hardware
+from greylord.training.config import ATTENTIONS, TrainingConfig
+from greylord.training.hardware import Device, blockwise, choose_attention, keys_of_blocks
 
 NEURONS = torch.nn.Module()
 
@@ -51,7 +50,7 @@ def test_blocks_give_attention_and_its_gradients(windows, heads, tokens, size, s
 
 
 def test_what_is_not_for_blocks_goes_to_the_fused_kernel(monkeypatch):
-    monkeypatch.setattr(attention, "MAX_TOKENS", 20)
+    monkeypatch.setattr(hardware, "MAX_TOKENS", 20)
     query, key, value = draw(2, 2, 21, 4)
     with monkeypatch.context() as patch:
         # Blocks would begin with it.
@@ -82,7 +81,7 @@ def test_a_model_computes_the_same_in_blocks_and_is_saved_without_them(tmp_path)
     losses, gradients = [], []
     for kernel in ATTENTIONS:
         torch.manual_seed(0)
-        model = models.fresh(256)
+        model = modeling.new_model(256)
         model.set_attn_implementation(kernel)
         loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
@@ -107,4 +106,4 @@ def test_blocks_are_chosen_where_they_are_faster():
 
 def test_another_kernel_is_refused():
     with pytest.raises(UsageError, match="--attention must be sdpa or blockwise, not 'flash'"):
-        Settings(attention="flash")
+        TrainingConfig(attention="flash")

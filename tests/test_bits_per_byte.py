@@ -11,57 +11,11 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from conftest import LAUNCHER, PROJECT
+from helpers import CONTEXT, LAUNCHER, PROJECT, make_model, make_rows, slow_costs
 
-from greylord import model as models
-from greylord import turns, vocabulary
-from greylord.captures.session import Direction, Record, Session
 from greylord.corpus.windows import Span, whole_rows
 from greylord.evaluation import baselines, bits_per_byte
-
-CONTEXT = 32
-
-
-def make_rows() -> list[np.ndarray]:
-    """Three sessions, none of them a multiple of anything."""
-    rng = np.random.default_rng(3)
-    rows = []
-    for records in (31, 8, 1):
-        session = Session.from_records(
-            Record(
-                Direction(index % 2),
-                int(rng.integers(0, 9_000)),
-                rng.integers(32, 40, rng.integers(1, 14)).astype(np.uint8).tobytes(),
-            )
-            for index in range(records)
-        )
-        rows.append(turns.encode(turns.turns_of(session)))
-    return rows
-
-
-def make_model() -> torch.nn.Module:
-    torch.manual_seed(5)
-    model = models.fresh(CONTEXT).eval()
-    for parameter in model.parameters():
-        # Far enough from uniform that a token scored from the wrong context shows.
-        parameter.data *= 2
-    return model
-
-
-def slow_costs(model, row: np.ndarray) -> list[float]:
-    """The nats of each token but the first, each from a call of its own with the context that the protocol gives."""
-    costs = []
-    for position in range(1, len(row)):
-        if position < CONTEXT:
-            begin = 0
-        else:
-            half = CONTEXT // 2
-            begin = (position - CONTEXT) // half * half + half
-        ids = torch.tensor(row[begin:position].astype(np.int64))[None]
-        with torch.no_grad():
-            logits = model(input_ids=ids).logits[0, -1].double()
-        costs.append(float(torch.logsumexp(logits, 0) - logits[int(row[position])]))
-    return costs
+from greylord.stream import vocabulary
 
 
 def slow_kinds(row: np.ndarray) -> list[str]:
@@ -120,9 +74,9 @@ SCRIPT = """
 import os, sys, json
 from accelerate import PartialState
 from transformers import TrainingArguments
-import test_bits_per_byte as t
+import helpers as t
 from greylord.corpus.windows import ScoringWindows, TrainingWindows, whole_rows
-from greylord.training.trainer import make_trainer
+from greylord.training.hf_trainer import make_trainer
 
 rows, model, world = t.make_rows(), t.make_model(), int(os.environ["WORLD_SIZE"])
 arguments = TrainingArguments(

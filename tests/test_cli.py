@@ -7,20 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer
-from conftest import PROJECT, greylord
+from helpers import PROJECT, commands, fails, greylord
 
-from greylord.cli import app
-from greylord.training.settings import Settings
+from greylord.training.config import TrainingConfig
 
 README = (PROJECT / "README.md").read_text() if (PROJECT / "README.md").exists() else ""
-
-
-def commands(group: typer.Typer = app, prefix: str = "") -> dict[str, object]:
-    found = {prefix + (entry.name or entry.callback.__name__): entry.callback for entry in group.registered_commands}
-    for entry in group.registered_groups:
-        found |= commands(entry.typer_instance, f"{prefix}{entry.name} ")
-    return found
 
 
 @pytest.mark.parametrize("name", commands())
@@ -44,7 +35,7 @@ def test_config_json_holds_the_defaults():
     config = json.loads((PROJECT / "config.json").read_text())
     assert config.pop("set") == {}
     for name, value in config.items():
-        assert getattr(Settings(), name) == value
+        assert getattr(TrainingConfig(), name) == value
 
 
 def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workplace):
@@ -54,15 +45,6 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
     for name in ("game", "other"):
         Path("data", name).mkdir(parents=True)
     assert "game, other" in fails(called("train"), 2)
-
-
-def fails(result: subprocess.CompletedProcess, code: int) -> str:
-    """The one sentence of a call that fails."""
-    assert result.returncode == code, (result.stdout, result.stderr)
-    assert "Traceback" not in result.stderr
-    sentences = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(sentences) == 1
-    return result.stderr
 
 
 @pytest.mark.parametrize(

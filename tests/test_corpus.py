@@ -3,19 +3,18 @@
 import itertools
 import json
 import os
-import random
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pytest
+from helpers import START, write_recording
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import turns
 from greylord.captures import redaction
 from greylord.captures.formats import proxylog
 from greylord.captures.reading import read_session
@@ -25,21 +24,7 @@ from greylord.corpus import build, reading, segments, split
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, row_arrays
 from greylord.errors import GreylordError
-
-START = datetime(2025, 6, 18, tzinfo=UTC)
-
-
-def write_recording(folder: Path, start: datetime, seed: int = 0, records: int = 40) -> Path:
-    rng = random.Random(seed)
-    rows = [
-        Record(Direction(index % 2), rng.choice([0, 700, 2_000, 9_000]), rng.randbytes(rng.randrange(1, 30)))
-        for index in range(records)
-    ]
-    path = folder / f"{int(start.timestamp())}_{seed:08x}.log"
-    folder.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as target:
-        proxylog.write(rows, target)
-    return path
+from greylord.stream import turns
 
 
 @pytest.fixture

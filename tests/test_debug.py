@@ -9,20 +9,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import PROJECT
+from helpers import PROJECT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from greylord import fit, runs, vocabulary
-from greylord import model as models
-from greylord.analysis import model as model_analysis
-from greylord.analysis import vocabulary as vocabulary_analysis
+from greylord import modeling, runs
 from greylord.cli import main
+from greylord.corpus.batching import BATCH_TOKENS
 from greylord.corpus.windows import Rows, TrainingWindows
+from greylord.diagnostics import model as model_report
+from greylord.diagnostics import vocabulary as vocabulary_files
 from greylord.errors import UsageError
-from greylord.evaluation.bits_per_byte import BATCH_TOKENS
-from greylord.training.device import Device
+from greylord.stream import vocabulary
+from greylord.training import memory
+from greylord.training.hardware import Device
 
 NAMES, IDS, TOKENIZER = "vocab_to_int.json", "int_to_vocab.json", "tokenizer.json"
 
@@ -70,16 +71,16 @@ def test_vocabulary_files_of_other_programs(tmp_path, spelling):
     # The original program lists its special tokens first, and some write ids as strings.
     ids = dict(zip(vocabulary.SPECIAL_TOKENS, range(256, 262), strict=True))
     ids |= {SPELLINGS[spelling](value): value for value in range(256)}
-    assert all(vocabulary_analysis.meaning(name) == index for name, index in ids.items())
+    assert all(vocabulary_files.meaning(name) == index for name, index in ids.items())
     (tmp_path / NAMES).write_text(json.dumps({name: str(index) for name, index in ids.items()}, indent=4))
     (tmp_path / IDS).write_text(json.dumps({index: name for name, index in ids.items()}, indent=4))
-    report = vocabulary_analysis.inspect(tmp_path)
+    report = vocabulary_files.inspect(tmp_path)
     assert [form.file for form in report.forms] == [NAMES, IDS] and not report.problems
 
 
 def test_names_that_are_no_token_of_ours():
     for name in ("byte_256", "byte_", "Ā", "ab", "", "0x1", "<|eos|>", "byte_-1"):
-        assert vocabulary_analysis.meaning(name) is None
+        assert vocabulary_files.meaning(name) is None
 
 
 @pytest.mark.parametrize(
@@ -130,11 +131,11 @@ entries = st.lists(
 def test_the_counts_of_a_form_are_those_of_plain_loops(tmp_path_factory, lines):
     folder = tmp_path_factory.mktemp("vocabulary")
     (folder / NAMES).write_text(json.dumps(dict(lines)))
-    (form,) = vocabulary_analysis.inspect(folder).forms
+    (form,) = vocabulary_files.inspect(folder).forms
     ids = [index for _, index in lines]
     assert form.gaps == [index for index in range(max([261, *ids]) + 1) if index not in ids]
     assert form.duplicates == sorted(index for index, times in Counter(ids).items() if times > 1)
-    meant = [vocabulary_analysis.meaning(name) for name, _ in lines]
+    meant = [vocabulary_files.meaning(name) for name, _ in lines]
     assert len(form.misplaced) == sum(wanted not in (None, index) for wanted, index in zip(meant, ids, strict=True))
     assert len(form.unknown) == meant.count(None) and len(form.entries) == len(lines)
     alone = [wanted for wanted, index in zip(meant, ids, strict=True) if wanted == index and ids.count(index) == 1]
@@ -204,7 +205,7 @@ def test_the_files_of_a_model_are_those_that_a_run_leaves(in_trained):
 
 
 def test_the_weights_are_counted_as_by_hand(in_trained):
-    weights = model_analysis.inspect(in_trained).weights
+    weights = model_report.inspect(in_trained).weights
     width, layers, context = 128, 4, 64
     block = {
         "norms": 2 * 2 * width,
@@ -228,7 +229,7 @@ def test_the_weights_are_counted_as_by_hand(in_trained):
 def test_a_step_has_the_loss_and_the_gradient_of_a_plain_one(in_trained):
     windows = TrainingWindows(Rows(Path("corpora/tiny"), "train"), 64)
     chosen = [windows[index] for index in (0, 3, len(windows) - 1)]
-    reference = models.load(in_trained)
+    reference = modeling.load_model(in_trained)
     nats, tokens = 0.0, 0
     for window in chosen:
         ids = torch.tensor(window["input_ids"].astype("int64"))
@@ -236,23 +237,23 @@ def test_a_step_has_the_loss_and_the_gradient_of_a_plain_one(in_trained):
         tokens += len(ids) - 1
     (nats / tokens).backward()
     squares = sum(float((parameter.grad**2).sum()) for parameter in reference.parameters())
-    model = models.load(in_trained)
-    step = fit.step(model, chosen, Device("cpu", False, "here"))
+    model = modeling.load_model(in_trained)
+    step = memory.step(model, chosen, Device("cpu", False, "here"))
     assert (step.windows, step.tokens, step.device) == (3, 3 * 64, "here")
     assert step.loss == pytest.approx(float(nats.detach()) / tokens, rel=1e-5)
     assert step.gradient_norm == pytest.approx(math.sqrt(squares), rel=1e-4)
     assert step.tokens_per_second == step.tokens / step.seconds and step.peak_memory_bytes > 10**6
-    again = fit.step(model, chosen, Device("cpu", False, "here"))
+    again = memory.step(model, chosen, Device("cpu", False, "here"))
     assert again.loss < step.loss
 
 
 def test_the_step_takes_the_models_own_corpus_or_the_realm(copied):
-    own = model_analysis.inspect(copied)
+    own = model_report.inspect(copied)
     assert own.data == "corpora/tiny" and own.step.windows > 0
     (copied / "training_config.json").unlink()
-    other = model_analysis.inspect(copied)
+    other = model_report.inspect(copied)
     assert other.data == "the built-in realm" and other.missing == ["training_config.json"]
-    assert 0 < other.step.loss < model_analysis.UNIFORM_NATS == math.log(262) and not other.problems
+    assert 0 < other.step.loss < model_report.UNIFORM_NATS == math.log(262) and not other.problems
 
 
 def change_weights(folder: Path, change: Callable[[dict], object]) -> None:
@@ -291,7 +292,7 @@ def test_biases_may_be_zero_and_weights_of_half_precision(copied):
         tensors.update({name: tensor.bfloat16() for name, tensor in tensors.items()})
 
     change_weights(copied, halve)
-    report = model_analysis.inspect(copied)
+    report = model_report.inspect(copied)
     assert not report.problems and list(report.weights.dtypes) == ["bfloat16"]
 
 
@@ -351,7 +352,7 @@ def test_folders_that_are_no_model(copied, workplace):
         content = json.loads((copied / "config.json").read_text())
         (copied / "config.json").write_text(json.dumps({**content, **change}))
         with pytest.raises(UsageError, match=sentence):
-            model_analysis.inspect(copied)
+            model_report.inspect(copied)
         (copied / "config.json").write_text(json.dumps(content))
     with pytest.raises(UsageError, match="is no model folder"):
-        model_analysis.inspect(workplace)
+        model_report.inspect(workplace)

@@ -12,15 +12,16 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from greylord import hub, model, runs, turns
-from greylord.analysis import vocabulary
-from greylord.analysis.model import inspect
+from greylord import hub, modeling, runs
 from greylord.captures import redaction
 from greylord.captures.formats import proxylog
+from greylord.diagnostics import vocabulary
+from greylord.diagnostics.model import inspect
 from greylord.errors import GreylordError, UsageError
+from greylord.stream import turns
+from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.terminal.display import Display
 from greylord.terminal.telnet import SUBNEGOTIATION_BYTES, Telnet
-from greylord.tokenizer import GreylordTokenizer, write_vocabulary
 
 S, C = b"<|server|><|delay#0.1|>", b"<|client|><|delay#0.1|>"
 
@@ -112,7 +113,7 @@ def folder(workplace) -> Path:
     """The folder of a valid model, to be made hostile."""
     torch.manual_seed(0)
     made = Path("models/evil")
-    model.fresh(16).save_pretrained(made)
+    modeling.new_model(16).save_pretrained(made)
     GreylordTokenizer(16).save_pretrained(made)
     write_vocabulary(made)
     return made
@@ -126,7 +127,7 @@ def test_pickled_weights_are_not_opened(folder):
     (folder / "model.safetensors").unlink()
     for name in ("pytorch_model.bin", "training_args.bin", "model.pt"):
         (folder / name).write_bytes(pickle.dumps(Payload()))
-    for use in (model.load, inspect, hub.published_files):
+    for use in (modeling.load_model, inspect, hub.published_files):
         with pytest.raises(UsageError, match=r"no model\.safetensors"):
             use(folder)
     assert not Path("taken").exists()
@@ -136,7 +137,7 @@ def test_code_of_a_model_is_not_run(folder):
     (folder / "modeling.py").write_text("from pathlib import Path\nPath('taken').touch()\n")
     change(folder / "config.json", auto_map={"AutoConfig": "modeling.Config", "AutoModelForCausalLM": "modeling.Model"})
     change(folder / "tokenizer_config.json", auto_map={"AutoTokenizer": ["modeling.Tokenizer", None]})
-    assert type(model.load(folder)) is GPT2LMHeadModel
+    assert type(modeling.load_model(folder)) is GPT2LMHeadModel
     inspect(folder)
     vocabulary.inspect(folder)
     assert not Path("taken").exists()
@@ -147,7 +148,7 @@ def test_weights_outside_the_folder_are_not_loaded(folder, workplace):
     index = {"metadata": {}, "weight_map": {"transformer.wte.weight": "../../elsewhere.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(GreylordError, match=r"no model\.safetensors"):
-        model.load(folder)
+        modeling.load_model(folder)
     for name in ("user/..", "../user", "user/.git", "user/a/../b", "user/a\\b", "user/a\0b", "/user/a"):
         with pytest.raises(GreylordError, match="can be no repository's name"):
             hub.pull(name)
@@ -162,9 +163,9 @@ def test_a_file_of_a_gigabyte_is_not_read(folder, name):
     tracemalloc.start()
     if name == "config.json":
         with pytest.raises(UsageError, match=r"no config\.json"):
-            model.load(folder)
+            modeling.load_model(folder)
     else:
-        model.load(folder)
+        modeling.load_model(folder)
         runs.read_json(folder / runs.CONFIG_NAME)
     if name in vocabulary.FILES:
         assert f"{name} has 1.0 GB, which no vocabulary needs." in vocabulary.inspect(folder).problems
@@ -191,4 +192,4 @@ def test_fields_of_a_model_are_printed_without_control_characters(folder, called
 def test_a_generation_config_of_another_shape_is_one_sentence(folder, value):
     (folder / "generation_config.json").write_text(json.dumps({"pad_token_id": value}))
     with pytest.raises(UsageError, match=r"cannot be loaded: .*[^.]\.$"):
-        model.load(folder)
+        modeling.load_model(folder)

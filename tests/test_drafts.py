@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import drafts, turns, vocabulary
-from greylord import model as models
+from greylord import modeling
+from greylord.generation import drafts
+from greylord.stream import turns, vocabulary
 
 LITTLE = drafts.STREAMS * drafts.TRAINED_TOKENS_PER_ID
 """Tokens trained on, for one id of each stream."""
@@ -16,7 +17,7 @@ LITTLE = drafts.STREAMS * drafts.TRAINED_TOKENS_PER_ID
 
 @pytest.fixture(scope="module")
 def model():
-    return models.fresh(32).eval()
+    return modeling.new_model(32).eval()
 
 
 def test_nothing_is_said_after_little_training(model):
@@ -34,7 +35,7 @@ def test_streams_follow_the_grammar_and_are_as_long_as_training_was(model):
 
 
 def test_a_model_that_cannot_be_decoded_has_no_drafts():
-    other = models.fresh(32, models.Shape(1, 8, 1))
+    other = modeling.new_model(32, modeling.Shape(1, 8, 1))
     other.config.activation_function = "silu"
     assert drafts.generate(other, 40 * LITTLE) == []
 

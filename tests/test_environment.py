@@ -8,16 +8,14 @@ import typing
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
-from test_cli import commands, fails
-from test_models import make_run
+from helpers import PROJECT, commands, fails, make_run
 
 from greylord import runs
 from greylord.cli import console, places
 from greylord.cli.environment import blamed_variable
 from greylord.errors import GreylordError, UsageError
 from greylord.files import user_path
-from greylord.training.settings import CONFIG, read_config
+from greylord.training.config import CONFIG, read_config
 
 ENCODINGS = {
     "UTF-8": lambda text: text.encode(),

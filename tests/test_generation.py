@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import GPT2Config, GPT2LMHeadModel, LogitsProcessorList
 
-from greylord import model as models
-from greylord import turns, vocabulary
-from greylord.benchmarks import generation as benchmark
-from greylord.forward import Forward
-from greylord.generation import Decoder, Grammar, Sampling
+from greylord import modeling
+from greylord.generation.engine import Decoder, Grammar, Sampling
+from greylord.generation.forward import Forward
+from greylord.stream import turns, vocabulary
 from greylord.weights import ACTIVATIONS, GPT2Weights
+from scripts.benchmarks import generation
 
 CONTEXT = 64
 START = [vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT]
@@ -22,7 +22,7 @@ START = [vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT]
 def model():
     """A small context, and weights and biases large enough to have opinions."""
     torch.manual_seed(5)
-    model = models.fresh(CONTEXT).eval()
+    model = modeling.new_model(CONTEXT).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -110,7 +110,7 @@ def test_drafts_and_neighbours_change_nothing(model, temperature):
 
 
 def test_drafts_are_taken():
-    model = models.fresh(CONTEXT).eval()
+    model = modeling.new_model(CONTEXT).eval()
     # Without positions an untrained model repeats itself.
     model.transformer.wpe.weight.data.zero_()
     decoder = Decoder(GPT2Weights.of(model), Sampling(0))
@@ -218,8 +218,8 @@ def test_a_gpu_says_the_same(model):
 
 
 def test_the_benchmark_measures_the_engine_and_the_stock_generate(model, monkeypatch):
-    monkeypatch.setattr(benchmark, "RUNS", 3)
-    monkeypatch.setattr(benchmark, "LENGTH", 200)
-    speeds = benchmark.generation_speeds(model, trained_tokens=16_000)
+    monkeypatch.setattr(generation, "RUNS", 3)
+    monkeypatch.setattr(generation, "LENGTH", 200)
+    speeds = generation.generation_speeds(model, trained_tokens=16_000)
     assert list(speeds) == ["greylord", "without drafts", "model.generate"]
     assert all(len(rounds) == 3 and min(rounds) > 0 for rounds in speeds.values())

@@ -11,14 +11,14 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
-from conftest import PROJECT
+from helpers import PROJECT
 from hub_server import CUT, TOKEN, Hub, Repository
 from safetensors.torch import load_file, save_file
 
 from greylord import runs
 from greylord.corpus import build, segments
-from greylord.model import fresh
-from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.modeling import new_model
+from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 
 REPOSITORY = "user/majormud"
 
@@ -101,7 +101,7 @@ def model(workplace) -> Path:
     """A small model's folder, with a checkpoint and a pickle lying about."""
     torch.manual_seed(0)
     folder = Path("models/run")
-    made = fresh(320)
+    made = new_model(320)
     made.save_pretrained(folder)
     GreylordTokenizer(320).save_pretrained(folder)
     write_vocabulary(folder)

@@ -6,20 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT, greylord
+from helpers import PROJECT, greylord, history, make_run
 
 from greylord import json_fields, runs
 from greylord.cli import main
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation.bits_per_byte import bits_per_byte
-from greylord.training import job
-from greylord.training.callbacks import Evaluation
-from greylord.training.report import Summary
-from greylord.training.settings import Settings
+from greylord.training import run_folder
+from greylord.training.config import TrainingConfig
 
 METRIC = PROJECT / "greylord" / "metrics" / "bits_per_byte"
 
@@ -34,42 +31,6 @@ def call(capsys):
         return exit_.value.code or 0, *capsys.readouterr()
 
     return run
-
-
-def history(figures: list[float]) -> list[dict]:
-    return [
-        asdict(Evaluation(10 * n, 0.1 * n, 640 * n, 2.0 * n, figure + 1, figure, 1e-3))
-        for n, figure in enumerate(figures, 1)
-    ]
-
-
-def make_run(name: str, figures: list[float], finished: bool = True, rate: float = 1e-3, **summary) -> Path:
-    """A run's folder with what `greylord models` reads."""
-    folder = Path("models", name)
-    folder.mkdir(parents=True)
-    evaluations = history(figures)
-    values = {
-        "dataset": "game", "data_hash": "0" * 64, "best_bits_per_byte": min(figures, default=math.nan), "best_step": 10,
-        "protocol": "context 64, stride 32, framing included", "scored_bytes": 5_000, "baselines": {}, "ended": "all",
-        "steps": 10 * len(figures), "epochs": 1.0, "tokens": 640, "bytes_seen": 600, "seconds": 75.0,
-        "total_seconds": 80.0, "parameters": 826_880, "position_parameters": 8_192, "peak_memory_bytes": 1,
-        "device": "CPU", "continued_from": None, "versions": {"torch": "2.13.0"}, **summary,
-    }  # fmt: skip
-    config = {
-        "dataset": values["dataset"],
-        "data_hash": values["data_hash"],
-        "settings": {"learning_rate": rate, "seed": 0},
-        "plan": {"max_steps": 30, "context": 64},
-        "versions": values["versions"],
-        "trained_on": [name],
-    }
-    (folder / runs.CONFIG_NAME).write_text(json.dumps(config))
-    if finished:
-        (folder / runs.SUMMARY).write_text(json.dumps(asdict(Summary(**values))))
-        (folder / runs.HISTORY).write_text(json.dumps(evaluations))
-    else:
-        (folder / runs.JOURNAL).write_text("".join(json.dumps(each) + "\n" for each in evaluations))
-    return folder
 
 
 @pytest.fixture
@@ -335,7 +296,7 @@ def test_a_run_whose_record_is_not_sound_is_not_resumed(trained, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     config = json.loads((next((trained / "models").glob("tiny_*")) / runs.CONFIG_NAME).read_text())
-    wrong = [(field, value) for field in job._FROZEN_FIELDS for value in (None, [1], -1)]
+    wrong = [(field, value) for field in run_folder._FROZEN_FIELDS for value in (None, [1], -1)]
     wrong += [("continued_from", 5), ("settings", {"nonsense": 1}), ("settings", {"epochs": "x"})]
     wrong += [
         ("plan", {**config["plan"], name: value}) for name in config["plan"] for value in (None, "x", -1, 10**400)
@@ -344,7 +305,7 @@ def test_a_run_whose_record_is_not_sound_is_not_resumed(trained, tmp_path):
     for field, value in wrong:
         (run / runs.CONFIG_NAME).write_text(json.dumps({**config, field: value}))
         with pytest.raises(GreylordError, match=r"training_config\.json' is damaged: "):
-            job.resumed(run)
+            run_folder.resumed(run)
 
 
 @pytest.mark.parametrize(
@@ -357,7 +318,7 @@ def test_a_run_whose_record_is_not_sound_is_not_resumed(trained, tmp_path):
 )  # fmt: skip
 def test_a_setting_that_cannot_be_meant_is_refused(name, value):
     with pytest.raises(UsageError):
-        Settings(**{name: value})
+        TrainingConfig(**{name: value})
 
 
 def test_fields_are_refused_for_their_type(tmp_path):

@@ -16,27 +16,24 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from greylord import launch, plots, runs
-from greylord import model as models
+from greylord import modeling, plots, runs
 from greylord.analysis import training as analysis
 from greylord.corpus.windows import Rows, sample_spans
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
 from greylord.progress import silent
+from greylord.training import launch, probe
 from greylord.training import train as training
-from greylord.training import trial
-from greylord.training.arguments import training_arguments
-from greylord.training.best import load_best
-from greylord.training.callbacks import Evaluation, Guard, Interruption
-from greylord.training.device import Device, choose_device
-from greylord.training.job import Job, resumed
+from greylord.training.callbacks import Evaluation, GracefulStop, StopOnNaN, why_nothing_was_saved
+from greylord.training.config import Job, TrainingConfig
+from greylord.training.hardware import Device, choose_device
+from greylord.training.hf_trainer import describe_steps, training_arguments
 from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
-from greylord.training.recipe import Pace, Plan
-from greylord.training.settings import Settings
-from greylord.training.wording import describe_steps, why_nothing_was_saved
+from greylord.training.plan import Pace, Plan
+from greylord.training.run_folder import load_best, resumed
 
 NAMES = [field.name for field in fields(TrainingArguments)]
-TINY = Settings(context_window=32, batch_size=2, max_steps=4)
+TINY = TrainingConfig(context_window=32, batch_size=2, max_steps=4)
 PLAN = Plan(32, 32, 2, 1, 1, 50.0, max_steps=400, short_steps=0, warmup_steps=20, eval_steps=100)
 
 
@@ -74,7 +71,7 @@ def test_a_field_that_is_ours_is_refused_whoever_sets_it_and_whatever_is_in_it(m
         with pytest.raises(UsageError, match=f"^'config.json': {name} cannot be set: "):
             parse_values({name: ["secret"]}, "'config.json': ")
         with pytest.raises(UsageError, match=f"^{name} cannot be set: "):
-            Job(Path("data"), TINY, {name: 1}, None, cpu=True)
+            probe.try_overrides(Job(Path("data"), TINY, {name: 1}, None, cpu=True))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +142,7 @@ def test_a_field_that_is_newer_than_the_table_is_free_but_tried(monkeypatch, tmp
     (tmp_path / "empty.json").write_text("{}")
     overrides = parse_assignments([f"deepspeed={tmp_path / 'empty.json'}"])
     with pytest.raises(UsageError, match="The Trainer does not work with deepspeed="):
-        trial.try_overrides(Job(Path("data"), TINY, overrides, None, cpu=True))
+        probe.try_overrides(Job(Path("data"), TINY, overrides, None, cpu=True))
 
 
 JSON = st.recursive(
@@ -221,18 +218,18 @@ def test_a_config_with_a_wrong_override_is_named(called, game):
 
 
 def test_a_run_without_overrides_is_not_tried(monkeypatch):
-    monkeypatch.setattr(trial, "make_trainer", lambda *_, **__: pytest.fail("it was tried"))
-    trial.try_overrides(Job(Path("data"), TINY, {}, None, cpu=True))
+    monkeypatch.setattr(probe, "make_trainer", lambda *_, **__: pytest.fail("it was tried"))
+    probe.try_overrides(Job(Path("data"), TINY, {}, None, cpu=True))
 
 
 def test_a_full_memory_or_disk_is_not_blamed_on_overrides(monkeypatch):
     for error in (torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space left on device")):
         with monkeypatch.context() as patched:
-            patched.setattr(trial, "make_trainer", Mock(side_effect=error))
-            trial.try_overrides(Job(Path("data"), TINY, {"bf16": False}, None, cpu=True))
+            patched.setattr(probe, "make_trainer", Mock(side_effect=error))
+            probe.try_overrides(Job(Path("data"), TINY, {"bf16": False}, None, cpu=True))
 
 
-def quiet_train(overrides: dict, settings: Settings = TINY, live: type = TrainerCallback) -> training.Outcome:
+def quiet_train(overrides: dict, settings: TrainingConfig = TINY, live: type = TrainerCallback) -> training.Outcome:
     job = Job(Path("data/tiny"), settings, overrides, None, cpu=True)
     return training.train(job, lambda subject, sentence: None, silent, lambda plan, density: live())
 
@@ -276,8 +273,8 @@ def evaluation(step: int, figure: float) -> Evaluation:
 
 
 def test_the_weights_of_the_best_complete_checkpoint_are_loaded_with_their_figure(tmp_path):
-    model, shape = models.fresh(16, models.Shape(1, 8, 1)), models.Shape(1, 8, 1)
-    saved = {step: models.fresh(16, shape) for step in (10, 20, 30, 40)}
+    model, shape = modeling.new_model(16, modeling.Shape(1, 8, 1)), modeling.Shape(1, 8, 1)
+    saved = {step: modeling.new_model(16, shape) for step in (10, 20, 30, 40)}
     for step, other in saved.items():
         other.save_pretrained(tmp_path / f"checkpoint-{step}")
         # The best was interrupted as it was saved.
@@ -307,12 +304,12 @@ def test_a_run_interrupted_between_evaluation_and_checkpoint_has_the_figure_of_i
     assert second.bits_per_byte < first.bits_per_byte
     assert (outcome.summary.best_step, outcome.summary.best_bits_per_byte) == (2, first.bits_per_byte)
     rows = Rows(Path("corpora/tiny"), "validation")
-    figure = bits_per_byte.score(models.load(outcome.run), rows, sample_spans(rows), 32).overall
+    figure = bits_per_byte.score(modeling.load_model(outcome.run), rows, sample_spans(rows), 32).overall
     assert figure == pytest.approx(outcome.summary.best_bits_per_byte, rel=1e-5)
 
 
 def test_only_a_nan_is_blamed_on_a_nan():
-    guard, interruption = Guard(), Interruption()
+    guard, interruption = StopOnNaN(), GracefulStop()
     arguments = SimpleNamespace(learning_rate=0.03, output_dir="models/x/checkpoints")
 
     def said(evaluations=(), resumed=None) -> str:
@@ -339,7 +336,7 @@ def test_a_run_whose_checkpoints_are_gone_says_so(in_realm):
 
 def test_processes_agree_on_stopping_however_seldom_the_loss_is_logged(monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda vote: None)
-    interruption = Interruption(deadline=0.0)
+    interruption = GracefulStop(deadline=0.0)
     arguments = SimpleNamespace(world_size=2, device="cpu")
     control = TrainerControl()
     for step in range(1, 6):
@@ -358,7 +355,7 @@ def test_processes_agree_on_stopping_however_seldom_the_loss_is_logged(monkeypat
     ],
 )
 def test_the_plan_says_the_learning_rate_that_is_used(tmp_path, overrides, words):
-    arguments = training_arguments(Settings(), PLAN, Device("cpu", False, ""), tmp_path, overrides)
+    arguments = training_arguments(TrainingConfig(), PLAN, Device("cpu", False, ""), tmp_path, overrides)
     assert words in describe_steps(PLAN, arguments)
 
 

@@ -10,19 +10,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import greylord
+from helpers import greylord
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import model as models
-from greylord import pauses, playback, runs, turns, vocabulary
+from greylord import modeling, runs
 from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
 from greylord.corpus.build import corpus_of
 from greylord.corpus.manifest import Manifest
 from greylord.errors import UsageError
-from greylord.generation import Decoder, Sampling
+from greylord.generation import playback
+from greylord.generation.engine import Decoder, Sampling
+from greylord.stream import delays, turns, vocabulary
 from greylord.weights import GPT2Weights
 
 PAD, CLIENT, SERVER = vocabulary.PAD, vocabulary.CLIENT, vocabulary.SERVER
@@ -38,7 +39,7 @@ IDS = [PAD, SERVER, SHORT, *b"name:\x1b[0", CLIENT, SHORT, *b"me\r", SERVER, LON
 @pytest.fixture(scope="module")
 def decoder() -> Decoder:
     torch.manual_seed(2)
-    return Decoder(GPT2Weights.of(models.fresh(64)), Sampling())
+    return Decoder(GPT2Weights.of(modeling.new_model(64)), Sampling())
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_recording_that_is_none_or_too_short(capture):
 
 
 def played(decoder, ids, seed=0, length=300, until_turn=False) -> list[playback.Speech]:
-    return list(playback.play(decoder, ids, seed, length, until_turn, pauses.USUAL))
+    return list(playback.play(decoder, ids, seed, length, until_turn, delays.USUAL))
 
 
 def test_play_is_what_the_decoder_says(decoder):
@@ -109,26 +110,26 @@ def test_the_screen_goes_on_within_a_control_sequence():
 
 @given(st.lists(st.integers(-9_000, 90_000), min_size=1, max_size=40), st.floats(0, 1, exclude_max=True))
 def test_a_pause_lies_among_the_corpus_s_own(delays_ms, uniform):
-    quantiles = pauses.quantiles_of(Counter(delays_ms))
+    quantiles = delays.quantiles_of(Counter(delays_ms))
     for token, low, high in [(SHORT, None, 1_000), (260, 1_001, 5_000), (LONG, 5_001, None)]:
         own = [ms for ms in delays_ms if (low is None or ms >= low) and (high is None or ms <= high)]
-        seconds = pauses.draw(quantiles, token, uniform)
+        seconds = delays.draw(quantiles, token, uniform)
         if own:
             assert max(0, min(own)) / 1_000 <= seconds <= max(0, *own) / 1_000 + 1e-9
         else:
-            assert seconds == pauses.draw(pauses.USUAL, token, uniform)
+            assert seconds == delays.draw(delays.USUAL, token, uniform)
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1, max_size=40))
 def test_quantiles_are_those_of_all_pauses_in_a_row(delays_ms):
     in_a_row = sorted(delays_ms)
-    levels = [(index + 0.5) / pauses.QUANTILES for index in range(pauses.QUANTILES)]
+    levels = [(index + 0.5) / delays.QUANTILES for index in range(delays.QUANTILES)]
     expected = [in_a_row[math.ceil(level * len(in_a_row) - 1e-9) - 1] / 1_000 for level in levels]
-    assert pauses.quantiles_of(Counter(delays_ms))["<|delay_short|>"] == expected
+    assert delays.quantiles_of(Counter(delays_ms))["<|delay_short|>"] == expected
 
 
 def test_the_middle_pause_is_the_median():
-    assert pauses.draw(pauses.quantiles_of({100: 1, 200: 3, 600: 3}), SHORT, 0.5) == 0.2
+    assert delays.draw(delays.quantiles_of({100: 1, 200: 3, 600: 3}), SHORT, 0.5) == 0.2
 
 
 def test_the_delays_of_turns_are_those_of_their_first_records():
@@ -141,7 +142,7 @@ def test_a_model_knows_its_corpus_s_pauses(trained):
     manifest = Manifest.read(trained / corpus_of(Path("data/tiny")))
     config = runs.read_json(latest(trained) / runs.CONFIG_NAME)
     assert config["pauses"] == manifest.pauses
-    assert len(manifest.pauses["<|delay_short|>"]) == pauses.QUANTILES
+    assert len(manifest.pauses["<|delay_short|>"]) == delays.QUANTILES
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {"x": 1}, {"x": []}, {"x": ["1"]}, {"x": [True]}, {"x": [-1]},
@@ -161,7 +162,7 @@ def test_the_command(trained, tmp_path):
     raw = greylord("generate", "--length", 400, "--seed", 3, "--raw", cwd=trained, encoding="latin-1")
 
     run = latest(trained)
-    decoder, ids = Decoder(GPT2Weights.of(models.load(run)), Sampling()), playback.prompt_ids(None, SERVER)
+    decoder, ids = Decoder(GPT2Weights.of(modeling.load_model(run)), Sampling()), playback.prompt_ids(None, SERVER)
     quantiles = runs.read_json(run / runs.CONFIG_NAME)["pauses"]
     speeches, events = zip(*playback.on_screen(ids, playback.play(decoder, ids, 3, 400, False, quantiles)), strict=True)
     assert raw.stdout == lines(b"".join(speech.payload for speech in speeches).decode("latin-1"))

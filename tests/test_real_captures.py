@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from greylord import turns
 from greylord.corpus import build
 from greylord.corpus.windows import Rows
+from greylord.stream import turns
 
 HEADER = re.compile(rb"<\|(server|client)\|>.{0,8}?<\|delay#-?\d+\.\d+\|>", re.DOTALL)
 HEX = re.compile(rb"<\|(?:ansi|telnet)#([0-9A-F]+)\|>")

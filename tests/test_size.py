@@ -15,16 +15,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import spool, turns
+from greylord import spool
 from greylord.captures import conversation, markup, redaction, redaction_rules, session
 from greylord.captures.formats import proxylog
 from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, split
-from greylord.corpus.manifest import DialectCounts, Settings, SplitCounts, payload_hash
+from greylord.corpus.manifest import CorpusSettings, DialectCounts, SplitCounts, payload_hash
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError
 from greylord.spool import Spool
+from greylord.stream import turns
 
 PIECES = (
     b"Enter your password: ", b"PASS", b"p\x1b[0mass", b"p\x1b[1;3", b"4ma", b"ss: ", b"verify: ", b"look", b"x7!q",
@@ -244,7 +245,7 @@ def test_a_recording_too_long_for_a_row_is_one_sentence(workplace, monkeypatch):
 def test_compression_is_seen_across_blocks(tmp_path, monkeypatch, size):
     monkeypatch.setattr(spool, "BLOCK_ITEMS", size)
     write_log(tmp_path / "log", [Record(Direction.SERVER, 0, b"Hello\xff\xfa\x56\xff\xf0\x78\x9c")])
-    assert reading._read(tmp_path / "log", spool=tmp_path, settings=Settings()).compressed
+    assert reading._read(tmp_path / "log", spool=tmp_path, settings=CorpusSettings()).compressed
 
 
 def test_recordings_share_a_file_for_their_ids(tmp_path):
@@ -252,7 +253,7 @@ def test_recordings_share_a_file_for_their_ids(tmp_path):
         write_log(tmp_path / f"{number}.log", play(number, number))
     paths = sorted(tmp_path.glob("*.log"))
     (tmp_path / "spool").mkdir()
-    readings = list(reading.read_all(paths, tmp_path / "spool", Settings(keep_credentials=True)))
+    readings = list(reading.read_all(paths, tmp_path / "spool", CorpusSettings(keep_credentials=True)))
     (file,) = (tmp_path / "spool").iterdir()
     for path, each in zip(paths, readings, strict=True):
         stored = each.ids.load({file: spool.map_file(file)})
@@ -274,7 +275,7 @@ def test_many_small_files_are_read_by_several_processes(tmp_path, monkeypatch, f
     for number in range(files):
         paths.append(tmp_path / f"{number}.log")
         write_log(paths[-1], [Record(Direction.SERVER, 0, b"n")])
-    assert len(list(reading.read_all(paths, tmp_path, Settings()))) == files
+    assert len(list(reading.read_all(paths, tmp_path, CorpusSettings()))) == files
     assert len(started) == expected
 
 

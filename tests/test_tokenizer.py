@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from greylord import turns, vocabulary
-from greylord.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream import turns, vocabulary
+from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 
 FOLDER = Path(__file__).parent.parent / "tokenizer"
 

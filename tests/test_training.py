@@ -16,28 +16,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import LAUNCHER, PROJECT, greylord
+from helpers import LAUNCHER, PROJECT, greylord
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from greylord import model as models
-from greylord import runs
+from greylord import modeling, runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
 from greylord.evaluation.unseen import unseen_part
 from greylord.progress import silent
 from greylord.signals import ending_signals
+from greylord.training import callbacks
 from greylord.training import train as training
-from greylord.training import wording
-from greylord.training.callbacks import Interruption, LogAtEvaluation
-from greylord.training.compilation import choose_compilation
-from greylord.training.job import Job, resumed
-from greylord.training.recipe import Plan
-from greylord.training.settings import Settings
-from greylord.training.trainer import make_trainer
+from greylord.training.callbacks import GracefulStop, LogAtEvaluation
+from greylord.training.config import Job, TrainingConfig
+from greylord.training.hardware import choose_compilation
+from greylord.training.hf_trainer import make_trainer
+from greylord.training.plan import Plan
+from greylord.training.run_folder import resumed
 
 FILES = {
     "README.md", "config.json", "drafts.json", "generation_config.json", "int_to_vocab.json", "model.safetensors",
@@ -110,7 +109,7 @@ def rounding(run: Path) -> float:
 
 def test_the_reported_figure_is_a_plain_cross_entropy_of_the_saved_model(realm, run):
     rows = Rows(realm / "corpora" / "tiny", "validation")
-    model = models.load(run).eval()
+    model = modeling.load_model(run).eval()
     nats, payload = 0.0, 0
     for span in sample_spans(rows):
         ids = torch.tensor(rows[span.row].astype("int64"))
@@ -169,7 +168,7 @@ def test_two_processes_train_the_model_of_one(called, realm, monkeypatch):
     monkeypatch.chdir(realm)
     # A smooth activation: at a ReLU's kink the last bit, in which sums in another order differ, decides a gradient.
     torch.manual_seed(3)
-    smooth = models.fresh(64)
+    smooth = modeling.new_model(64)
     smooth.config.activation_function = "gelu_pytorch_tanh"
     smooth.save_pretrained(realm / "smooth")
     # Nor would bfloat16 round such sums alike.
@@ -209,29 +208,29 @@ def test_training_goes_on_from_a_model_with_a_longer_context(realm, run):
 
 
 def test_a_longer_position_table_keeps_the_old_positions():
-    short = models.fresh(16)
+    short = modeling.new_model(16)
     old = short.transformer.wpe.weight.clone()
-    longer = models.with_context(short, 40)
+    longer = modeling.extend_context(short, 40)
     assert longer.config.n_positions == 40 and torch.equal(longer.transformer.wpe.weight[:16], old)
-    assert torch.equal(longer.transformer.wpe.weight[16:], models.fresh(40).transformer.wpe.weight[16:])
-    assert models.with_context(longer, 20) is longer and longer.config.n_positions == 40
+    assert torch.equal(longer.transformer.wpe.weight[16:], modeling.new_model(40).transformer.wpe.weight[16:])
+    assert modeling.extend_context(longer, 20) is longer and longer.config.n_positions == 40
     longer(input_ids=torch.zeros(1, 40, dtype=torch.long))
 
 
 def test_the_position_table_begins_with_sinusoids():
-    width = models.PRESETS["default"].width
-    table = models.fresh(300).transformer.wpe.weight.detach()
+    width = modeling.PRESETS["default"].width
+    table = modeling.new_model(300).transformer.wpe.weight.detach()
     for position, column in ((0, 0), (1, 0), (1, 1), (7, 40), (299, 126), (299, 127)):
         angle = position / 10_000 ** (column // 2 * 2 / width)
         expected = 0.1 * (math.cos(angle) if column % 2 else math.sin(angle))
         assert float(table[position, column]) == pytest.approx(expected, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", models.PRESETS)
+@pytest.mark.parametrize("name", modeling.PRESETS)
 def test_the_first_block_begins_by_passing_on_tokens_and_not_where_they_stand(name):
-    shape = models.PRESETS[name]
+    shape = modeling.PRESETS[name]
     torch.manual_seed(0)
-    model = models.fresh(64, shape).eval()
+    model = modeling.new_model(64, shape).eval()
     embedding, block = model.transformer, model.transformer.h[0]
     # Each of 40 tokens at each of 64 positions: what each head would pass on of it, [40, 64, width].
     here = embedding.wte.weight[:40, None] + embedding.wpe.weight[None]
@@ -245,11 +244,11 @@ def test_the_first_block_begins_by_passing_on_tokens_and_not_where_they_stand(na
             assert by_position < by_token / 100
 
 
-@pytest.mark.parametrize("name", models.PRESETS)
+@pytest.mark.parametrize("name", modeling.PRESETS)
 def test_the_first_block_begins_by_looking_back(name):
-    shape = models.PRESETS[name]
+    shape = modeling.PRESETS[name]
     torch.manual_seed(0)
-    model = models.fresh(64, shape).eval()
+    model = modeling.new_model(64, shape).eval()
     model.set_attn_implementation("eager")
     ids = torch.randint(0, 256, (1, 64))
     with torch.no_grad():
@@ -299,7 +298,7 @@ def stopped(realm: Path, number: signal.Signals, seconds: float, *arguments: obj
 
 def test_ctrl_c_keeps_the_best_and_writes_the_folder(realm):
     folder = stopped(realm, signal.SIGINT, 2, *SMALL, "--max-steps", 100_000)
-    assert models.load(folder).config.n_positions == 64
+    assert modeling.load_model(folder).config.n_positions == 64
     shutil.rmtree(folder)
 
 
@@ -313,7 +312,7 @@ def test_two_processes_started_by_greylord_agree_where_to_stop(realm):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_ends_training_at_the_next_step(name):
     number = getattr(signal, name, signal.SIGINT)
-    interruption, control = Interruption(), TrainerControl()
+    interruption, control = GracefulStop(), TrainerControl()
     before = signal.signal(number, signal.default_int_handler)
     try:
         with interruption.handled():
@@ -333,7 +332,7 @@ def test_a_run_that_ignores_its_terminal_goes_on_when_it_is_closed():
         signal.signal(signal.SIGHUP, before)
 
 
-def job(settings: Settings, **overrides) -> Job:
+def job(settings: TrainingConfig, **overrides) -> Job:
     return Job(Path("data/tiny"), settings, overrides, None, cpu=True)
 
 
@@ -353,18 +352,18 @@ def in_realm(realm, monkeypatch):
         shutil.rmtree(folder)
 
 
-TINY = Settings(context_window=32, batch_size=2, max_steps=4)
+TINY = TrainingConfig(context_window=32, batch_size=2, max_steps=4)
 
 
 def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
-    fresh = models.fresh
+    new_model = modeling.new_model
 
-    def broken(context: int, shape: models.Shape):
-        model = fresh(context, shape)
+    def broken(context: int, shape: modeling.Shape):
+        model = new_model(context, shape)
         model.transformer.wpe.weight.data.fill_(math.nan)
         return model
 
-    monkeypatch.setattr(models, "fresh", broken)
+    monkeypatch.setattr(modeling, "new_model", broken)
     with pytest.raises(GreylordError, match=r"NaN or infinite at step 1, .* lower --learning-rate than 0\.006"):
         quiet_train(job(TINY))
     assert set(Path("models").glob("*")) == in_realm
@@ -384,7 +383,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_no_torn_run(in_realm, monkeypatc
 
 def test_patience_ends_training(in_realm):
     outcome = quiet_train(
-        job(Settings(context_window=32, max_steps=40, learning_rate=1e-30, patience=1), eval_steps=10)
+        job(TrainingConfig(context_window=32, max_steps=40, learning_rate=1e-30, patience=1), eval_steps=10)
     )
     assert outcome.summary.steps < 40
     assert outcome.summary.ended == "no better figure in 1 evaluation"
@@ -399,7 +398,7 @@ def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
     rows = Rows(realm / "corpora" / "tiny", "train")
     windows = TrainingWindows([rows[0][:150], rows[1][:40]], 64)
     torch.manual_seed(0)
-    model = models.fresh(64)
+    model = modeling.new_model(64)
     nats = tokens = 0.0
     for index in range(len(windows)):
         ids = torch.tensor(windows[index]["input_ids"].astype("int64"))
@@ -483,22 +482,21 @@ def test_a_redacted_copy_of_what_the_model_has_read_is_left_out_too(realm, run, 
 
 def test_scoring_leaves_the_model_as_it_is(run, realm):
     rows = Rows(realm / "corpora" / "tiny", "validation")
-    model = models.load(run)
+    model = modeling.load_model(run)
     first = bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64)
     assert bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64) == first
 
 
-LONG = Settings(context_window=256, batch_size=1, max_steps=30, seed=5)
-"""Short windows up to the middle, a checkpoint every six steps."""
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from transformers import TrainerCallback
-from test_training import LONG
+from helpers import LONG
 from greylord.progress import silent
 from greylord.signals import ending_signals
 from greylord.training import train as training
-from greylord.training.job import Job, resumed
+from greylord.training.config import Job
+from greylord.training.run_folder import resumed
 
 class Kill(TrainerCallback):
     def __init__(self, step, event):
@@ -615,10 +613,10 @@ def test_resume_takes_no_other_flag(realm, run):
 def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm, monkeypatch):
     # However busy or idle the machine gets after the probe: it is kept at the pace that was measured.
     monkeypatch.setattr(training, "LATENESS", 100)
-    monkeypatch.setattr(wording, "PUNCTUAL_SHARE", 0)
+    monkeypatch.setattr(callbacks, "PUNCTUAL_SHARE", 0)
     paces, measure = [], training.measure_pace
     monkeypatch.setattr(training, "measure_pace", lambda *args: paces.append(measure(*args)) or paces[-1])
-    outcome = quiet_train(job(Settings(context_window=128, batch_size=2, time_budget="12s")))
+    outcome = quiet_train(job(TrainingConfig(context_window=128, batch_size=2, time_budget="12s")))
     plan = Plan(**read(outcome.run / "training_config.json")["plan"])
     assert outcome.summary.steps == plan.max_steps > 2
     assert outcome.summary.ended == "all steps done"
@@ -628,7 +626,7 @@ def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm, monkeypatch):
 
 def test_a_time_budget_decides_on_evaluations_alone():
     with pytest.raises(UsageError, match="--time-budget and --set eval_steps exclude each other"):
-        job(Settings(time_budget="20s"), eval_steps=5)
+        job(TrainingConfig(time_budget="20s"), eval_steps=5)
 
 
 def mistake_pace(monkeypatch, factor: float) -> None:
@@ -644,13 +642,13 @@ def mistake_pace(monkeypatch, factor: float) -> None:
 
 def test_a_run_that_is_done_long_before_its_time_says_so(in_realm, monkeypatch):
     mistake_pace(monkeypatch, 20)
-    ended = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="15s"))).summary.ended
+    ended = quiet_train(job(TrainingConfig(context_window=64, batch_size=2, time_budget="15s"))).summary.ended
     assert ended.startswith("all steps done before the time was over")
 
 
 def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
     mistake_pace(monkeypatch, 1 / 4)
-    outcome = quiet_train(job(Settings(context_window=64, batch_size=2, time_budget="10s")))
+    outcome = quiet_train(job(TrainingConfig(context_window=64, batch_size=2, time_budget="10s")))
     planned = read(outcome.run / "training_config.json")["plan"]["max_steps"]
     assert outcome.summary.steps < planned
     assert outcome.summary.ended == (
@@ -661,7 +659,7 @@ def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
 
 @pytest.mark.slow
 def test_compiled_blocks_train_the_same_model(in_realm):
-    short = Settings(context_window=64, batch_size=4, max_steps=6)
+    short = TrainingConfig(context_window=64, batch_size=4, max_steps=6)
     plain, compiled = (
         load_file(quiet_train(job(short.changed({"compile": compile}))).run / "model.safetensors")
         for compile in (False, True)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord import turns, vocabulary
 from greylord.captures.session import Direction, Record, Session
+from greylord.stream import turns, vocabulary
 
 records = st.lists(
     st.builds(

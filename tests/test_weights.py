@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import PROJECT
+from helpers import PROJECT
 from safetensors.torch import load_file, save_file
 
-from greylord import model as models
-from greylord import vocabulary
-from greylord.benchmarks import startup
+from greylord import modeling
 from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record
 from greylord.errors import GreylordError, UsageError
-from greylord.forward import Forward
+from greylord.generation.forward import Forward
+from greylord.stream import vocabulary
 from greylord.weights import GPT2Weights
+from scripts.benchmarks import startup
 
 IDS = [vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT, *b"look"]
 EMBEDDING, MATRIX, BIAS = "transformer.wte.weight", "transformer.h.1.mlp.c_fc.weight", "transformer.ln_f.bias"
@@ -33,7 +33,7 @@ SIZES = {"n_positions": "max_position_embeddings", "n_embd": "hidden_size", "n_l
 def model():
     """A small model, with biases."""
     torch.manual_seed(3)
-    made = models.fresh(16, models.Shape(2, 8, 2)).eval()
+    made = modeling.new_model(16, modeling.Shape(2, 8, 2)).eval()
     with torch.no_grad():
         for parameter in made.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))
@@ -120,7 +120,7 @@ SOUND = {
 @pytest.mark.parametrize("name", SOUND)
 def test_a_folder_gives_what_the_stock_model_gives(folder, name):
     SOUND[name](folder)
-    model = models.load(folder).eval()
+    model = modeling.load_model(folder).eval()
     expected = stock_logits(model)
     for weights in (GPT2Weights.read(folder), GPT2Weights.of(model)):
         assert {tensor.dtype for tensor in weights.tensors.values()} == {torch.float32}
@@ -131,7 +131,7 @@ def test_the_weights_of_a_model_in_memory_are_shared_and_those_in_half_precision
     weights = GPT2Weights.of(model)
     assert weights.tensors[EMBEDDING].data_ptr() == model.transformer.wte.weight.data_ptr()
     assert not any(tensor.requires_grad for tensor in weights.tensors.values())
-    half = models.fresh(16, models.Shape(2, 8, 2)).bfloat16()
+    half = modeling.new_model(16, modeling.Shape(2, 8, 2)).bfloat16()
     np.testing.assert_allclose(logits(GPT2Weights.of(half)), stock_logits(half.float().eval()), rtol=0, atol=2e-5)
 
 
@@ -187,7 +187,7 @@ def test_a_damaged_folder_is_refused_in_the_same_sentence_with_and_without_trans
     damage, sentence = DAMAGED[name]
     damage(folder)
     sentences = []
-    for read in (GPT2Weights.read, models.load):
+    for read in (GPT2Weights.read, modeling.load_model):
         with pytest.raises(UsageError) as error:
             read(folder)
         sentences.append(str(error.value))
@@ -209,14 +209,14 @@ def test_other_variants_of_gpt_2_are_loaded_but_not_decoded(folder, field, value
         GPT2Weights.read(folder)
     assert str(error.value).startswith(repr(str(folder))) and sentence in str(error.value)
     with pytest.raises(UsageError) as error:
-        GPT2Weights.of(models.load(folder))
+        GPT2Weights.of(modeling.load_model(folder))
     assert str(error.value).startswith("The model is a variant") and sentence in str(error.value)
 
 
 def test_an_unknown_activation_is_refused(folder):
     change_config(folder, activation_function="nix")
     with pytest.raises(UsageError, match="is no GPT-2's: there is no activation_function 'nix'"):
-        models.load(folder)
+        modeling.load_model(folder)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import START, numbered_rows, write_recording
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +15,6 @@ from greylord.corpus.windows import Rows, ScoringWindows, Span, TrainingWindows,
 
 lengths = st.lists(st.integers(2, 400), min_size=1, max_size=6)
 contexts = st.integers(2, 70)
-
-
-def numbered_rows(sizes: list[int]) -> list[np.ndarray]:
-    """Rows whose tokens are all different, so that a token tells where it is from."""
-    ends = np.cumsum(sizes)
-    return [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 @given(lengths, contexts)
@@ -73,7 +68,6 @@ def test_a_large_split_is_sampled_by_the_seed():
 
 
 def test_rows_pickle_as_their_path(workplace):
-    from test_corpus import START, write_recording
 
     for seed in range(4):
         write_recording(workplace / "data" / "game", START + timedelta(days=seed), seed, 400)

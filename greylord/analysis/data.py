@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord import plots, turns, units, vocabulary
+from greylord import plots, units
 from greylord.analysis.tallies import (
     Commands,
     CommandTally,
@@ -30,10 +30,11 @@ from greylord.captures import reading
 from greylord.captures.session import Direction
 from greylord.corpus import split
 from greylord.corpus.build import corpus_of
-from greylord.corpus.manifest import DialectCounts, Manifest, Settings
+from greylord.corpus.manifest import CorpusSettings, DialectCounts, Manifest
 from greylord.corpus.recordings import read_dataset
-from greylord.lines import side_of, typed
 from greylord.progress import Progress, silent
+from greylord.stream import turns, vocabulary
+from greylord.stream.lines import side_of, typed
 
 __all__ = ["DataReport", "Division", "Recording", "analyze", "picture"]
 
@@ -95,7 +96,7 @@ class DataReport:
 def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
     """Read all recordings of a folder and below, once each. Raises GreylordError if there is none."""
     manifest = Manifest.read(corpus_of(dataset))
-    settings = manifest.settings if manifest else Settings()
+    settings = manifest.settings if manifest else CorpusSettings()
     with tempfile.TemporaryDirectory() as spool:
         rows, found = read_dataset(dataset, Path(spool), settings, progress)
     groups = split.time_groups([row.file.grouped_at for row in rows])
@@ -129,7 +130,7 @@ def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
     )
 
 
-def _validating(recordings: Sequence[Recording], settings: Settings) -> list[bool]:
+def _validating(recordings: Sequence[Recording], settings: CorpusSettings) -> list[bool]:
     """Which recordings validate, by the corpus's own choice."""
     sizes = Counter()
     for recording in recordings:
@@ -142,7 +143,7 @@ def _validating(recordings: Sequence[Recording], settings: Settings) -> list[boo
 class _Tally:
     """Everything that is counted while reading."""
 
-    def __init__(self, settings: Settings, cut: bool) -> None:
+    def __init__(self, settings: CorpusSettings, cut: bool) -> None:
         self.settings, self.cut = settings, cut
         self.delays = {"server": DelayTally(), "client": DelayTally()}
         self.turns = {"server": TurnTally(), "client": TurnTally()}

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greylord import vocabulary
-from greylord.lines import PROMPT, Side, Typed, first_word, hash_long_lines
+from greylord.stream import vocabulary
+from greylord.stream.lines import PROMPT, Side, Typed, first_word, hash_long_lines
 
 __all__ = [
     "DELAY_LIMIT_MS",

@@ -16,7 +16,21 @@ from urllib.parse import urlsplit
 import typer
 
 import greylord
-from greylord.cli import analyze, audit, console, data, debug, evaluate, generate, hub, models, optimize, streams, train
+from greylord.cli import (
+    advice,
+    analyze,
+    audit,
+    console,
+    data,
+    debug,
+    evaluate,
+    generate,
+    hub,
+    models,
+    optimize,
+    streams,
+    train,
+)
 from greylord.cli.environment import blamed_variable
 from greylord.errors import GreylordError, UsageError, first_line
 from greylord.signals import ending_signals
@@ -113,8 +127,8 @@ def _run(arguments: list[str]) -> int:
         # Training in several processes passes the arguments on.
         return app(args=arguments, prog_name="greylord", standalone_mode=False, obj=arguments) or 0
     except GreylordError as error:
-        console.error(str(error))
-        return error.exit_code
+        console.error(advice.sentence(error))
+        return advice.exit_code(error)
     except typer.Abort:
         return 1
     except KeyboardInterrupt:

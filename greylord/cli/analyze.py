@@ -126,7 +126,7 @@ def _show_training(report: TrainingReport) -> None:
 
 def _show_data(report: DataReport) -> None:
     from greylord.cli.manifest import dialect_table, name_skipped
-    from greylord.lines import LONG_LINE
+    from greylord.stream.lines import LONG_LINE
 
     console.out.print()
     console.out.print(dialect_table(report.dialects))

@@ -44,16 +44,16 @@ def audit(
     given = None if data_dir is None else folder.locate_path(data_dir)
     model_dir = model_folder(model_dir)
 
-    from greylord import audit as auditing
-    from greylord import model as models
+    from greylord import modeling
     from greylord.captures.reading import read_session
     from greylord.corpus import build
     from greylord.corpus.windows import Rows
+    from greylord.evaluation import memorization
     from greylord.evaluation.unseen import own_dataset
-    from greylord.training.device import choose_device
+    from greylord.training.hardware import choose_device
 
     console.quieten()
-    model = models.load(model_dir).eval().to(choose_device(cpu).type)
+    model = modeling.load_model(model_dir).eval().to(choose_device(cpu).type)
     dataset = given or own_dataset(model_dir)
     manifest, _ = build.refresh(dataset, progress=console.progress)
     corpus = build.corpus_of(dataset)
@@ -67,16 +67,16 @@ def audit(
                 yield read_session(path, keep_credentials=True)
                 advance(1)
 
-        secrets = auditing.secrets_of(sessions())
+        secrets = memorization.secrets_of(sessions())
     found = []
     with console.progress("Ranking", len(secrets)) as advance:
-        for exposure in auditing.exposures(model, secrets, seed=seed):
+        for exposure in memorization.exposures(model, secrets, seed=seed):
             found.append(exposure)
             advance(1)
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     shares = {
-        "generated": auditing.copied_share(auditing.generated(model, length, seed), training),
-        "unseen recordings": auditing.copied_share(auditing.excerpts(validation, length, seed), training),
+        "generated": memorization.copied_share(memorization.generated(model, length, seed), training),
+        "unseen recordings": memorization.copied_share(memorization.excerpts(validation, length, seed), training),
     }
     if as_json:
         console.print_json(
@@ -87,7 +87,7 @@ def audit(
                     {"times": each.times, "rank": each.rank, "strings": each.strings, "exposure_bits": each.bits}
                     for each in found
                 ],
-                "copied": {"bytes": length, "match_bytes": auditing.MATCH_BYTES, **shares},
+                "copied": {"bytes": length, "match_bytes": memorization.MATCH_BYTES, **shares},
             }
         )
         return
@@ -99,15 +99,15 @@ def audit(
             table.add_row(f"{number}", f"{each.times:,}", f"{each.rank:,}", f"{each.bits:.1f}")
         console.out.print()
         console.out.print(table)
-        console.note(f"rank by likelihood among {auditing.STRINGS:,} random strings of the same shape")
+        console.note(f"rank by likelihood among {memorization.STRINGS:,} random strings of the same shape")
     telling = sum(each.rank <= TELLING_RANK for each in found)
     console.out.print()
     console.out.print(
         f"{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
         f"among the first {TELLING_RANK}; "
-        f"by chance it would be {len(found) * TELLING_RANK / auditing.STRINGS:.2g}."
+        f"by chance it would be {len(found) * TELLING_RANK / memorization.STRINGS:.2g}."
     )
     console.out.print()
     for name, share in shares.items():
         console.say("copied", f"{units.percent(share)} of {length:,} bytes, {name}")
-    console.note(f"in stretches of {auditing.MATCH_BYTES} bytes or more that training recordings hold too")
+    console.note(f"in stretches of {memorization.MATCH_BYTES} bytes or more that training recordings hold too")

@@ -16,7 +16,7 @@ from greylord.cli import console
 from greylord.cli.manifest import listed, name_skipped, show_manifest
 from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_would_go
 from greylord.errors import GreylordError, UsageError
-from greylord.workspace import DATA
+from greylord.workspace import HERE
 
 app = typer.Typer(help="Recordings: copy, sample, prune, show, build into a corpus, and share.", no_args_is_help=True)
 
@@ -113,7 +113,7 @@ def sample(
     from greylord.files import new_folder
     from greylord.realm.recorder import record
 
-    target = DATA / folder.check_name(name)
+    target = HERE.data / folder.check_name(name)
     if os.path.lexists(target):
         raise UsageError(f"{str(target)!r} is there already; choose another name or move it away.")
     size = 0

@@ -15,7 +15,7 @@ from greylord.cli import console
 from greylord.cli.places import ModelDir, PathOption, model_folder
 
 if TYPE_CHECKING:
-    from greylord.analysis import model, vocabulary
+    from greylord.diagnostics import model, vocabulary
 
 app = typer.Typer(help="Whether a vocabulary or a model is sound, and if not, why.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def debug_vocabulary(
 
     [dim]Example: greylord debug vocab --vocab-path tokenizer[/]
     """
-    from greylord.analysis import vocabulary
+    from greylord.diagnostics import vocabulary
 
     console.quieten()
     folder = None if vocab_path is None else vocabulary.folder_of(vocab_path)
@@ -61,7 +61,7 @@ def _show_vocabulary(report: vocabulary.Report) -> None:
     """The tokens in a grid, and what was found of each form of them."""
     from rich.text import Text
 
-    from greylord.vocabulary import PAD, SPECIAL_TOKENS
+    from greylord.stream.vocabulary import PAD, SPECIAL_TOKENS
 
     amiss = set().union(*(form.amiss for form in report.forms))
     console.out.print()
@@ -101,7 +101,7 @@ def debug_model(
     """
     folder = model_folder(model_dir)
 
-    from greylord.analysis import model
+    from greylord.diagnostics import model
 
     console.quieten()
     report = model.inspect(folder)
@@ -113,7 +113,7 @@ def debug_model(
 
 
 def _show_model(folder: Path, report: model.Report) -> None:
-    from greylord.analysis.model import UNIFORM_NATS, WEIGHT_BOUND
+    from greylord.diagnostics.model import UNIFORM_NATS, WEIGHT_BOUND
     from greylord.runs import RECORD_FILES, USE_FILES
 
     console.say("model", str(folder))

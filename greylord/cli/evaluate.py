@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
     from greylord.evaluation.calibration import Calibration
-    from greylord.evaluation.deep import DeepReport
-    from greylord.evaluation.health import Health
+    from greylord.evaluation.generated_play import Health
     from greylord.evaluation.next_command import NextCommand
+    from greylord.evaluation.report import DeepReport
     from greylord.evaluation.unseen import Unseen
 
 
@@ -76,16 +76,16 @@ def evaluate(
         check_recording(surprise)
     model_dir = model_folder(model_dir)
 
-    from greylord import model as models
+    from greylord import modeling
     from greylord.evaluation.unseen import own_dataset, unseen_part
-    from greylord.training.device import choose_device
+    from greylord.training.hardware import choose_device
 
     if surprise is not None:
         target = picture_path(output, surprise.stem, as_json, "surprise")
     elif deep:
         target = _report_folder(output, model_dir.name, as_json)
     console.quieten()
-    model = models.load(model_dir)
+    model = modeling.load_model(model_dir)
     device = choose_device(cpu).type
     if surprise is not None:
         _surprise(model.to(device), surprise, target, as_json)
@@ -151,7 +151,7 @@ def _report_folder(output: Path | None, name: str, as_json: bool) -> Path | None
     """Where the report goes, or None. Raises UsageError for a name that is taken by anything but such a report."""
     if output is None and as_json:
         return None
-    from greylord.evaluation.deep import is_report
+    from greylord.evaluation.report import is_report
 
     path = output or Path(f"evaluation_{name}")
     if path.exists() and not is_report(path):
@@ -161,15 +161,15 @@ def _report_folder(output: Path | None, name: str, as_json: bool) -> Path | None
 
 def _deep(model: GPT2LMHeadModel, model_dir: Path, unseen: Unseen, target: Path | None, as_json: bool) -> None:
     """Everything else that can be found out."""
-    from greylord.evaluation import deep
+    from greylord.evaluation.report import evaluate, write
     from greylord.evaluation.unseen import trained_part
 
     training = trained_part(model_dir, console.progress)
     if not training:
         console.warn(f"The dataset of {str(model_dir)!r} is not here; n-gram and primed lzma are left out.")
-    report = deep.evaluate(model, str(model_dir), unseen, training, console.progress)
+    report = evaluate(model, str(model_dir), unseen, training, console.progress)
     if target:
-        deep.write(report, target)
+        write(report, target)
     if as_json:
         console.print_json({**asdict(report), "report": target and str(target)})
         return
@@ -261,7 +261,7 @@ def _surprise(model: GPT2LMHeadModel, path: Path, target: Path | None, as_json: 
     from rich.text import Text
 
     from greylord.evaluation import pictures
-    from greylord.evaluation.surprise import surprise_of
+    from greylord.evaluation.surprisal import surprise_of
     from greylord.files import write_file
 
     found = surprise_of(model, path, console.progress)

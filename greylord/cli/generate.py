@@ -66,9 +66,11 @@ def generate(
     if output is not None:
         _check_output(output)
 
-    from greylord import files, pauses, playback, vocabulary
+    from greylord import files
     from greylord.captures import asciicast
-    from greylord.sampling import Sampling
+    from greylord.generation import playback
+    from greylord.generation.sampling import Sampling
+    from greylord.stream import delays, vocabulary
     from greylord.weights import GPT2Weights
 
     sampling = Sampling(temperature, top_k, top_p)
@@ -84,11 +86,11 @@ def generate(
         console.warn(f"{str(model_dir)!r} does not tell its corpus's pauses; usual ones are taken instead.")
 
     # These import torch, which takes a second: wrong calls have been refused by now.
-    from greylord import drafts
-    from greylord.generation import Decoder
+    from greylord.generation import drafts
+    from greylord.generation.engine import Decoder
 
     decoder = Decoder(weights, sampling, memory=drafts.read(model_dir))
-    speeches = playback.play(decoder, ids, seed, length, until_turn, quantiles or pauses.USUAL)
+    speeches = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.USUAL)
     events = []
     sys.stdout.reconfigure(encoding="utf-8", newline="")
     try:

@@ -11,7 +11,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from greylord import units
 from greylord.cli import console
-from greylord.training.recipe import Plan
+from greylord.training.plan import Plan
 
 __all__ = ["Live"]
 

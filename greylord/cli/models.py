@@ -13,7 +13,7 @@ from greylord import units
 from greylord.cli import console
 from greylord.cli.places import PathArgument, PathOption, picture_path
 from greylord.errors import GreylordError, UsageError
-from greylord.workspace import MODELS
+from greylord.workspace import HERE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,7 @@ def models(
         console.print_json({"runs": [_as_json(run) for group in (*groups, unfinished) for run in group]})
         return
     if not found and not damaged:
-        console.say("models", f"no runs in {MODELS} yet; train one with `greylord train`")
+        console.say("models", f"no runs in {HERE.models} yet; train one with `greylord train`")
     for group in groups:
         dataset, _, scored_bytes, protocol = group[0].scored
         _show(_finished(group), f"Bits per byte on {scored_bytes:,} bytes of {dataset}", f" ({protocol})")

@@ -14,11 +14,11 @@ from greylord import units
 from greylord.cli import console
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
-from greylord.training.recipe import MAX_MICRO_TOKENS, context_within, tokens_per_step
-from greylord.training.settings import CONFIG, Settings, command_line, read_config
+from greylord.training.config import CONFIG, TrainingConfig, command_line, read_config
+from greylord.training.plan import MAX_MICRO_TOKENS, context_within, tokens_per_step
 
 if TYPE_CHECKING:
-    from greylord.fit import Point, Step
+    from greylord.training.memory import Point, Step
 
 GB = 10**9
 
@@ -41,32 +41,32 @@ def optimize(
 
     [dim]Example: greylord optimize --memory-gb 8 --show-alternatives[/]
     """
-    memory = _bytes(memory_gb)
+    limit = _bytes(memory_gb)
     configured, _ = read_config(None)
-    settings = Settings().changed(configured).changed({"batch_size": batch_size, "preset": preset})
+    settings = TrainingConfig().changed(configured).changed({"batch_size": batch_size, "preset": preset})
 
-    from greylord import fit
-    from greylord import model as models
-    from greylord.training.device import choose_device
+    from greylord import modeling
+    from greylord.training import memory
+    from greylord.training.hardware import choose_device
 
     console.quieten()
-    shape = models.preset(settings.preset)
+    shape = modeling.preset(settings.preset)
     device = choose_device(cpu=False)
-    held = fit.device_bytes(device)
+    held = memory.device_bytes(device)
     context = settings.context_window or context_within(math.inf, device.type, device.bf16)
     tokens = settings.batch_size * context if settings.batch_size else tokens_per_step(device.type)
-    points = fit.points(shape, tokens, memory, device, held)
+    points = memory.points(shape, tokens, limit, device, held)
     if not points:
+        enough = math.ceil(100 * memory.least(shape, device, held) / GB) / 100
         raise UsageError(
-            f"{units.size(memory)} is too little for {shape}: one window of {fit.CONTEXTS[0]} tokens needs --memory-gb "
-            f"{math.ceil(100 * fit.least(shape, device, held) / GB) / 100}, {units.size(held)} of it for what is no "
-            "tensor."
+            f"{units.size(limit)} is too little for {shape}: one window of {memory.CONTEXTS[0]} tokens needs "
+            f"--memory-gb {enough}, {units.size(held)} of it for what is no tensor."
         )
     steps = {}
     if device.type == "cuda":
         with console.progress("Steps", len(points)) as advance:
             for point in points:
-                steps[point.context] = fit.measure(shape, point, device)
+                steps[point.context] = memory.measure(shape, point, device)
                 advance(1)
         points = [point for point in points if steps[point.context]]
         if not points:
@@ -84,7 +84,7 @@ def optimize(
             {
                 "model": shape._asdict(),
                 "device": device.reason,
-                "memory_bytes": memory,
+                "memory_bytes": limit,
                 "recommended": _as_json(chosen, steps),
                 "line": command_line(values),
                 "alternatives": [_as_json(point, steps) for point in points],
@@ -94,7 +94,7 @@ def optimize(
         console.say("model", f"GPT-2, {shape}")
         console.say("device", device.reason)
         how = "each point has been measured by a step" if steps else "these are estimates: no NVIDIA GPU to measure on"
-        console.say("memory", f"{units.size(memory)}; {how}")
+        console.say("memory", f"{units.size(limit)}; {how}")
         console.say("step", f"{chosen.tokens_per_step:,} tokens, or as near as windows come to it")
         others = [point for point in points if point is not chosen and show_alternatives]
         _show([chosen, *others], steps)

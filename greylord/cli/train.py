@@ -14,13 +14,13 @@ from greylord.cli import console
 from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder
 from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
-from greylord.training.settings import CONFIG, Settings, read_config
+from greylord.training.config import CONFIG, TrainingConfig, read_config
 
 if TYPE_CHECKING:
     from greylord.training.train import Outcome
 
-_HELP = {field.name: field.metadata["help"] for field in fields(Settings)}
-_DEFAULTS = {field.name: field.default for field in fields(Settings)}
+_HELP = {field.name: field.metadata["help"] for field in fields(TrainingConfig)}
+_DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
 
 
 def _flag(name: str, metavar: str = "N") -> Any:
@@ -93,20 +93,22 @@ def train(
     if model_path is not None:
         # That of config.json is for fresh models.
         configured.pop("preset", None)
-    settings = Settings().changed(configured).changed(flags)
+    settings = TrainingConfig().changed(configured).changed(flags)
     if model_path is not None and context_window is None:
         # The model has its own.
         settings = replace(settings, context_window=None)
 
     from accelerate import PartialState
 
-    from greylord import launch, runs
+    from greylord import runs
     from greylord.cli.live import Live
     from greylord.corpus import folder
+    from greylord.training import launch
     from greylord.training import train as training
-    from greylord.training.job import Job, resumed
+    from greylord.training.config import Job
     from greylord.training.overrides import parse_assignments, parse_values
-    from greylord.training.trial import try_overrides
+    from greylord.training.probe import try_overrides
+    from greylord.training.run_folder import resumed
 
     console.quieten()
     if push_to_hub is not None:

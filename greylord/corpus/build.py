@@ -21,15 +21,16 @@ import pyarrow as pa
 from datasets import DatasetInfo, Features, List, Value
 from datasets.arrow_writer import ArrowWriter
 
-from greylord import units, vocabulary
+from greylord import units
 from greylord.corpus import folder, split
-from greylord.corpus.manifest import Manifest, RecordingEntry, Settings, SplitCounts, content_hash
+from greylord.corpus.manifest import CorpusSettings, Manifest, RecordingEntry, SplitCounts, content_hash
 from greylord.corpus.recordings import Row, files_of, read_files
 from greylord.errors import GreylordError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
 from greylord.spool import Spool, blocks, map_file, release
-from greylord.workspace import CORPORA, DATA
+from greylord.stream import vocabulary
+from greylord.workspace import HERE
 
 __all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh", "with_skipped"]
 
@@ -59,10 +60,10 @@ FEATURES = Features(
 
 def corpus_of(dataset: Path) -> Path:
     """Where the corpus of a dataset's folder lies."""
-    if dataset.parent.resolve() == DATA.resolve():
-        return CORPORA / folder.shown(dataset.name)
+    if dataset.parent.resolve() == HERE.data.resolve():
+        return HERE.corpora / folder.shown(dataset.name)
     path = dataset.resolve()
-    return CORPORA / f"{folder.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    return HERE.corpora / f"{folder.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
 
 
 def refresh(
@@ -75,7 +76,7 @@ def refresh(
 ) -> tuple[Manifest, bool]:
     """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
 
-    Settings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
+    CorpusSettings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
     Raises GreylordError if there is no recording, or there is too little to validate on.
     """
     found = folder.find(dataset)
@@ -88,7 +89,7 @@ def refresh(
         "keep_credentials": keep_credentials,
     }
     settings = replace(
-        manifest.settings if manifest else Settings(),
+        manifest.settings if manifest else CorpusSettings(),
         **{name: value for name, value in changes.items() if value is not None},
     )
     wanted = content_hash([file.key for file in files], settings)

@@ -28,7 +28,7 @@ from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Same, head_of, 
 from greylord.errors import GreylordError, RecordingError, UsageError
 from greylord.files import numbered, replacing, user_path
 from greylord.progress import Progress, silent
-from greylord.workspace import DATA
+from greylord.workspace import HERE
 
 __all__ = ["Copied", "CopyPlan", "copy", "plan_copy"]
 
@@ -97,7 +97,7 @@ def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False, progre
     Raises:
         UsageError: a source does not exist, or holds the dataset itself, or the name is that of a file.
     """
-    plan = CopyPlan(DATA / folder.check_name(dataset), masked)
+    plan = CopyPlan(HERE.data / folder.check_name(dataset), masked)
     if os.path.lexists(plan.target) and not plan.target.is_dir():
         raise UsageError(f"{str(plan.target)!r} is not a folder; choose another name or move it away.")
     present = folder.recordings(plan.target) if plan.target.is_dir() else []

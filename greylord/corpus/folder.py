@@ -19,7 +19,7 @@ from pathlib import Path
 
 from greylord.errors import UsageError, did_you_mean
 from greylord.files import user_path
-from greylord.workspace import CORPORA, DATA, MODELS
+from greylord.workspace import HERE
 
 __all__ = [
     "Found",
@@ -67,9 +67,9 @@ def is_path(text: str) -> bool:
 
 def names() -> list[str]:
     """Return the names of the datasets under data/."""
-    if not DATA.is_dir():
+    if not HERE.data.is_dir():
         return []
-    return sorted(path.name for path in DATA.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in HERE.data.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def locate(dataset: str | None) -> Path:
@@ -81,14 +81,14 @@ def locate(dataset: str | None) -> Path:
     there = names()
     if dataset is None:
         if len(there) == 1:
-            return DATA / there[0]
+            return HERE.data / there[0]
         if not there:
             raise UsageError("There is no dataset under data/; make one with `greylord data sample sample`.")
         raise UsageError(f"Which dataset? Name one with --dataset: {', '.join(there)}.")
     if is_path(dataset):
         return locate_path(Path(dataset))
-    if dataset and _is_folder(DATA / dataset):
-        return DATA / dataset
+    if dataset and _is_folder(HERE.data / dataset):
+        return HERE.data / dataset
     known = f"there are {', '.join(there)}" if there else "there is none yet"
     hint = did_you_mean(dataset, there)
     if dataset and _is_folder(Path(dataset)):
@@ -119,7 +119,7 @@ def label(folder: Path) -> Path:
 
     For a folder below data/ it is the path from there; for any other its name and a hash of where it lies.
     """
-    path, data = folder.resolve(), DATA.resolve()
+    path, data = folder.resolve(), HERE.data.resolve()
     if path != data and path.is_relative_to(data):
         return path.relative_to(data)
     # A dataset may be a link to a folder elsewhere.
@@ -192,7 +192,7 @@ def find(folder: Path, follow_links: bool = True) -> Found:
 def _walk(found: Found, follow_links: bool) -> Iterator[Path]:
     """Yield the regular files, and note what is skipped."""
     waiting, links = [found.folder], []
-    seen = {_key(ours) for ours in (CORPORA, MODELS) if _is_folder(ours)}
+    seen = {_key(ours) for ours in (HERE.corpora, HERE.models) if _is_folder(ours)}
     while waiting or links:
         folder = waiting.pop() if waiting else links.pop(0)
         try:
@@ -247,7 +247,7 @@ def recordings(folder: Path) -> list[Path]:
 
 def note(folder: Path, action: str, **details: object) -> None:
     """Add a line to the journal of a dataset's folder."""
-    journal = DATA / ".journal" / f"{label(folder)}.jsonl"
+    journal = HERE.data / ".journal" / f"{label(folder)}.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, **details}
     with journal.open("a", encoding="utf-8") as file:

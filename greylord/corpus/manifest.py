@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from greylord import units
 from greylord.captures.redaction import Credentials
 from greylord.captures.session import Direction, Session
 from greylord.errors import GreylordError
@@ -18,12 +19,13 @@ from greylord.files import write_file
 from greylord.spool import blocks
 
 __all__ = [
+    "CorpusSettings",
     "DialectCounts",
     "Manifest",
     "RecordingEntry",
-    "Settings",
     "SplitCounts",
     "content_hash",
+    "describe_corpus",
     "file_hash",
     "payload_hash",
 ]
@@ -34,7 +36,7 @@ NAME = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Settings:
+class CorpusSettings:
     """What decides a corpus besides the recordings."""
 
     val_split: float = 0.2
@@ -164,7 +166,7 @@ class Manifest:
 
     dataset: str
     content_hash: str
-    settings: Settings
+    settings: CorpusSettings
     dialects: dict[str, DialectCounts] = field(default_factory=dict)
     splits: dict[str, SplitCounts] = field(default_factory=dict)
     groups: int = 0
@@ -184,7 +186,7 @@ class Manifest:
     gap_tokens: int = 0
     """Tokens left out between the two parts."""
     pauses: dict[str, list[float]] = field(default_factory=dict)
-    """Quantiles of the seconds before turns, by delay token; see `greylord.pauses`."""
+    """Quantiles of the seconds before turns, by delay token; see `greylord.stream.delays`."""
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:
@@ -205,7 +207,7 @@ class Manifest:
         return cls(
             **{
                 **content,
-                "settings": Settings(**content["settings"]),
+                "settings": CorpusSettings(**content["settings"]),
                 "dialects": {
                     name: DialectCounts(
                         **{
@@ -238,7 +240,22 @@ def payload_hash(masked: Session) -> str:
     return digest.hexdigest()
 
 
-def content_hash(files: Iterable[tuple[str, ...]], settings: Settings) -> str:
+def content_hash(files: Iterable[tuple[str, ...]], settings: CorpusSettings) -> str:
     """One hash for what decides a corpus: name and hash of each file, settings and corpus format."""
     text = json.dumps([FORMAT, asdict(settings), sorted(files)])
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
+    sides = ", ".join(
+        f"{name} {units.size(counts.payload_bytes)} of {units.count(counts.recordings, 'recording')}"
+        for name, counts in manifest.splits.items()
+    )
+    cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.cut else ""
+    kept = "; PASSWORDS STAND IN IT: share neither it nor the model" if manifest.settings.keep_credentials else ""
+    missing = len(manifest.left_out) + len(manifest.skipped)
+    without = f"; {units.count(missing, 'file')} left out" if missing else ""
+    changed = len(set().union(*manifest.signs.values()))
+    marked = f"; {units.count(changed, 'recording')} changed since they were recorded" if changed else ""
+    why = " (`greylord data show` tells why)" if missing or changed else ""
+    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}{without}{marked}{why}{kept}"

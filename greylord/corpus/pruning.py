@@ -20,11 +20,11 @@ from greylord.captures.reading import is_recording
 from greylord.corpus import folder
 from greylord.errors import RecordingError, UsageError
 from greylord.files import numbered, replacing
-from greylord.workspace import CORPORA, DATA, MODELS
+from greylord.workspace import HERE
 
 __all__ = ["ATTIC", "Pruned", "Pruning", "plan_pruning", "prune"]
 
-ATTIC = DATA / ".pruned"
+ATTIC = HERE.data / ".pruned"
 
 
 @dataclass
@@ -67,12 +67,12 @@ def plan_pruning(dataset: Path, min_size: int | None, pattern: str | None) -> Pr
         UsageError: the folder holds data/, models/ or the working directory.
     """
     resolved = dataset.resolve()
-    for kept in (DATA, CORPORA, MODELS, Path()):
+    for kept in (HERE.data, HERE.corpora, HERE.models, Path()):
         if kept.resolve().is_relative_to(resolved):
             what = f"{kept}/" if kept.name else "the working directory"
             raise UsageError(f"{str(resolved)!r} holds {what}; prune a dataset or a folder of recordings.")
-    ours = resolved.is_relative_to(DATA.resolve())
-    if ours and resolved.relative_to(DATA.resolve()).parts[0].startswith("."):
+    ours = resolved.is_relative_to(HERE.data.resolve())
+    if ours and resolved.relative_to(HERE.data.resolve()).parts[0].startswith("."):
         raise UsageError(f"{str(resolved)!r} is not a dataset: greylord keeps there what was pruned, and its journal.")
     found = folder.find(resolved, follow_links=False)
     pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset), skipped=found.skipped)

@@ -25,10 +25,10 @@ from greylord.captures.signs import Sign, find_signs
 from greylord.corpus.folder import size_of
 from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
-from greylord.corpus.manifest import DialectCounts, Settings, payload_hash
+from greylord.corpus.manifest import CorpusSettings, DialectCounts, payload_hash
 from greylord.errors import NotARecordingError, UnreadableRecordingError
 from greylord.spool import blocks
-from greylord.turns import encode_pieces
+from greylord.stream.turns import encode_pieces
 
 __all__ = ["Reading", "StoredIds", "read_all"]
 
@@ -86,7 +86,7 @@ class Reading:
     ids: StoredIds
 
 
-def read_all(paths: Sequence[Path], spool: Path, settings: Settings) -> Iterator[Reading | str | None]:
+def read_all(paths: Sequence[Path], spool: Path, settings: CorpusSettings) -> Iterator[Reading | str | None]:
     """Read files, and store their ids in the folder `spool`.
 
     Large datasets are read by several processes, with the same result.
@@ -115,7 +115,7 @@ def _leave_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _read(path: Path, spool: Path, settings: Settings) -> Reading | str | None:
+def _read(path: Path, spool: Path, settings: CorpusSettings) -> Reading | str | None:
     """Read a file. Its ids are appended to the one file that each process has for them."""
     try:
         recording = read_recording(path, spool=spool)

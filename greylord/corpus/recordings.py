@@ -14,16 +14,17 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord import pauses, turns
 from greylord.captures.start_times import parse_start, plausible_start
 from greylord.corpus import folder, split
 from greylord.corpus.identity import Candidate, same_recordings
 from greylord.corpus.likeness import clusters
-from greylord.corpus.manifest import DialectCounts, Manifest, Settings, file_hash
+from greylord.corpus.manifest import CorpusSettings, DialectCounts, Manifest, file_hash
 from greylord.corpus.reading import Reading, read_all
 from greylord.errors import GreylordError
 from greylord.progress import Progress, silent
 from greylord.spool import Spool, blocks, map_file
+from greylord.stream import turns
+from greylord.stream.delays import quantiles_of
 
 __all__ = ["File", "Row", "files_of", "read_dataset", "read_files"]
 
@@ -116,7 +117,7 @@ def _time(modified: float) -> datetime | None:
 
 
 def read_dataset(
-    dataset: Path, spool: Path, settings: Settings, progress: Progress = silent
+    dataset: Path, spool: Path, settings: CorpusSettings, progress: Progress = silent
 ) -> tuple[list[Row], Manifest]:
     """Read the recordings of a dataset's folder without building its corpus; see `read_files`."""
     found = folder.find(dataset)
@@ -159,7 +160,7 @@ def read_files(files: Sequence[File], manifest: Manifest, spool: Path, progress:
         before = manifest.dialects.get(row.reading.dialect, DialectCounts())
         manifest.dialects[row.reading.dialect] = before + row.counts
         delays.update(row.reading.delays)
-    manifest.pauses = pauses.quantiles_of(delays)
+    manifest.pauses = quantiles_of(delays)
     return rows
 
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from greylord import vocabulary
 from greylord.spool import release
+from greylord.stream import vocabulary
 
 __all__ = ["MIN_GROUPS", "choose_validation", "cut_tail", "time_groups"]
 

@@ -1,19 +1,15 @@
-"""Windows of a context's length over the rows of a corpus, cut at the moment they are needed.
-
-A window is a dictionary with `input_ids`, uint16 [at most `length`], a view of the memory-mapped corpus; `length`,
-to which it is padded; and `scored_from`, the place of the first token in it that is predicted: the tokens before are
-context only.
-"""
+"""Windows of one length over the rows of a corpus, cut at the moment they are needed."""
 
 from __future__ import annotations
 
 import itertools
 import random
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NotRequired, TypedDict, TypeVar, overload
 
 import datasets
 import numpy as np
@@ -21,7 +17,56 @@ import pyarrow as pa
 
 from greylord.errors import GreylordError
 
-__all__ = ["Rows", "ScoringWindows", "Span", "TrainingWindows", "Window", "row_arrays", "sample_spans", "whole_rows"]
+__all__ = [
+    "LazySequence",
+    "Rows",
+    "ScoringWindows",
+    "Span",
+    "TrainingWindows",
+    "Window",
+    "WindowBounds",
+    "row_arrays",
+    "sample_spans",
+    "whole_rows",
+]
+
+Item = TypeVar("Item")
+
+
+class LazySequence(Sequence[Item]):
+    """A sequence whose items are made when they are asked for. Indices are not negative."""
+
+    @abstractmethod
+    def item(self, index: int) -> Item:
+        """Make an item. The index is in range."""
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self.item(place) for place in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.item(index)
+
+
+class Window(TypedDict):
+    """A stretch of one row, as the Trainer's datasets yield it and `collate` takes it.
+
+    Attributes:
+        input_ids: uint16 [at most `length`], a view of the memory-mapped corpus.
+        length: Tokens to which the window is padded.
+        scored_from: Index of the first predicted token. The tokens before it are context only.
+        first_position: Position of the first token in the model's position table; 0 if absent.
+    """
+
+    input_ids: np.ndarray
+    length: int
+    scored_from: int
+    first_position: NotRequired[int]
+
 
 SAMPLE_SPANS, SAMPLE_SPAN_TOKENS = 40, 12_500
 """What evaluations during training score: half a megabyte."""
@@ -40,7 +85,7 @@ def row_arrays(dataset: datasets.Dataset) -> list[np.ndarray]:
     return rows
 
 
-class Rows(Sequence[np.ndarray]):
+class Rows(LazySequence[np.ndarray]):
     """The rows of one split of a corpus, uint16 arrays on the memory map, and when each was recorded, if it tells.
     Pickles as its path."""
 
@@ -61,11 +106,11 @@ class Rows(Sequence[np.ndarray]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def item(self, index: int) -> np.ndarray:
         return self._rows[index]
 
 
-class TrainingWindows(Sequence[dict]):
+class TrainingWindows(LazySequence[Window]):
     """All windows of the rows. Consecutive ones share a token, so that an epoch predicts each token of a row
     but its first exactly once; the last window of a row may be shorter."""
 
@@ -76,9 +121,7 @@ class TrainingWindows(Sequence[dict]):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, index: int) -> dict:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+    def item(self, index: int) -> Window:
         row = int(np.searchsorted(self._ends, index, "right"))
         first = int(self._ends[row - 1]) if row else 0
         begin = (index - first) * (self.context - 1)
@@ -120,7 +163,7 @@ def sample_spans(rows: Sequence[np.ndarray], seed: int = 0) -> list[Span]:
     return [blocks[index] for index in sorted(chosen)]
 
 
-class Window(NamedTuple):
+class WindowBounds(NamedTuple):
     """Tokens [begin, end) of a row, of which those from `scored` on are predicted."""
 
     row: int
@@ -129,7 +172,7 @@ class Window(NamedTuple):
     end: int
 
 
-class ScoringWindows(Sequence[dict]):
+class ScoringWindows(LazySequence[Window]):
     """Windows that predict each token of the spans exactly once, with a stride of half a context: only a row's
     beginning is predicted from less than half a context before it.
 
@@ -145,19 +188,17 @@ class ScoringWindows(Sequence[dict]):
     def __len__(self) -> int:
         return len(self.windows) + self._filling
 
-    def __getitem__(self, index: int) -> dict:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
+    def item(self, index: int) -> Window:
         if index >= len(self.windows):
             return {"input_ids": self.rows[0][:1], "length": self.context, "scored_from": 1}
         row, begin, scored, end = self.windows[index]
         return {"input_ids": self.rows[row][begin:end], "length": self.context, "scored_from": scored - begin}
 
 
-def _windows_of(span: Span, context: int) -> Iterator[Window]:
+def _windows_of(span: Span, context: int) -> Iterator[WindowBounds]:
     scored = span.begin
     while scored < span.end:
         begin = max(0, scored - context // 2)
         end = min(begin + context, span.end)
-        yield Window(span.row, begin, scored, end)
+        yield WindowBounds(span.row, begin, scored, end)
         scored = end

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from greylord import vocabulary
 from greylord.corpus.windows import Span
 from greylord.evaluation.bits_per_byte import bits_per_byte
 from greylord.progress import Progress, silent
+from greylord.stream import vocabulary
 
 __all__ = ["COMPRESSORS", "compressed", "order_2", "primed"]
 

@@ -19,59 +19,31 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction, PreTrainedModel
 
-from greylord import vocabulary
-from greylord.corpus.windows import ScoringWindows, Span, Window
+from greylord.corpus.batching import IGNORED, batch_size, collate
+from greylord.corpus.windows import ScoringWindows, Span, WindowBounds
 from greylord.progress import Progress, silent
+from greylord.stream import vocabulary
 
 __all__ = [
-    "IGNORED",
     "Prediction",
     "Score",
     "ScoreTally",
     "SumsOverBatches",
-    "batch_size",
     "bits_per_byte",
-    "collate",
     "kinds_of",
     "payload_bytes",
     "predictions",
     "protocol",
-    "row_sums",
     "score",
     "stream_of",
     "token_nats",
+    "window_sums",
 ]
-
-IGNORED = -100
-"""The label of a position that is not predicted."""
-BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
-"""Tokens scored at once: more would not stay in a CPU's cache, fewer would leave a GPU idle."""
 
 
 def bits_per_byte(nats: float, payload_bytes: int) -> float:
     """Bits per byte of a stream that costs `nats`."""
     return nats / math.log(2) / payload_bytes
-
-
-def collate(windows: Sequence[dict]) -> dict[str, torch.Tensor]:
-    """Windows of one length to a batch, padded to it so that batches have few shapes.
-
-    Returns `input_ids` and `labels`, int64 [windows, length]; the labels of padding, of each window's first
-    token and of tokens before `scored_from` are `IGNORED`. If the windows have a `first_position`, also
-    `position_ids`, int64 [windows, length].
-    """
-    shape = len(windows), windows[0]["length"]
-    ids = np.full(shape, vocabulary.PAD, np.int64)
-    labels = np.full(shape, IGNORED, np.int64)
-    for index, window in enumerate(windows):
-        tokens, scored = window["input_ids"], window["scored_from"]
-        ids[index, : len(tokens)] = tokens
-        labels[index, scored : len(tokens)] = tokens[scored:]
-    batch = {"input_ids": ids, "labels": labels}
-    if "first_position" in windows[0]:
-        first = np.array([window["first_position"] for window in windows], np.int64)
-        batch["position_ids"] = first[:, None] + np.arange(shape[1])
-    return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
 def token_nats(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -87,7 +59,7 @@ def token_nats(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return losses.view(len(labels), -1)
 
 
-def row_sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def window_sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Nats, predicted tokens and payload bytes of each window, float32 [windows, 3].
 
     For the Trainer's `preprocess_logits_for_metrics`: a window's sums are all that leaves the device, and all
@@ -102,7 +74,7 @@ def row_sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 class SumsOverBatches:
-    """The Trainer's `compute_metrics`: adds up `row_sums` over the batches of an evaluation, in float64."""
+    """The Trainer's `compute_metrics`: adds up `window_sums` over the batches of an evaluation, in float64."""
 
     def __init__(self) -> None:
         self._sums = np.zeros(3)
@@ -177,15 +149,10 @@ def kinds_of(ids: np.ndarray) -> np.ndarray:
     return kinds
 
 
-def batch_size(device: str, context: int) -> int:
-    """Windows to score at once on a type of device."""
-    return max(1, BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"]) // context)
-
-
 class Prediction(NamedTuple):
     """What a model made of the tokens [scored, end) of a window, n of them."""
 
-    window: Window
+    window: WindowBounds
     ids: np.ndarray
     """uint16 [n], the tokens."""
     nats: np.ndarray

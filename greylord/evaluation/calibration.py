@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from greylord import vocabulary
 from greylord.evaluation.bits_per_byte import Prediction
+from greylord.stream import vocabulary
 
 __all__ = ["BINS", "Bin", "Calibration", "DelayTally", "Reliability"]
 

@@ -22,12 +22,12 @@ from typing import NamedTuple
 import numpy as np
 from transformers import GPT2LMHeadModel
 
-from greylord import turns, vocabulary
 from greylord.captures.markup import CSI, LINE_END, TELNET, apply_backspaces
-from greylord.generation import Decoder, Sampling
-from greylord.lines import first_word, side_of
+from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
-from greylord.turns import MAY_FOLLOW
+from greylord.stream import turns, vocabulary
+from greylord.stream.lines import first_word, side_of
+from greylord.stream.turns import MAY_FOLLOW
 from greylord.weights import GPT2Weights
 
 __all__ = ["Command", "Hits", "NGram", "NextCommand", "commands_of", "likely_lines", "next_command"]

@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, PercentFormatter
 
 from greylord.evaluation.calibration import Calibration
-from greylord.evaluation.contexts import Positions
+from greylord.evaluation.context_length import Positions
 from greylord.evaluation.next_command import NextCommand
-from greylord.evaluation.surprise import Surprise, smoothed
+from greylord.evaluation.surprisal import Surprise, smoothed
 from greylord.plots import AMBER, ANALYSIS, BLUE, MUTED, STYLE, label, png
 
 __all__ = ["commands", "context", "delays", "surprise"]

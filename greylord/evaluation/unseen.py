@@ -13,7 +13,7 @@ import numpy as np
 
 from greylord import runs
 from greylord.corpus import build
-from greylord.corpus.manifest import Settings
+from greylord.corpus.manifest import CorpusSettings
 from greylord.corpus.recordings import read_dataset
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError, UsageError
@@ -90,7 +90,7 @@ def _read(dataset: Path, progress: Progress) -> list[_Recording]:
     Raises GreylordError if there are none.
     """
     with tempfile.TemporaryDirectory() as spool:
-        rows, _ = read_dataset(dataset, Path(spool), Settings(), progress)
+        rows, _ = read_dataset(dataset, Path(spool), CorpusSettings(), progress)
         return [
             # The folder with the ids will be gone.
             _Recording(row.reading.payload_sha256, row.file.started_at, row.ids().copy())

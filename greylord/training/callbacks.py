@@ -6,7 +6,7 @@ import json
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,13 +16,25 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from greylord import runs
+from greylord import runs, units
 from greylord.files import write_file
 from greylord.signals import ending_signals
-from greylord.training.recipe import Plan
+from greylord.training.config import TrainingConfig
+from greylord.training.plan import Plan
 
-__all__ = ["Evaluation", "Guard", "History", "Interruption", "LogAtEvaluation", "MarkComplete"]
+__all__ = [
+    "Evaluation",
+    "GracefulStop",
+    "History",
+    "LogAtEvaluation",
+    "MarkComplete",
+    "StopOnNaN",
+    "why_it_ended",
+    "why_nothing_was_saved",
+]
 
+PUNCTUAL_SHARE = 0.9
+"""Of its time budget that a run takes at least, if it goes as planned."""
 VOTES_PER_EVALUATION = 20
 """How often processes agree whether to stop, from one evaluation to the next. Each vote waits for the slowest."""
 
@@ -127,7 +139,7 @@ class MarkComplete(TrainerCallback):
             (Path(args.output_dir) / f"checkpoint-{state.global_step}" / runs.COMPLETE).touch()
 
 
-class Guard(TrainerCallback):
+class StopOnNaN(TrainerCallback):
     """Stops at a loss or figure that is no number, before it is saved."""
 
     def __init__(self) -> None:
@@ -150,7 +162,7 @@ class Guard(TrainerCallback):
         self._check(metrics["eval_bits_per_byte"], state, control)
 
 
-class Interruption(TrainerCallback):
+class GracefulStop(TrainerCallback):
     """Ctrl-C, SIGTERM, a closed terminal or a deadline end training at the next step: evaluated, saved, and with the
     best weights kept.
 
@@ -194,3 +206,50 @@ class Interruption(TrainerCallback):
         if asked and self.stopped_at is None:
             self.stopped_at, self.late = state.global_step, late and not self._asked
             control.should_evaluate = control.should_save = control.should_training_stop = True
+
+
+def why_it_ended(
+    plan: Plan,
+    steps: int,
+    guard: StopOnNaN,
+    interruption: GracefulStop,
+    settings: TrainingConfig,
+    seconds: float | None,
+) -> str:
+    """Why training ended, after so many seconds in all, if they are those of one time budget."""
+    if guard.diverged_at is not None:
+        return f"the loss was no number any more at step {guard.diverged_at:,}"
+    if interruption.late:
+        return f"the time budget was over at step {steps:,} of {plan.max_steps:,}: the decay of the rate was cut short"
+    if interruption.stopped_at is not None:
+        return f"stopped by hand at step {interruption.stopped_at:,}"
+    if steps < plan.max_steps:
+        return f"no better figure in {units.count(settings.patience, 'evaluation')}"
+    if settings.time_budget and seconds and seconds < PUNCTUAL_SHARE * units.parse_duration(settings.time_budget):
+        return "all steps done before the time was over: they went faster than those that the plan was measured by"
+    return "all steps done"
+
+
+def why_nothing_was_saved(
+    guard: StopOnNaN,
+    interruption: GracefulStop,
+    evaluations: Sequence[Evaluation],
+    arguments: TrainingArguments,
+    resumed: Path | None,
+) -> str:
+    """Why a run has no weights to publish, and what to do."""
+    if guard.diverged_at is not None:
+        return (
+            f"The loss was NaN or infinite at step {guard.diverged_at:,}, before the first evaluation; nothing was "
+            f"saved. Try a lower --learning-rate than {arguments.learning_rate:g}."
+        )
+    if interruption.stopped_at is not None:
+        if resumed is not None:
+            return f"Interrupted before training went on; start it again with --resume {resumed}."
+        return "Interrupted before the first evaluation was saved; there is nothing to keep."
+    if not evaluations:
+        return "No evaluation took place, so no weights were saved; leave out --set, or give a smaller eval_steps."
+    return (
+        f"The checkpoints of {units.count(len(evaluations), 'evaluation')} are gone from {arguments.output_dir!r}, so "
+        "there are no weights to publish; train again."
+    )

@@ -14,41 +14,50 @@ import transformers
 from accelerate.utils import broadcast_object_list
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
-from greylord import drafts, runs, units
-from greylord import model as models
+from greylord import modeling, runs, units
 from greylord.corpus import build
-from greylord.corpus.manifest import Manifest
+from greylord.corpus.batching import batch_size
+from greylord.corpus.manifest import Manifest, describe_corpus
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import baselines
-from greylord.evaluation.bits_per_byte import batch_size, payload_bytes, protocol, stream_of
+from greylord.evaluation.bits_per_byte import payload_bytes, protocol, stream_of
+from greylord.generation import drafts
 from greylord.progress import Progress
-from greylord.training import report
-from greylord.training.allocator import keep_freed_memory
-from greylord.training.arguments import training_arguments
-from greylord.training.attention import choose_attention
-from greylord.training.best import load_best
-from greylord.training.callbacks import Evaluation, Guard, History, Interruption, MarkComplete
-from greylord.training.compilation import choose_compilation
-from greylord.training.device import Device, missing_cuda, peak_memory
-from greylord.training.failures import run_folder
-from greylord.training.job import Job, credentials, frozen, frozen_plan
-from greylord.training.order import Order
-from greylord.training.probe import measure_pace
-from greylord.training.recipe import Pace, Plan, context_within, make_plan, plan_within
-from greylord.training.report import Summary
-from greylord.training.settings import Settings
-from greylord.training.trainer import make_trainer
-from greylord.training.trial import try_overrides
-from greylord.training.wording import (
-    describe_corpus,
-    describe_model,
-    describe_smoothing,
-    describe_steps,
-    describe_time,
+from greylord.training.callbacks import (
+    Evaluation,
+    GracefulStop,
+    History,
+    MarkComplete,
+    StopOnNaN,
     why_it_ended,
     why_nothing_was_saved,
 )
+from greylord.training.config import Job, TrainingConfig
+from greylord.training.hardware import (
+    Device,
+    choose_attention,
+    choose_compilation,
+    device_of,
+    keep_freed_memory,
+    missing_cuda,
+    peak_memory,
+)
+from greylord.training.hf_trainer import describe_smoothing, describe_steps, make_trainer, training_arguments
+from greylord.training.plan import Pace, Plan, context_within, describe_time, make_plan, plan_within
+from greylord.training.probe import measure_pace, try_overrides
+from greylord.training.run_folder import (
+    Summary,
+    credentials,
+    freeze,
+    frozen,
+    frozen_plan,
+    load_best,
+    open_run,
+    publish,
+    versions,
+)
+from greylord.training.sampling import Order
 
 __all__ = ["Outcome", "train"]
 
@@ -85,7 +94,7 @@ def train(
         GreylordError: the job cannot be done, and why. Whatever is complete is kept.
     """
     try_overrides(job)
-    device = job.device
+    device = device_of(job)
     state = accelerate.PartialState(cpu=device.type == "cpu")
     if not state.is_main_process:
         say = _say_nothing
@@ -99,7 +108,7 @@ def train(
     began = time.perf_counter()
     corpus = build.corpus_of(job.dataset)
     say("corpus", describe_corpus(corpus, manifest, built))
-    say("model", describe_model(model, origin))
+    say("model", modeling.describe(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
     if why := keep_freed_memory(device.type):
         say("memory", why)
@@ -129,11 +138,11 @@ def train(
             context * len(scoring),
             device.type,
             state.num_processes,
-            grown=job.model_path is not None,
+            pretrained=job.model_path is not None,
             eval_steps=job.overrides.get("eval_steps"),
         )
 
-    with run_folder(job, plan, state) as run:
+    with open_run(job, plan, state) as run:
         checkpoints, pace = run / runs.CHECKPOINTS, None
         if not job.resume:
             arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
@@ -145,7 +154,7 @@ def train(
                 broadcast_object_list(left)
                 plan = plan_within(left[0], plan, pace)
             if state.is_main_process:
-                report.freeze(run, frozen(job, settings, plan, device, manifest))
+                freeze(run, frozen(job, settings, plan, device, manifest))
         arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
         say("steps", describe_steps(plan, arguments))
         if sentence := describe_smoothing(arguments.label_smoothing_factor):
@@ -153,7 +162,7 @@ def train(
         if pace:
             say("time", describe_time(plan, pace))
         history = History(run / runs.JOURNAL, plan)
-        guard, interruption = Guard(), Interruption(_deadline(settings, began, pace))
+        guard, interruption = StopOnNaN(), GracefulStop(_deadline(settings, began, pace))
         callbacks = [history, guard, interruption, MarkComplete()]
         if state.is_main_process:
             callbacks.append(live(plan, manifest.splits["train"].payload_bytes / manifest.splits["train"].tokens))
@@ -168,7 +177,7 @@ def train(
         if best is None:
             raise GreylordError(why_nothing_was_saved(guard, interruption, history.evaluations, arguments, job.resume))
         steps = trainer.state.global_step
-        parameters, positions = models.parameter_counts(trainer.model)
+        parameters, positions = modeling.parameter_counts(trainer.model)
         said = drafts.generate(trainer.model.eval(), steps * plan.tokens_per_step, progress)
         total_seconds = round(time.perf_counter() - began, 1)
         summary = Summary(
@@ -191,20 +200,20 @@ def train(
             peak_memory_bytes=peak_memory(device.type),
             device=device.reason,
             continued_from=str(job.model_path) if job.model_path else None,
-            versions=report.versions(),
+            versions=versions(),
             credentials=credentials(job, manifest),
         )
-        report.publish(run, trainer.model, history.evaluations, _losses(trainer), summary, said)
+        publish(run, trainer.model, history.evaluations, _losses(trainer), summary, said)
     return Outcome(run, summary, history.evaluations)
 
 
-def _with_context(job: Job, device: Device) -> Settings:
+def _with_context(job: Job, device: Device) -> TrainingConfig:
     """The settings with a context: that of the model to continue from, else one that the time is enough for."""
     settings = job.settings
     if settings.context_window is not None:
         return settings
     if job.model_path is not None:
-        return settings.changed({"context_window": models.read_config(job.model_path).n_positions})
+        return settings.changed({"context_window": modeling.read_config(job.model_path).n_positions})
     seconds = units.parse_duration(settings.time_budget) if settings.time_budget else math.inf
     return settings.changed({"context_window": context_within(seconds, device.type, device.bf16)})
 
@@ -240,7 +249,7 @@ def _checkpoint_to_resume(job: Job, state: accelerate.PartialState, say: Callabl
     return str(checkpoint) if checkpoint else None
 
 
-def _deadline(settings: Settings, began: float, pace: Pace | None) -> float | None:
+def _deadline(settings: TrainingConfig, began: float, pace: Pace | None) -> float | None:
     """When a run under a time budget has to stop, so that evaluating and saving it end in time."""
     if settings.time_budget is None or pace is None:
         return None
@@ -257,17 +266,17 @@ def _say_nothing(subject: str, sentence: str) -> None:
     del subject, sentence
 
 
-def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
+def _model(job: Job, settings: TrainingConfig) -> tuple[GPT2LMHeadModel, str]:
     """The model to train, and where it comes from in words."""
     context = settings.context_window
     if job.model_path is None:
-        model = models.fresh(context, models.preset(job.settings.preset))
+        model = modeling.new_model(context, modeling.preset(job.settings.preset))
         origin = "fresh"
     else:
-        model = models.load(job.model_path)
-        _check_preset(job.settings.preset, job.model_path, models.shape_of(model.config))
+        model = modeling.load_model(job.model_path)
+        _check_preset(job.settings.preset, job.model_path, modeling.shape_of(model.config))
         before = model.config.n_positions
-        model = models.with_context(model, context)
+        model = modeling.extend_context(model, context)
         origin = f"from {job.model_path}"
         if context > before:
             origin += f", its position table lengthened from {before:,} to {context:,}"
@@ -275,15 +284,15 @@ def _model(job: Job, settings: Settings) -> tuple[GPT2LMHeadModel, str]:
     return model, origin
 
 
-def _check_preset(preset: str | None, path: Path, shape: models.Shape) -> None:
-    if preset is not None and models.preset(preset) != shape:
+def _check_preset(preset: str | None, path: Path, shape: modeling.Shape) -> None:
+    if preset is not None and modeling.preset(preset) != shape:
         raise UsageError(
-            f"--preset {preset} is {models.preset(preset)}, but {str(path)!r} has {shape}; leave out --preset or "
+            f"--preset {preset} is {modeling.preset(preset)}, but {str(path)!r} has {shape}; leave out --preset or "
             "--model-path."
         )
 
 
-def _run(trainer: Trainer, interruption: Interruption, checkpoint: str | None) -> None:
+def _run(trainer: Trainer, interruption: GracefulStop, checkpoint: str | None) -> None:
     with interruption.handled():
         try:
             trainer.train(resume_from_checkpoint=checkpoint)

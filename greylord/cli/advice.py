@@ -1,0 +1,33 @@
+"""What the command line adds to an error of the library: flags for settings, and the command to type."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from greylord.errors import GreylordError, SettingError, UsageError
+
+__all__ = ["exit_code", "flag", "sentence"]
+
+ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
+"""By the type of an error, the sentence to add to it. The function takes the error."""
+
+
+def flag(setting: str) -> str:
+    """Return the flag of a setting: `time_budget` has `--time-budget`."""
+    return "--" + setting.replace("_", "-")
+
+
+def sentence(error: GreylordError) -> str:
+    """Return what to print for an error."""
+    text = str(error)
+    if isinstance(error, SettingError):
+        for setting in error.settings:
+            text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+    advice = ADVICE.get(type(error))
+    return f"{text} {advice(error)}" if advice else text
+
+
+def exit_code(error: GreylordError) -> int:
+    """Return 2 for a wrong call and 1 for a failed job."""
+    return 2 if isinstance(error, UsageError) else 1

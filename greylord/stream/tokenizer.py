@@ -1,0 +1,94 @@
+"""The vocabulary as a HuggingFace tokenizer: one token a byte, and the six special tokens.
+
+A byte is the character of the same number (latin-1), so that `tokenizer(data.decode("latin-1"))` is exact,
+and AutoTokenizer reads a saved folder without greylord. `python -m greylord.stream.tokenizer DIR` writes one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+from greylord.files import write_file
+from greylord.stream import vocabulary
+
+__all__ = ["MAX_CONTEXT", "GreylordTokenizer", "write_vocabulary"]
+
+MAX_CONTEXT = 8_192
+"""Tokens. The longest context that greylord trains."""
+
+
+class GreylordTokenizer(PreTrainedTokenizerFast):
+    """The 262 tokens as a `PreTrainedTokenizerFast` whose saved folder loads in transformers 4.45 to 5.x.
+
+    Payload must be tokenized with `split_special_tokens=True`: a player can type `<|server|>`.
+    """
+
+    def __init__(self, model_max_length: int = MAX_CONTEXT) -> None:
+        tokenizer = Tokenizer(models.BPE(vocab={chr(byte): byte for byte in range(256)}, merges=[]))
+        tokenizer.decoder = decoders.Fuse()
+        tokenizer.add_special_tokens(
+            [AddedToken(token, special=True, normalized=False) for token in vocabulary.SPECIAL_TOKENS]
+        )
+        pad, *others = vocabulary.SPECIAL_TOKENS
+        super().__init__(
+            tokenizer_object=tokenizer,
+            model_max_length=model_max_length,
+            bos_token=pad,
+            eos_token=pad,
+            pad_token=pad,
+            additional_special_tokens=others,
+            model_input_names=["input_ids", "attention_mask"],
+            clean_up_tokenization_spaces=False,
+        )
+
+    def save_pretrained(self, save_directory: str | Path, **_: object) -> tuple[str, ...]:
+        """Write tokenizer.json and a tokenizer_config.json that older transformers read too.
+
+        What transformers 5 itself would write names a class and keys that transformers 4 refuses.
+        """
+        folder = Path(save_directory)
+        pad, *others = vocabulary.SPECIAL_TOKENS
+        config = {
+            "added_tokens_decoder": {
+                str(vocabulary.PAD + index): {
+                    "content": token,
+                    "lstrip": False,
+                    "normalized": False,
+                    "rstrip": False,
+                    "single_word": False,
+                    "special": True,
+                }
+                for index, token in enumerate(vocabulary.SPECIAL_TOKENS)
+            },
+            "additional_special_tokens": others,
+            "bos_token": pad,
+            "clean_up_tokenization_spaces": False,
+            "eos_token": pad,
+            "model_input_names": ["input_ids", "attention_mask"],
+            "model_max_length": self.model_max_length,
+            "pad_token": pad,
+            "tokenizer_class": "PreTrainedTokenizerFast",
+        }
+        contents = {
+            "tokenizer.json": self.backend_tokenizer.to_str(pretty=True),
+            "tokenizer_config.json": json.dumps(config, indent=2) + "\n",
+        }
+        for name, text in contents.items():
+            write_file(folder / name, text)
+        return tuple(str(folder / name) for name in contents)
+
+
+def write_vocabulary(folder: Path) -> None:
+    """Write vocab_to_int.json and int_to_vocab.json, the vocabulary for programs without transformers."""
+    write_file(folder / "vocab_to_int.json", json.dumps(vocabulary.vocab_to_int(), indent=1) + "\n")
+    write_file(folder / "int_to_vocab.json", json.dumps(vocabulary.int_to_vocab(), indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    GreylordTokenizer().save_pretrained(sys.argv[1])
+    write_vocabulary(Path(sys.argv[1]))

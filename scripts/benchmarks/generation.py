@@ -1,0 +1,71 @@
+"""The decode engine beside the stock `model.generate`: one stream, on the CPU, at temperature 1.
+
+The engine generates two contexts, and at least `LENGTH` ids, so that its speed includes what it costs to restart from
+half a context whenever the context is full. It has drafts for prompt lookup, as `greylord generate` has.
+`model.generate` gets its best case, half a context from an empty cache.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import torch
+from transformers import GPT2LMHeadModel
+
+from greylord.generation import drafts
+from greylord.generation.engine import DRAFT_TOKENS, Decoder, Grammar, Sampling
+from greylord.stream import vocabulary
+from greylord.weights import GPT2Weights
+
+__all__ = ["generation_speeds"]
+
+RUNS = 5
+LENGTH = 4_096
+"""Ids that the engine generates at least."""
+START = (vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT)
+
+
+def engine_speed(weights: GPT2Weights, seed: int, draft_tokens: int, memory: Sequence[int] = ()) -> float:
+    """Measure the engine, in payload bytes/s."""
+    decoder = Decoder(weights, Sampling(), draft_tokens=draft_tokens, memory=memory)
+    decoder.start(0, START, seed)
+    said: list[int] = []
+    began = time.perf_counter()
+    while len(said) < max(2 * decoder.context, LENGTH):
+        said += decoder.step([0])[0]
+    seconds = time.perf_counter() - began
+    return sum(token < vocabulary.PAD for token in said) / seconds
+
+
+def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
+    """Measure `model.generate`, in tokens/s."""
+    torch.manual_seed(seed)
+    count = model.config.n_positions // 2
+    began = time.perf_counter()
+    model.generate(
+        torch.tensor([START]), do_sample=True, max_new_tokens=count, eos_token_id=None, logits_processor=[Grammar()]
+    )
+    return count / (time.perf_counter() - began)
+
+
+def generation_speeds(model: GPT2LMHeadModel, trained_tokens: int) -> dict[str, list[float]]:
+    """Measure all ways in turns, so that whatever else the machine does affects all of them.
+
+    Args:
+        model: On the CPU, in evaluation mode.
+        trained_tokens: Decides how many drafts there are.
+
+    Returns:
+        One figure for each round, by way: payload bytes/s of the engine with drafts ("greylord") and without, and
+        tokens/s of "model.generate".
+    """
+    weights = GPT2Weights.of(model)
+    memory = drafts.generate(model, trained_tokens)
+    ways = {
+        "greylord": lambda seed: engine_speed(weights, seed, DRAFT_TOKENS, memory),
+        "without drafts": lambda seed: engine_speed(weights, seed, 0),
+        "model.generate": lambda seed: stock_speed(model, seed),
+    }
+    rounds = [{name: speed(seed) for name, speed in ways.items()} for seed in range(RUNS)]
+    return {name: [each[name] for each in rounds] for name in ways}

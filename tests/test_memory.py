@@ -1,0 +1,339 @@
+"""What fits into memory: presets, micro-batches, the estimate, and the command."""
+
+import json
+import math
+import re
+import shlex
+import weakref
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+from transformers import Trainer, TrainerCallback
+
+from greylord import modeling
+from greylord.cli import main
+from greylord.errors import GreylordError, UsageError
+from greylord.progress import silent
+from greylord.training import memory
+from greylord.training import train as training
+from greylord.training.config import Job, TrainingConfig, read_config
+from greylord.training.hardware import Device, choose_attention
+from greylord.training.plan import largest_divisor, make_plan
+
+
+def quiet_train(settings: TrainingConfig, model_path: Path | None = None) -> training.Outcome:
+    job = Job(Path("data/tiny"), settings, {"adam_beta2": 0.95}, model_path, cpu=True)
+    return training.train(job, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
+
+
+@pytest.mark.parametrize("name", [None, *modeling.PRESETS])
+def test_a_preset_is_the_shape_of_a_fresh_model(name):
+    shape = modeling.preset(name)
+    assert modeling.shape_of(modeling.new_model(16, shape).config) == shape
+    assert shape.width % shape.heads == 0
+
+
+def test_the_help_of_preset_names_them_all():
+    (setting,) = (field for field in TrainingConfig.__dataclass_fields__.values() if field.name == "preset")
+    assert all(name in setting.metadata["help"] for name in modeling.PRESETS)
+
+
+def test_an_unknown_preset_is_one_sentence():
+    with pytest.raises(UsageError, match=r"no preset 'lrage', only default, medium, large. Did you mean 'large'?"):
+        modeling.preset("lrage")
+    with pytest.raises(UsageError, match="--preset must be a name, not 3"):
+        TrainingConfig(preset=3)
+
+
+@pytest.fixture
+def in_trained(trained, monkeypatch) -> Path:
+    """The directory with a corpus and a model as working directory; returns the model's folder."""
+    monkeypatch.chdir(trained)
+    (folder,) = Path("models").glob("tiny_*")
+    return folder
+
+
+def test_a_model_is_not_continued_in_another_shape(in_trained):
+    with pytest.raises(UsageError, match=r"--preset medium is 8 layers of 256, 8 heads, but .* has 4 layers of 128"):
+        quiet_train(TrainingConfig(preset="medium", max_steps=1), in_trained)
+
+
+@pytest.mark.parametrize(
+    ("batch", "micro_batch", "processes", "expected"), [(16, None, 1, 8), (16, 2, 1, 2), (16, 8, 2, 8), (6, 6, 1, 6)]
+)
+def test_a_micro_batch_is_chosen_or_given(batch, micro_batch, processes, expected):
+    settings = TrainingConfig(batch_size=batch, micro_batch=micro_batch, context_window=1_024)
+    plan = make_plan(settings, 100, 1_000, "cpu", processes, pretrained=False)
+    assert plan.micro_batch == expected
+    assert plan.windows_per_step == batch
+
+
+def test_a_micro_batch_divides_the_share_of_a_process():
+    with pytest.raises(
+        UsageError, match="must divide the 8 windows that a process has of an optimizer step; 3 does not"
+    ):
+        make_plan(
+            TrainingConfig(batch_size=16, micro_batch=3, context_window=64),
+            100,
+            1_000,
+            "cpu",
+            processes=2,
+            pretrained=False,
+        )
+    for share in range(1, 40):
+        for limit in range(45):
+            fitting = [size for size in range(1, share + 1) if share % size == 0 and size <= limit]
+            assert largest_divisor(share, limit) == max(fitting, default=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "passes", "changes"),
+    [
+        (TrainingConfig(batch_size=6), torch.OutOfMemoryError("CUDA out of memory."), "6 windows", {"micro_batch": 3}),
+        (
+            TrainingConfig(batch_size=2, micro_batch=1),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+            "1 window",
+            {"micro_batch": 1, "context_window": 16, "batch_size": 4},
+        ),
+    ],
+)
+def test_out_of_memory_names_the_line_to_try(in_trained, monkeypatch, settings, error, passes, changes):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(Trainer, "training_step", fail)
+    settings = replace(settings, context_window=32, max_steps=3)
+    before = set(Path("models").iterdir())
+    with pytest.raises(GreylordError) as found:
+        quiet_train(settings)
+    assert set(Path("models").iterdir()) == before
+    sentence, _, line = str(found.value).partition(" try ")
+    assert sentence == f"Out of memory with {passes} of 32 tokens in a pass;"
+    program, command, *flags = shlex.split(line.strip("`."))
+    assert (program, command, flags[-2:]) == ("greylord", "train", ["--set=adam_beta2=0.95", "--cpu"])
+    given = dict(zip(flags[:-2:2], flags[1:-2:2], strict=True))
+    expected = {
+        "data_dir": "data/tiny",
+        "context_window": 32,
+        "max_steps": 3,
+        "batch_size": settings.batch_size,
+        **changes,
+    }
+    assert given == {"--" + name.replace("_", "-"): str(value) for name, value in expected.items()}
+
+
+CPU = {bf16: Device("cpu", bf16, "here") for bf16 in (False, True)}
+SIZES = [
+    # shape, context, windows
+    (modeling.PRESETS["default"], 256, 2),
+    (modeling.Shape(2, 256, 8), 64, 3),
+    (modeling.Shape(2, 32, 2), 16, 5),
+    (modeling.Shape(1, 512, 8), 128, 1),
+    (modeling.Shape(6, 64, 1), 512, 1),
+]
+
+
+def as_on_cuda(monkeypatch) -> None:
+    """Let powers be raised in float32, as CUDA's autocast has it and a CPU's has not."""
+    power = torch.pow
+    monkeypatch.setattr(torch, "pow", lambda base, exponent: power(base.float(), exponent))
+
+
+def one_pass(model, context: int, windows: int, bf16: bool) -> torch.Tensor:
+    ids = torch.randint(0, 256, (windows, context))
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        return model(input_ids=ids, labels=ids.clone(), use_cache=False).loss
+
+
+@pytest.mark.parametrize(("shape", "context", "windows"), SIZES)
+@pytest.mark.parametrize(
+    "device", [*CPU.values(), Device("cuda", True, "elsewhere")], ids=["float32", "bfloat16", "cuda"]
+)
+def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, windows, device):
+    if device.type == "cuda":
+        as_on_cuda(monkeypatch)
+    model = modeling.new_model(context, shape)
+    model.set_attn_implementation(choose_attention(None, device)[0])
+    own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    saved = {}
+
+    def look(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            saved[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(look, lambda tensor: tensor):
+        one_pass(model, context, windows, device.bf16)
+    # Autocast's copies of the matrices are saved too; the estimate has them among the weights.
+    matrices = [weight for name, weight in model.named_parameters() if weight.ndim == 2 and "wpe" not in name]
+    copies = 2 * device.bf16 * sum(weight.numel() for weight in matrices)
+    token = memory.kept(shape, context, device)
+    expected = windows * context * (shape.layers * (token.block + token.attention) + token.ends + token.logits)
+    assert expected == pytest.approx(sum(storage.nbytes() for storage in saved.values()) - copies, rel=0.01)
+
+
+class Live(TorchDispatchMode):
+    """Counts the bytes of all tensors alive, and the most there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes, self.held, self.peak = {}, 0, 0
+
+    def add(self, tensor: torch.Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in self.sizes:
+            self.sizes[storage._cdata] = storage.nbytes()
+            weakref.finalize(storage, self.remove, storage._cdata)
+            self.held += storage.nbytes()
+            self.peak = max(self.peak, self.held)
+
+    def remove(self, storage: int) -> None:
+        self.held -= self.sizes.pop(storage)
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        result = operation(*args, **(kwargs or {}))
+        for tensor in tree_iter(result):
+            if isinstance(tensor, torch.Tensor):
+                self.add(tensor)
+        return result
+
+
+@pytest.mark.parametrize(("shape", "context", "windows"), SIZES)
+@pytest.mark.parametrize(
+    "device", [*CPU.values(), Device("cuda", True, "elsewhere")], ids=["float32", "bfloat16", "cuda"]
+)
+def test_the_estimate_is_the_most_that_tensors_hold(monkeypatch, shape, context, windows, device):
+    if device.type == "cuda":
+        as_on_cuda(monkeypatch)
+    model = modeling.new_model(context, shape)
+    model.set_attn_implementation(choose_attention(None, device)[0])
+    optimizer = torch.optim.AdamW(model.parameters(), fused=True)
+    live = Live()
+    for weight in model.parameters():
+        live.add(weight)
+    with live:
+        for _ in range(2):
+            one_pass(model, context, windows, device.bf16).backward()
+            optimizer.step()
+    estimate = memory.estimate(shape, context, windows, device, 0)
+    assert estimate.tensors == pytest.approx(live.peak, rel=0.06)
+    assert estimate.gradients == 4 * (sum(weight.numel() for weight in model.parameters()) + 4 * shape.width**2)
+
+
+@given(st.sampled_from(SIZES), st.integers(10**6, 10**10), st.integers(16, 10**6), st.booleans())
+def test_points_hold_the_largest_passes_that_fit(size, limit, tokens, on_cuda):
+    shape, device = size[0], Device("cuda", True, "elsewhere") if on_cuda else CPU[True]
+    found = memory.points(shape, tokens, limit, device, 10**6)
+    for point in found:
+        assert memory.estimate(shape, point.context, point.fitting, device, 10**6).total <= limit
+        assert memory.estimate(shape, point.context, point.fitting + 1, device, 10**6).total > limit
+        assert point.memory == memory.estimate(shape, point.context, point.micro_batch, device, 10**6)
+        assert 1 <= point.micro_batch <= point.fitting
+        assert point.accumulation * point.micro_batch == point.batch_size
+        assert abs(point.tokens_per_step - tokens) <= point.context / 2 or point.batch_size == 1
+    # Whatever fits, fits with a shorter context too.
+    assert [point.context for point in found] == list(memory.CONTEXTS[: len(found)])
+    assert bool(found) == (limit >= memory.least(shape, device, 10**6))
+
+
+def test_a_point_is_measured_by_a_real_step():
+    (point,) = memory.points(modeling.PRESETS["default"], 64, 10**9, CPU[False], 0)[:1]
+    step = memory.measure(modeling.PRESETS["default"], point, CPU[False])
+    assert (step.windows, step.tokens) == (point.micro_batch, 64)
+    assert abs(step.loss - math.log(262)) < 1 and step.tokens_per_second > 0
+
+
+@pytest.fixture
+def optimize(capsys, workplace) -> Callable[..., tuple[int, str, str]]:
+    """Calls the command in this process and an empty directory; returns exit code, output and errors."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as exit_:
+            main(["optimize", *map(str, arguments)])
+        return exit_.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_the_command_recommends_a_line_that_can_be_typed(optimize, monkeypatch):
+    monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: CPU[False])
+    code, output, errors = optimize("--memory-gb", 8, "--batch-size", 64, "--preset", "medium", "--show-alternatives")
+    assert (code, errors) == (0, "")
+    assert "estimates" in output and "astest" not in output
+    (line,) = (line.strip() for line in output.splitlines() if "greylord train" in line)
+    assert line == "greylord train --preset medium --context-window 1024 --batch-size 64 --micro-batch 8"
+    header = next(line for line in output.splitlines() if line.startswith("context"))
+    assert header.split() == ["context", "1,024", "16", "32", "64", "128", "256", "512", "2,048", "4,096", "8,192"]
+    assert not list(Path().iterdir())
+
+
+def test_the_figures_as_json_add_up(optimize, monkeypatch):
+    monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: CPU[False])
+    code, output, _ = optimize("--memory-gb", "1.5", "--json")
+    found = json.loads(output)
+    assert code == 0 and found["memory_bytes"] == 1_500_000_000
+    assert found["recommended"] in found["alternatives"]
+    for point in found["alternatives"]:
+        total = point["memory"].pop("total")
+        tensors = point["memory"].pop("tensors")
+        assert total == sum(point["memory"].values())
+        assert tensors == total - point["memory"]["device"] - point["memory"]["reserve"]
+        assert total <= found["memory_bytes"] and point["measured"] is None
+        assert point["tokens_per_step"] == max(2_048, point["context"])
+
+
+def test_what_is_recommended_goes_into_config_json(optimize):
+    config = {"epochs": 3, "context_window": 256, "set": {"adam_beta2": 0.95}}
+    Path("config.json").write_text(json.dumps(config))
+    code, output, _ = optimize("--memory-gb", 8, "--preset", "medium", "--write")
+    assert code == 0 and "config.json" in output
+    written = {"preset": "medium", "context_window": 256, "batch_size": 8, "micro_batch": 8}
+    assert json.loads(Path("config.json").read_text()) == config | written
+    assert TrainingConfig().changed(read_config(None)[0]) == TrainingConfig(epochs=3, **written)
+    assert [path.name for path in Path().iterdir()] == ["config.json"]
+
+
+def test_only_what_has_been_measured_is_called_fastest(optimize, monkeypatch):
+    monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: Device("cuda", True, "a card"))
+
+    def measure(shape, point, card) -> memory.Step | None:
+        seconds = 1.0 if point.context == 128 else 2.0
+        if point.context > 512:
+            return None
+        return memory.Step(
+            point.micro_batch, point.micro_batch * point.context, 5.5, 1.0, seconds, 123_000_000, "a card"
+        )
+
+    monkeypatch.setattr(memory, "measure", measure)
+    code, output, _ = optimize("--memory-gb", 8, "--show-alternatives")
+    assert code == 0 and "estimates" not in output
+    # The configured 1,024 did not fit after all.
+    assert "--context-window 512 --batch-size 64 --micro-batch 64" in output
+    assert "Fastest, as measured: a context of 128." in output
+    found = json.loads(optimize("--memory-gb", 8, "--json")[1])
+    assert found["recommended"]["measured"] == {"tensors": 123_000_000, "tokens_per_second": 16_384.0}
+    assert [point["context"] for point in found["alternatives"]] == [16, 32, 64, 128, 256, 512]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        *((f"--memory-gb {text}", f"must be a number above 0, .* not '{text}'") for text in ("0", "-1", "nan", "many")),
+        ("--memory-gb 0.01", "10.0 MB is too little for 4 layers of 128, 4 heads: one window of 16 tokens needs"),
+        ("--memory-gb 8 --preset lrage", r"Did you mean 'large'\?"),
+        ("--memory-gb 8 --batch-size 0", "--batch-size must be a whole number from 1 to 1,000,000,000, not 0"),
+    ],
+)
+def test_wrong_calls(optimize, arguments, sentence):
+    code, output, errors = optimize(*arguments.split())
+    assert (code, output) == (2, "")
+    assert errors.startswith("error: ") and errors.count("\n") == 1 and re.search(sentence, errors)
