@@ -39,7 +39,7 @@ def test_each_secret_is_found_once_in_its_place():
     assert bytes(secrets[0].prefix[-12:-2].tolist()) == b"Password: "
     assert "s3cret" not in repr(secrets)
     masked = login("ann", "s3cret")
-    assert not memorization.find_secrets([redaction.masked(masked, redaction.find(masked))])
+    assert not memorization.find_secrets([redaction.mask(masked, redaction.find(masked))])
 
 
 def test_a_rank_is_that_of_plain_scoring():
@@ -110,7 +110,7 @@ def test_passwords_typed_often_rank_first_and_at_chance_level_after_redaction():
     assert all(each.rank == 1 for each in before if each.times == 64)
     after = list(
         memorization.measure_exposures(
-            train([redaction.masked(s, redaction.find(s)) for s in sessions]), secrets, strings=2_000
+            train([redaction.mask(s, redaction.find(s)) for s in sessions]), secrets, strings=2_000
         )
     )
     # By chance one of twelve ranks first of 2,001 in one case of 170, and the mean is outside in one of 3,000.

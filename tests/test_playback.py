@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import modeling, runs
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
 from greylord.corpus.build import corpus_of
@@ -62,14 +62,25 @@ def test_a_recording_up_to_an_offset(capture, at, ids):
     assert playback.encode_recording(capture, at, CLIENT) == [*ids, CLIENT]
 
 
+def test_a_recording_that_is_a_prompt_has_no_password(tmp_path):
+    records = [
+        Record(Direction.SERVER, 0, b"Password: "), Record(Direction.CLIENT, 0, b"s3cret\r"),
+        Record(Direction.SERVER, 0, b"Welcome!"),
+    ]  # fmt: skip
+    with (tmp_path / "a.log").open("wb") as target:
+        proxylog.write(records, target)
+    ids = playback.encode_recording(tmp_path / "a.log", None, None)
+    assert ids == [PAD, SERVER, SHORT, *b"Password: ", CLIENT, SHORT, *b"******\r", SERVER, SHORT, *b"Welcome!"]
+
+
 def test_a_file_that_is_not_a_recording_or_too_short(capture):
     with pytest.raises(UsageError, match=r"12 payload bytes.*13"):
         playback.encode_recording(capture, 13, None)
     capture.write_text("plain text")
-    with pytest.raises(UsageError, match="is no recording: it has no record"):
+    with pytest.raises(UsageError, match="is not a recording"):
         playback.encode_recording(capture, None, None)
     for path in (capture.parent, capture / "nowhere"):
-        with pytest.raises(UsageError, match=r"is not a regular file|There is no file"):
+        with pytest.raises(UsageError, match=r"is not a regular file|does not exist"):
             playback.encode_recording(path, None, None)
 
 
@@ -210,7 +221,7 @@ def test_a_model_without_delays_is_noted(trained, tmp_path):
         ("--top-p 0", "top_p must be above 0 and at most 1, not 0.0"),
         ("--top-k -2", "top_k must be 0"),
         ("--prompt €", "the model knows bytes only"),
-        ("--from-capture nix.log", "There is no file 'nix.log'"),
+        ("--from-capture nix.log", "'nix.log' does not exist"),
         ("--model-dir models/nix", "There is no model folder"),
         ("--output file/x.cast", "is not a folder that you may write to"),
     ],

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import GPT2LMHeadModel
 
-from greylord.captures.markup import CSI, TELNET, edited
+from greylord.captures.markup import CSI, TELNET, apply_backspaces
 from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
@@ -142,7 +142,7 @@ def _rooms_seen_again(payload: bytes) -> list[bool]:
     exits_by_name: dict[bytes, bytes] = {}
     again = []
     for match in ROOM.finditer(payload):
-        exits = edited(match["exits"])
+        exits = apply_backspaces(match["exits"])
         if match["name"] in exits_by_name:
             again.append(exits_by_name[match["name"]] == exits)
         exits_by_name[match["name"]] = exits

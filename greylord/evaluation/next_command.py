@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from transformers import GPT2LMHeadModel
 
-from greylord.captures.markup import CSI, LINE_END, TELNET, edited
+from greylord.captures.markup import CSI, LINE_END, TELNET, apply_backspaces
 from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
@@ -86,7 +86,7 @@ def find_commands(row: np.ndarray) -> list[PlayerCommand]:
         turn_begin = client.ends[turn - 1] if turn else 0
         opens_turn = begin == turn_begin and client.kept[client_before[turn]]
         first = 1 + 2 * (turn + 1) + int(stream.ends[turn] - sizes[turn]) if opens_turn else None
-        commands.append(PlayerCommand(edited(client.text[begin:end]), first))
+        commands.append(PlayerCommand(apply_backspaces(client.text[begin:end]), first))
     return commands
 
 
@@ -147,7 +147,7 @@ def _line_of(ids: Sequence[int]) -> bytes:
             direction = token
         elif token < vocabulary.PAD and direction == vocabulary.CLIENT:
             typed.append(token)
-    return edited(CSI.sub(b"", TELNET.sub(b"", bytes(typed))))
+    return apply_backspaces(CSI.sub(b"", TELNET.sub(b"", bytes(typed))))
 
 
 def beam_search(decoder: Decoder, contexts: Sequence[Sequence[int]], width: int) -> list[list[bytes]]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedModel
 
-from greylord.captures import proxylog, redaction
-from greylord.captures.markup import edited
+from greylord.captures.markup import apply_backspaces
+from greylord.captures.reading import read_session
 from greylord.corpus.windows import whole_rows
 from greylord.errors import UsageError
 from greylord.evaluation.bits_per_byte import CLIENT, SERVER, ScoreTally, predict, protocol, token_kinds
@@ -77,10 +77,10 @@ def measure_surprisal(model: PreTrainedModel, path: Path, progress: Progress = s
     Raises:
         UsageError: The recording has no payload.
     """
-    session = proxylog.read_file(path)
+    session = read_session(path)
     if not len(session.payload):
         raise UsageError(f"{str(path)!r} has no payload.")
-    ids = turns.encode(turns.turns_of(redaction.masked(session, redaction.find(session))))
+    ids = turns.encode(turns.turns_of(session))
     rows, context = [ids], model.config.n_positions
     tally, nats = ScoreTally(rows), np.zeros(len(ids), np.float32)
     for prediction in predict(model, rows, whole_rows(rows), context, progress):
@@ -115,7 +115,8 @@ def _expensive_lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> l
     lines: dict[str, ServerLine] = {}
     for begin, end in sorted(spans, key=lambda span: -costs[span]):
         text = Display().feed(
-            _colours(payload[max(0, begin - COLOURS_WITHIN) : begin]) + edited(payload[begin:end].rstrip(b"\r\n"))
+            _colours(payload[max(0, begin - COLOURS_WITHIN) : begin])
+            + apply_backspaces(payload[begin:end].rstrip(b"\r\n"))
         )
         lines.setdefault(text, ServerLine(int(offsets[begin]), costs[begin, end], end - begin, text))
         if len(lines) == LINES:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from greylord import runs, units
-from greylord.captures import asciicast, proxylog, redaction
+from greylord.captures import asciicast
 from greylord.captures.asciicast import Event
+from greylord.captures.reading import check_recording, read_session
 from greylord.errors import UsageError
 from greylord.stream import delays, turns, vocabulary
 from greylord.stream.delays import Quantiles
@@ -68,10 +69,10 @@ def encode_recording(path: Path, offset: int | None, direction: int | None) -> l
 
     Raises:
         UsageError: The file is not a recording, or is shorter than `offset`.
+        UnreadableRecordingError: The file cannot be opened.
     """
-    proxylog.check_capture(path)
-    session = proxylog.read_file(path)
-    session = redaction.masked(session, redaction.find(session))
+    check_recording(path)
+    session = read_session(path)
     size = len(session.payload)
     if offset is None:
         offset = size
