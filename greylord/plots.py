@@ -58,7 +58,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": MUTED,
 }
 ABOVE: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 1), "borderaxespad": 0.2}
-"""Where a legend stands above the axes, at the right."""
+"""Puts a legend above the axes, at the right."""
 LABEL_CHARACTERS = 80
 ANALYSIS = "greylord analyze"
 """The `Software` field of an analysis's PNG. Only such a picture may be overwritten by the next analysis."""

@@ -24,11 +24,11 @@ COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def measure_compressors(stream: bytes, payload_bytes: int, progress: Progress = silent) -> dict[str, float]:
-    """Measure what each compressor makes of a stream.
+    """Compress a stream with each compressor.
 
     Args:
         stream: One byte for each token.
-        payload_bytes: How many of its bytes are payload.
+        payload_bytes: Number of its bytes that are payload.
         progress: Counts compressors.
 
     Returns:
@@ -56,7 +56,7 @@ def measure_primed_lzma(
     Args:
         training: Ids of recordings, uint16 each. The last `PRIMING_BYTES` are read.
         stream: One byte for each token.
-        payload_bytes: How many bytes of the stream are payload.
+        payload_bytes: Number of its bytes that are payload.
         progress: Counts passes.
     """
     compress = COMPRESSORS["lzma -9e"]
@@ -92,7 +92,7 @@ def measure_order_2(
         training: Ids of recordings to count, uint16 each.
         rows: Ids of recordings to predict.
         spans: Which tokens of the rows to predict.
-        payload_bytes: How many of these tokens are payload.
+        payload_bytes: Number of these tokens that are payload.
         progress: Counts training tokens.
     """
     size = vocabulary.VOCAB_SIZE

@@ -89,7 +89,7 @@ class SumsOverBatches:
     def __init__(self) -> None:
         self._sums = np.zeros(3)
 
-    def __call__(self, prediction: EvalPrediction, compute_result: bool) -> dict[str, float]:
+    def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
         # Evaluation batch by batch passes tensors on the device, although EvalPrediction names arrays.
         self._sums += torch.as_tensor(prediction.predictions).cpu().double().numpy().sum(axis=0)
         if not compute_result:
@@ -259,9 +259,6 @@ def score(
 ) -> Score:
     """Score a model on whole recordings.
 
-        model = load_model("models/latest")
-        print(score(model, [encode(session)]).bits_per_byte)
-
     Args:
         model: On a CPU or a GPU; computes in its own precision.
         rows: Ids of recordings, uint16 [n] each.
@@ -270,6 +267,10 @@ def score(
 
     Returns:
         The sum over all rows.
+
+    Example:
+        figures = score(model, [row])
+        print(f"{figures.bits_per_byte:.3f}, server {figures.server:.3f}, client {figures.client:.3f}")
     """
     length = model.config.n_positions if context is None else context
     return score_spans(model, rows, whole_rows(rows), length, progress)

@@ -1,4 +1,4 @@
-"""Calibration of a model's delays: does a delay predicted with probability p occur in a share p of the turns?"""
+"""Calibration of delays: a delay predicted with probability p should occur in a share p of the turns."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class Calibration:
 
     turns: int
     expected_calibration_error: float
-    """Of the likeliest token of each turn (Guo et al., "On calibration of modern neural networks", 2017)."""
+    """Error for the likeliest token of each turn (Guo et al., "On calibration of modern neural networks", 2017)."""
     delays: dict[str, Reliability]
-    """By the name of the delay token."""
+    """Keys are the names of the delay tokens."""
 
 
 class CalibrationTally:

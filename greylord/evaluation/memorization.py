@@ -1,4 +1,4 @@
-"""What a model reveals of its training recordings: passwords, and play word for word.
+"""Memorization: passwords, and play word for word, that a model reveals of its training recordings.
 
 Passwords are found in the recordings during the audit, by the rules that mask them. They are neither stored nor
 returned. A password's exposure is measured as by Carlini et al., "The Secret Sharer" (2019): its rank by likelihood,
@@ -28,6 +28,7 @@ from greylord.captures.markup import span_mask
 from greylord.captures.session import Direction, Session
 from greylord.generation.generate import generate
 from greylord.stream import turns, vocabulary
+from greylord.stream.ngrams import ngram_hashes
 
 __all__ = [
     "MATCH_BYTES",
@@ -53,7 +54,6 @@ EXCERPTS = 10
 HASHED_BYTES = 1 << 22
 """Bytes of training data hashed at once, to bound the memory."""
 _CLASSES = [string.ascii_lowercase, string.ascii_uppercase, string.digits]
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -64,7 +64,7 @@ class Secret:
         prefix: uint16 [at most `PREFIX_TOKENS`], the ids before its first byte.
         tail: uint16 [n], the ids from its first byte to its last; the server's echo may lie between.
         places: int64 [bytes], the indices of its bytes in `tail`.
-        times: How often it was typed.
+        times: Number of times that it was typed.
     """
 
     prefix: np.ndarray
@@ -78,7 +78,7 @@ class Exposure:
     """The rank of one secret."""
 
     times: int
-    """How often the secret was typed."""
+    """Number of times that the secret was typed."""
     rank: int
     """1 if the secret is likelier than every random string."""
     strings: int
@@ -127,8 +127,8 @@ def measure_exposures(
 
     Args:
         model: On a CPU or a GPU, in evaluation mode.
-        secrets: As `find_secrets` returns them.
-        strings: How many random strings.
+        secrets: Passwords from `find_secrets`.
+        strings: Number of random strings.
         seed: Seeds the strings.
     """
     random = np.random.default_rng(seed)
@@ -144,7 +144,7 @@ def _random_strings(text: np.ndarray, count: int, random: np.random.Generator) -
 
     Args:
         text: uint16 [bytes].
-        count: How many strings.
+        count: Number of strings.
         random: Source of randomness.
 
     Returns:
@@ -222,24 +222,11 @@ def copied_share(payload: np.ndarray, training: Sequence[np.ndarray], length: in
     Returns:
         Share of the bytes, from 0 to 1.
     """
-    hashes = _hashes(payload, length)
+    hashes = ngram_hashes(payload, length)
     is_copied = np.zeros(len(hashes), bool)
     for row in training:
         text = turns.payload_of(row)
         for begin in range(0, len(text), HASHED_BYTES):
-            is_copied |= np.isin(hashes, _hashes(text[begin : begin + HASHED_BYTES + length - 1], length))
+            is_copied |= np.isin(hashes, ngram_hashes(text[begin : begin + HASHED_BYTES + length - 1], length))
     begins = np.flatnonzero(is_copied)
     return float(span_mask(begins, begins + length, len(payload)).mean())
-
-
-def _hashes(text: np.ndarray, length: int) -> np.ndarray:
-    """Hash each stretch of `length` bytes: a polynomial, modulo 2^64.
-
-    Returns:
-        uint64 [bytes - length + 1].
-    """
-    count = max(0, len(text) - length + 1)
-    hashes = np.zeros(count, np.uint64)
-    for offset in range(length if count else 0):
-        hashes = hashes * _MULTIPLIER + text[offset : offset + count]
-    return hashes

@@ -237,7 +237,7 @@ class HitRates:
 
 @dataclass(frozen=True)
 class NextCommandReport:
-    """How often each predictor names the right command."""
+    """Hit rates of each predictor on a sample of commands."""
 
     turns: int
     """Turns that were predicted, sampled from all."""
@@ -246,9 +246,9 @@ class NextCommandReport:
     verbs: int
     """Different verbs of the predicted turns."""
     hits: dict[str, HitRates]
-    """By predictor: "this model", "n-gram" and "repeat"."""
+    """Keys are the predictors "this model", "n-gram" and "repeat"."""
     by_verb: dict[str, tuple[int, float]]
-    """By verb, "" for an empty line, the number of commands and the model's top 1; the most frequent verbs."""
+    """Number of commands and the model's top 1 for each of the most frequent verbs; "" is an empty line."""
 
 
 def measure_next_command(

@@ -54,7 +54,7 @@ class DeepReport:
     contexts: Mapping[int, float]
     """Overall bits per byte of the same spans, by the length of the context in tokens."""
     health: Mapping[str, Health]
-    """Of "this model", and of "real play" from the same places."""
+    """Keys are "this model", and "real play" from the same places."""
 
 
 def make_report(

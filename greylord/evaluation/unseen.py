@@ -1,4 +1,4 @@
-"""Which part of a dataset a model was trained on, and which part it has not seen."""
+"""The part of a dataset that a model was trained on, and the part that it has not seen."""
 
 from __future__ import annotations
 

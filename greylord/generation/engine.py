@@ -44,7 +44,7 @@ class _Slot:
     Attributes:
         text: Memory and ids, one character for each id: nothing is searched faster than a `str`.
         begin: Where in `text` the context begins.
-        read: How many ids of the context are in the cache.
+        read: Number of ids of the context that are in the cache.
     """
 
     def __init__(self, memory: str, ids: Iterable[int], seed: int) -> None:
@@ -96,8 +96,8 @@ class Decoder:
     """Slots that decode one model. One step of sixteen slots costs about four times as much as a step of one.
 
     Args:
-        weights: The model's, on a CPU or a GPU; they are not copied.
-        sampling: For all slots.
+        weights: Weights of the model, on a CPU or a GPU; they are not copied.
+        sampling: Settings for all slots.
         slots: Number of slots.
         draft_tokens: Longest draft that a step of one slot checks. It changes the speed, and the ids only where float32
             rounding decides between two.
@@ -120,7 +120,13 @@ class Decoder:
         self._draft_tokens = draft_tokens
 
     def start(self, slot: int, ids: Iterable[int], seed: int = 0) -> None:
-        """Restart a slot from `ids`, at least one, and seed its random numbers."""
+        """Restart a slot.
+
+        Args:
+            slot: The slot.
+            ids: Ids that the slot continues, at least one.
+            seed: Seeds the slot's random numbers.
+        """
         self._slots[slot] = _Slot(self._memory, ids, seed)
 
     def append(self, slot: int, ids: Iterable[int]) -> None:
@@ -133,8 +139,12 @@ class Decoder:
         self._forward.copy(source, target, self._slots[source].read)
 
     def logits(self, slots: Sequence[int]) -> np.ndarray:
-        """Compute the logits of each slot's next id, float32 [len(slots), vocabulary]. The grammar is not applied."""
-        # After an earlier call for logits two ids are unread: the last one of then, and the one appended since.
+        """Compute the logits of each slot's next id, without applying the grammar.
+
+        Returns:
+            float32 [len(slots), vocabulary].
+        """
+        # An earlier call left its last id unread, and one more was appended since.
         self._catch_up(slots, leave=2)
         blocks = [self._slots[slot].unread() for slot in slots]
         logits = self._read(blocks, slots)
@@ -143,9 +153,14 @@ class Decoder:
         return np.stack([each[-1] for each in logits])
 
     def step(self, slots: Sequence[int], stops: Collection[int] = ()) -> list[list[int]]:
-        """Sample the next ids of each of `slots`: one, or several where a draft was right.
+        """Sample the next ids of each slot: one, or several where a draft was right.
 
-        A slot samples nothing after an id in `stops`.
+        Args:
+            slots: Slots to advance.
+            stops: Ids after which a slot samples nothing more in this step.
+
+        Returns:
+            The new ids of each slot, in the order of `slots`.
         """
         self._catch_up(slots)
         drafts = [self._draft(slot) if len(slots) == 1 else [] for slot in slots]
@@ -180,7 +195,11 @@ class Decoder:
                 self._slots[slot].read += len(block)
 
     def _read(self, blocks: Sequence[Sequence[int]], slots: Sequence[int]) -> list[np.ndarray]:
-        """Read a block of ids for each slot, and return the logits after each id, float32 [len(block), vocabulary]."""
+        """Read a block of ids for each slot.
+
+        Returns:
+            The logits after each id, float32 [len(block), vocabulary] for each slot.
+        """
         low, high = min(slots), max(slots) + 1
         # Slots in between, and the ends of shorter blocks, read padding, whose results are never used.
         ids = np.full((high - low, max(map(len, blocks))), vocabulary.PAD)

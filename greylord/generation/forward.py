@@ -51,7 +51,7 @@ class Forward:
     """The forward pass of a model, on the device of its weights.
 
     Args:
-        weights: The model's; they are not copied.
+        weights: Weights of the model; they are not copied.
         rows: Rows of the key/value cache.
     """
 
@@ -80,9 +80,9 @@ class Forward:
         """Read tokens into the cache, and compute the logits after each.
 
         Args:
-            rows: Which n rows of the cache.
+            rows: The n rows of the cache to use.
             ids: int64 [n, t]. Tokens beyond the context are padding; their logits are undefined.
-            begins: int64 [n], how many tokens of each row are in the cache already. Later entries are overwritten.
+            begins: int64 [n], tokens of each row that are in the cache already. Later entries are overwritten.
 
         Returns:
             float32 [n, t, vocabulary], equal to the stock model's logits up to rounding.

@@ -30,16 +30,12 @@ def generate(
 ) -> np.ndarray:
     """Continue a stream of ids.
 
-        prompt_ids = encode(session)
-        ids = generate(load_model("models/latest"), prompt_ids, max_bytes=400, seed=7)
-        print(bytes(ids[ids < 256].tolist()))
-
     Args:
         model: On a CPU or a GPU.
         prompt_ids: Integers [m], at least one. A stream begins with `<|pad|>`, which alone starts a new session.
         max_bytes: Payload bytes to generate. The continuation ends with the last of them.
         temperature: Divides the logits; at 0 the likeliest id is taken.
-        top_k: How many of the likeliest ids to sample from; 0 for all.
+        top_k: Number of likeliest ids to sample from; 0 for all.
         top_p: Probability that the likeliest ids to sample from reach together.
         seed: The same seed gives the same continuation.
 
@@ -49,6 +45,10 @@ def generate(
     Raises:
         UsageError: The prompt is empty or has an id outside the vocabulary, a setting is out of range, or the engine
             does not compute this variant of GPT-2.
+
+    Example:
+        ids = generate(model, [256], max_bytes=400, seed=7)
+        print(bytes(ids[ids < 256].tolist()).decode("cp437"))
     """
     prompt = np.asarray(prompt_ids)
     if not prompt.size or prompt.ndim > 1 or not np.issubdtype(prompt.dtype, np.integer):

@@ -14,11 +14,11 @@ __all__ = ["Sampling"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next id is sampled from logits.
+    """The settings by which the next id is sampled from logits.
 
     Attributes:
         temperature: Divides the logits; at 0 the likeliest id is taken.
-        top_k: How many of the likeliest ids to sample from; 0 for all.
+        top_k: Number of likeliest ids to sample from; 0 for all.
         top_p: Probability that the likeliest ids to sample from reach together (Holtzman et al. 2020).
 
     Raises:
