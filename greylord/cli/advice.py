@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from greylord.errors import GreylordError, SettingError, UsageError
+from greylord.errors import GreylordError, MissingDatasetError, SettingError, UsageError
 
 __all__ = ["exit_code", "flag", "sentence"]
 
-ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
+ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    MissingDatasetError: lambda error: "Name a folder of recordings with --data-dir.",
+}
 """By the type of an error, the sentence to add to it. The function takes the error."""
 
 
