@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -34,18 +30,12 @@ __all__ = [
     "Provenance",
     "Run",
     "all_runs",
-    "by_what_was_scored",
-    "differences",
-    "fetched",
-    "locate",
     "mark_latest",
-    "nearest",
     "new_run",
     "read_journal",
     "read_json",
     "read_provenance",
     "read_run",
-    "repository_of",
     "resume_point",
 ]
 
@@ -135,68 +125,6 @@ def _step(checkpoint: Path) -> int:
 def mark_latest(run: Path) -> None:
     """Let models/latest name this run."""
     write_file(run.parent / LATEST, run.name + "\n")
-
-
-def locate(path: Path) -> Path:
-    """The folder of a model: a path, or models/latest. Raises UsageError if there is none."""
-    if path.name == LATEST and path.is_file():
-        path = path.parent / os.fsdecode(path.read_bytes().strip())
-    if path.is_dir():
-        return path
-    if (HERE.models / path).is_dir():
-        return HERE.models / path
-    if (meant := nearest(path)) is not None:
-        raise UsageError(f"There is no model folder {str(path)!r}. Did you mean {str(meant)!r}?")
-    known = sorted(folder.name for folder in HERE.models.glob("*_*") if folder.is_dir())
-    there = f"models/ has {', '.join(known[-5:])}" if known else "models/ has none yet"
-    raise UsageError(f"There is no model folder {str(path)!r}; {there}.")
-
-
-def nearest(path: Path) -> Path | None:
-    """Find the folder that a misspelt path may mean.
-
-    Args:
-        path: A path at which there is nothing.
-
-    Returns:
-        A folder whose name is near, in models/ for a bare name; None if there is none.
-    """
-    first, *rest = path.parts or ("",)
-    if not rest:
-        return _near(first, HERE.models)
-    if path.parent.is_dir():
-        return _near(path.name, path.parent)
-    # Where the rest is found, the first part may be farther off.
-    if (folder := _near(first, Path(), nearness=0.6)) is None:
-        return None
-    meant = folder.joinpath(*rest)
-    if (found := meant if meant.is_dir() else _near(meant.name, meant.parent)) is not None:
-        return found
-    return _near(first, Path())
-
-
-def _near(name: str, folder: Path, nearness: float = 0.75) -> Path | None:
-    """The folder in a folder whose name is nearest, or models/latest. models/ counts before the first run too."""
-    if not folder.is_dir():
-        return None
-    known = {HERE.models.name: HERE.models} if folder == Path() else {}
-    known |= {each.name.casefold(): each for each in folder.iterdir() if each.is_dir() or each.name == LATEST}
-    close = difflib.get_close_matches(name.casefold(), known, n=1, cutoff=nearness)
-    return known[close[0]] if close else None
-
-
-def repository_of(path: Path) -> str | None:
-    """The repository of the Hub that stands where a model's folder may: USER/NAME, where USER is no folder. None for
-    anything else."""
-    if path.is_absolute() or len(path.parts) != 2 or path.parent == HERE.models or path.parent.exists():
-        return None
-    return None if (HERE.models / path).is_dir() or path.parts[0] == ".." else path.as_posix()
-
-
-def fetched(repo_id: str) -> Path | None:
-    """The folder in models/ that holds a repository's model, the one that was fetched last; None if there is none."""
-    origins = [path for path in HERE.models.glob(f"*/{ORIGIN}") if (read_json(path) or {}).get("repo_id") == repo_id]
-    return max(origins, key=lambda path: path.stat().st_mtime).parent if origins else None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
@@ -336,27 +264,3 @@ def read_provenance(folder: Path) -> Provenance:
         frozenset(each for each in read if isinstance(each, str)) if isinstance(read, list) else frozenset(),
         credentials if credentials in ("masked", "kept") else "unknown",
     )
-
-
-def by_what_was_scored(runs: Sequence[Run]) -> list[list[Run]]:
-    """Finished runs whose figures compare, the best first; groups and runs alike."""
-    groups = defaultdict(list)
-    for run in sorted((run for run in runs if run.scored), key=lambda run: run.bits_per_byte):
-        groups[run.scored].append(run)
-    return list(groups.values())
-
-
-def differences(one: Run, other: Run) -> dict[str, tuple[Any, Any]]:
-    """What decided two runs and is not the same, by name as "settings.learning_rate"; None where a run lacks it."""
-    first, second = (_flat(run.config) for run in (one, other))
-    # The data_hash tells as much as these in one line.
-    data = ("trained_on", "pauses.")
-    pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second} if not name.startswith(data)}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from greylord import hub, modeling, runs
+from greylord import hub, model_folders, modeling, runs
 from greylord.captures import proxylog, redaction
 from greylord.diagnostics import vocabulary
 from greylord.diagnostics.model import inspect
@@ -152,7 +152,7 @@ def test_weights_lie_in_the_folder_and_nowhere_else(folder, workplace):
         with pytest.raises(GreylordError, match="can be no repository's name"):
             hub.pull(name)
     for name in ("../user", "/user/a", "user/a/b", "models/a"):
-        assert runs.repository_of(Path(name)) is None
+        assert model_folders.repository_of(Path(name)) is None
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab_to_int.json", "config.json", runs.CONFIG_NAME])

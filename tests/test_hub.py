@@ -15,7 +15,7 @@ from helpers import PROJECT
 from hub_server import CUT, TOKEN, Hub, Repository
 from safetensors.torch import load_file, save_file
 
-from greylord import runs
+from greylord import model_folders, runs
 from greylord.corpus import build, segments
 from greylord.modeling import new_model
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
@@ -170,7 +170,7 @@ def test_a_repository_stands_where_a_folder_may(greylord, hub, model):
     assert greylord(*generate).stdout == said.stdout and not hub.requests
     greylord("push", "models/run", REPOSITORY)
     pulled = greylord("pull", REPOSITORY)
-    assert runs.fetched(REPOSITORY) == runs.locate(Path(pulled.stdout.split()[1])) != Path(folder)
+    assert model_folders.fetched(REPOSITORY) == model_folders.locate(Path(pulled.stdout.split()[1])) != Path(folder)
 
     assert "no repository 'user/nix'" in sentence(greylord("debug", "model", "--model-dir", "user/nix"), 2)
     assert "models/latest" in sentence(greylord("debug", "model"), 2)
@@ -237,13 +237,13 @@ def test_a_trained_model_is_pushed_and_a_failed_push_loses_nothing(greylord, hub
 
     trained = greylord(*train, REPOSITORY)
     assert trained.returncode == 0, trained.stderr
-    run = runs.locate(Path("models/latest"))
+    run = model_folders.locate(Path("models/latest"))
     assert on_main(hub)["model.safetensors"] == (run / "model.safetensors").read_bytes()
 
     hub.failures += [("POST", "/commit/", 409)] * 20
     told = sentence(greylord(*train, "user/other"), 1)
     hub.failures.clear()
-    assert runs.locate(Path("models/latest")) != run
+    assert model_folders.locate(Path("models/latest")) != run
     line = re.search(r"`greylord (push models/\S+ user/other)`", told)[1]
     assert greylord(*line.split()).returncode == 0
     assert "model.safetensors" in hub.repositories["user/other"].find("main")[1]

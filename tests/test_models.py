@@ -12,6 +12,7 @@ import pytest
 from helpers import PROJECT, greylord, history, make_run
 
 from greylord import records, runs
+from greylord.analysis import comparison
 from greylord.cli import main
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation.bits_per_byte import bits_per_byte
@@ -97,10 +98,10 @@ def test_what_differs_between_two_runs(several):
     one, other = (
         runs.read_run(Path("models", name)) for name in ("game_2026-01-05T10-00-00", "other_2026-01-08T10-00-00-2")
     )
-    assert runs.differences(one, one) == {}
+    assert comparison.differences(one, one) == {}
     other.config["settings"]["learning_rate"] = 0.5
     other.config["plan"]["warmup"] = 3
-    assert runs.differences(one, other) == {
+    assert comparison.differences(one, other) == {
         "dataset": ("game", "other"),
         "data_hash": ("0" * 64, "1" * 64),
         "settings.learning_rate": (1e-3, 0.5),

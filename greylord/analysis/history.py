@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greylord import runs
+from greylord import model_folders, runs
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text
 from greylord.records import is_number
@@ -62,7 +62,7 @@ def read_course(path: Path) -> Course:
         GreylordError: it holds no evaluation.
     """
     # models/latest is a file as well: it names a folder.
-    file = path if path.is_file() and path.name != runs.LATEST else _history_of(runs.locate(path))
+    file = path if path.is_file() and path.name != runs.LATEST else _history_of(model_folders.locate(path))
     going = file.suffix == ".jsonl"
     try:
         text = json_text(file)

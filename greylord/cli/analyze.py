@@ -48,10 +48,10 @@ def training(
 
     [dim]Example: greylord analyze training --model-dir models/latest[/]
     """
-    from greylord import runs
+    from greylord import model_folders
     from greylord.analysis import training as analysis
 
-    report = analysis.analyze(model_folder(model_dir) if runs.repository_of(model_dir) else model_dir)
+    report = analysis.analyze(model_folder(model_dir) if model_folders.repository_of(model_dir) else model_dir)
     picture = picture_path(output, report.course.name, as_json)
     _tell(report, picture, analysis.picture, _show_training, as_json)
 

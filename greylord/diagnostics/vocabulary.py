@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from greylord import runs, units
+from greylord import model_folders, runs, units
 from greylord.errors import UsageError
 from greylord.files import json_text
 from greylord.stream import turns, vocabulary
@@ -217,7 +217,7 @@ def folder_of(path: Path) -> Path:
     Raises UsageError if there is none.
     """
     if path.name == runs.LATEST:
-        path = runs.locate(path)
+        path = model_folders.locate(path)
     folder = path.parent if path.name in FILES else path
     if not any((folder / name).is_file() for name in FILES) or not path.exists():
         raise UsageError(
