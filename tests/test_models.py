@@ -150,7 +150,7 @@ def test_figures_that_do_not_compare_are_said_to(call, several, other):
     [
         ("models/latest game_2026-01-06T10-00-00", 2, "are the same run; give two."),
         ("models/latest game_2026-01-10T10-00-00", 1, "has no evaluation yet, and so no curve to compare."),
-        ("models/latest foreign", 2, "is no run of greylord: its training_config.json is missing or tells no plan."),
+        ("models/latest foreign", 2, "is not a run of greylord: its training_config.json is missing or has no plan."),
         ("models/latest nowhere", 2, "There is no model folder 'nowhere'"),
         ("models/latest renamed --output text", 2, "The picture is a PNG"),
         ("models/latest damaged", 1, "training_history.json' is damaged"),

@@ -42,7 +42,7 @@ def models(
     found, damaged = runs.all_runs()
     for sentence in damaged:
         console.warn(f"A run is left out: {sentence}")
-    groups = comparison.by_what_was_scored(found)
+    groups = comparison.comparable_groups(found)
     unfinished = [run for run in found if not run.summary]
     if as_json:
         console.print_json({"runs": [_as_json(run) for group in (*groups, unfinished) for run in group]})
@@ -146,7 +146,7 @@ def compare(
     console.out.print()
     console.out.print(table)
     console.out.print()
-    same = len(comparison.by_what_was_scored(pair)) == 1 and all(run.summary for run in pair)
+    same = len(comparison.comparable_groups(pair)) == 1 and all(run.summary for run in pair)
     if not same:
         console.warn("The two figures do not compare: they are not of the same bytes by the same protocol.")
 

@@ -33,9 +33,9 @@ def model_folder(model_dir: Path) -> Path:
     repo_id = model_folders.repository_of(model_dir)
     if repo_id is None:
         return model_folders.locate(model_dir)
-    if (folder := model_folders.fetched(repo_id)) is not None:
+    if (folder := model_folders.find_pulled(repo_id)) is not None:
         return folder
-    if (meant := model_folders.nearest(model_dir)) is not None:
+    if (meant := model_folders.nearest_folder(model_dir)) is not None:
         raise UsageError(
             f"There is no model folder {str(model_dir)!r}. Did you mean {str(meant)!r}? "
             f"For the repository on the Hub, type `greylord pull {repo_id}` first."
