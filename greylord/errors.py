@@ -10,7 +10,7 @@ The sentences name settings and arguments, never flags or commands: the command 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["GreylordError", "SettingError", "UsageError", "did_you_mean", "first_line"]
+__all__ = ["GreylordError", "SettingError", "UnmaskedCredentialsError", "UsageError", "did_you_mean", "first_line"]
 
 
 class GreylordError(Exception):
@@ -32,6 +32,18 @@ class SettingError(UsageError):
     def __init__(self, sentence: str, *settings: str) -> None:
         super().__init__(sentence)
         self.settings = settings
+
+
+class UnmaskedCredentialsError(GreylordError):
+    """A model or a corpus that holds passwords in clear, and so may not be published.
+
+    Args:
+        dataset: The name of the dataset; None if unknown.
+    """
+
+    def __init__(self, sentence: str, dataset: str | None) -> None:
+        super().__init__(sentence)
+        self.dataset = dataset
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from greylord.errors import GreylordError, SettingError, UsageError
+from greylord.errors import GreylordError, SettingError, UnmaskedCredentialsError, UsageError
 
 __all__ = ["exit_code", "flag", "sentence"]
 
-ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
+ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    UnmaskedCredentialsError: lambda error: (
+        f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."
+    ),
+}
 """By the type of an error, the sentence to add to it. The function takes the error."""
 
 

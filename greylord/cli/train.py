@@ -115,7 +115,7 @@ def train(
         from greylord import hub
 
         # Rather now than after hours of training.
-        hub.check(push_to_hub)
+        hub.check_access(push_to_hub)
     if resume is not None:
         job = resumed(model_folders.locate(resume))
     else:
