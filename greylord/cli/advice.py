@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from greylord.errors import GreylordError, SettingError, UnmaskedCredentialsError, UsageError
 
-__all__ = ["exit_code", "flag", "sentence"]
+__all__ = ["exit_code", "flag", "sentence", "with_flags"]
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
     UnmaskedCredentialsError: lambda error: (
@@ -22,12 +22,18 @@ def flag(setting: str) -> str:
     return "--" + setting.replace("_", "-")
 
 
+def with_flags(text: str, *settings: str) -> str:
+    """Return a text with flags in place of settings."""
+    for setting in settings:
+        text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+    return text
+
+
 def sentence(error: GreylordError) -> str:
     """Return what to print for an error."""
     text = str(error)
     if isinstance(error, SettingError):
-        for setting in error.settings:
-            text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+        text = with_flags(text, *error.settings)
     advice = ADVICE.get(type(error))
     return f"{text} {advice(error)}" if advice else text
 
