@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -15,10 +16,12 @@ from helpers import PROJECT
 from hub_server import CUT, TOKEN, Hub, Repository
 from safetensors.torch import load_file, save_file
 
+from greylord import hub as hub_client
 from greylord import model_folders, runs
 from greylord.corpus import build, segments
 from greylord.modeling import new_model
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.workspace import Workspace
 
 REPOSITORY = "user/majormud"
 
@@ -325,3 +328,19 @@ def test_repositories_that_are_not_pulled(greylord, hub, workplace):
     assert not Path("models").exists()
     fetched = {path.rpartition("/")[2] for method, path in hub.requests if method == "GET" and "/resolve/" in path}
     assert fetched <= {"config.json"}
+
+
+def test_a_model_is_pulled_into_any_workspace(model, workplace, monkeypatch):
+    class Api:
+        def model_info(self, repo_id: str, **_: object) -> SimpleNamespace:
+            return SimpleNamespace(sha="0123456789abcdef", siblings=[])
+
+    monkeypatch.setattr(hub_client, "HfApi", Api)
+    monkeypatch.setattr(hub_client, "snapshot_download", lambda *_, **__: str(model))
+    elsewhere = Workspace(workplace / "elsewhere")
+    pulled = hub_client.pull(REPOSITORY, workspace=elsewhere)
+    assert pulled.new and pulled.folder == workplace / "elsewhere/models/majormud_01234567"
+    assert (pulled.folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert not hub_client.pull(REPOSITORY, workspace=elsewhere).new
+    assert model_folders.find_pulled(REPOSITORY, workspace=elsewhere) == pulled.folder
+    assert model_folders.find_pulled(REPOSITORY) is None

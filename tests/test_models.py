@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from helpers import greylord, history, make_run
 
-from greylord import plots, records, runs
+from greylord import model_folders, plots, records, runs
 from greylord.analysis import comparison
 from greylord.errors import GreylordError, UsageError
 from greylord.training import run_folder
 from greylord.training.config import TrainingConfig
+from greylord.workspace import Workspace
 
 
 @pytest.fixture
@@ -162,6 +163,22 @@ def test_a_trained_run_is_read(trained, monkeypatch):
     assert run.scored[0] == "tiny" and run.started.year >= 2025
     with pytest.raises(UsageError):
         runs.read_run(Path("data/tiny"))
+
+
+def test_runs_of_any_workspace(several, tmp_path):
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    workspace = Workspace(elsewhere)
+    assert runs.all_runs(workspace=workspace) == ([], [])
+    run = runs.new_run("game", workspace=workspace)
+    runs.mark_latest(run)
+    assert run.parent == workspace.models
+    assert model_folders.locate(Path(run.name), workspace=workspace) == run
+    assert model_folders.locate(workspace.models / "latest", workspace=workspace) == run
+    assert model_folders.nearest_folder(Path(f"{run.name}x"), workspace=workspace) == run
+    with pytest.raises(UsageError, match="renamed"):
+        model_folders.locate(Path("renamed"), workspace=workspace)
+    make_run("game_2026-01-11T10-00-00", [1.0]).rename(workspace.models / "moved")
+    assert [found.folder.name for found in runs.all_runs(workspace=workspace)[0]] == ["moved"]
 
 
 def test_help(tmp_path):
