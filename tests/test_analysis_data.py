@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from helpers import MARKUP, fails
 
 from greylord import plots
 from greylord.analysis import data
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
+from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
+from greylord.captures.start_times import parse_start
 from greylord.corpus import build
 from greylord.corpus.manifest import DialectCounts
 from greylord.corpus.windows import Rows
@@ -83,17 +87,17 @@ def power(value: int) -> int:
 def test_every_figure_agrees_with_a_slow_count(dataset):
     report = data.analyze(dataset)
     paths = [path for path in sorted(dataset.rglob("*.log")) if path.name != "change.log"]
-    sessions = {path.relative_to(dataset).as_posix(): proxylog.read_file(path) for path in paths}
+    sessions = {path.relative_to(dataset).as_posix(): read_session(path, keep_credentials=True) for path in paths}
     assert report.skipped == ["change.log"]
 
     assert {entry.name for entry in report.recordings} == set(sessions)
     assert [entry.started_at for entry in report.recordings] == sorted(
-        proxylog.started_at(path.name).isoformat(timespec="milliseconds") for path in paths
+        parse_start(path.name).isoformat(timespec="milliseconds") for path in paths
     )
     for entry in report.recordings:
         session = sessions[entry.name]
         assert (entry.server_bytes, entry.client_bytes) == (len(sent_by(session, S)), len(sent_by(session, C)))
-    starts = sorted(proxylog.started_at(path.name) for path in paths)
+    starts = sorted(parse_start(path.name) for path in paths)
     assert report.time_groups == 1 + sum(after - before > timedelta(hours=1) for before, after in pairwise(starts))
     counts = DialectCounts()
     for session in sessions.values():
@@ -227,18 +231,18 @@ def test_a_cut_is_that_of_the_corpus(workplace):
 
 
 def test_recordings_are_read_one_at_a_time(dataset, monkeypatch):
-    read, kept = proxylog.read_file, []
+    read, sessions = proxylog.read, []
 
-    def read_file(path: Path, folder: Path | None = None) -> Session:
-        assert not any(reference() for reference in kept)
-        session = read(path, folder)
-        kept.append(weakref.ref(session))
+    def read_alone(source: BinaryIO, spool: Path | None = None) -> Session:
+        assert not any(reference() for reference in sessions)
+        session = read(source, spool=spool)
+        sessions.append(weakref.ref(session))
         return session
 
-    monkeypatch.setattr(proxylog, "read_file", read_file)
+    monkeypatch.setattr(proxylog, "read", read_alone)
     data.analyze(dataset)
     # Once to tell copies apart, which reads change.log too, and once to count.
-    assert len(kept) == 10 + 9
+    assert len(sessions) == 10 + 9
 
 
 def test_figures_of_the_real_recordings(workplace, real_captures):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord.captures import redaction
-from greylord.captures.markup import CSI, covered
+from greylord.captures.markup import CSI, span_mask
 from greylord.captures.session import Direction, Record, Session
 from greylord.stream import lines, turns, vocabulary
 from greylord.stream.lines import side_of, typed
@@ -127,4 +127,4 @@ def test_control_sequences_follow_the_grammar(payload):
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), max_size=6))
 def test_covered_positions(spans):
     begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
-    assert covered(begins, ends, 20).tolist() == [any(a <= at < b for a, b in spans) for at in range(20)]
+    assert span_mask(begins, ends, 20).tolist() == [any(a <= at < b for a, b in spans) for at in range(20)]

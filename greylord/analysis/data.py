@@ -26,8 +26,8 @@ from greylord.analysis.tallies import (
     MarkupTally,
     TurnTally,
 )
-from greylord.captures import proxylog, redaction
-from greylord.captures.session import Direction, Session
+from greylord.captures.reading import Recording, read_recording
+from greylord.captures.session import Direction
 from greylord.corpus import split
 from greylord.corpus.build import corpus_of
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, Manifest
@@ -115,7 +115,7 @@ def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
     recordings = []
     with progress("Counting", sum(row.file.path.stat().st_size for row in rows)) as advance:
         for row, group in zip(rows, groups, strict=True):
-            tally.add(proxylog.read_file(row.file.path))
+            tally.add(read_recording(row.file.path))
             start, payload = row.file.started_at, row.counts.payload_bytes
             started_at = None if start is None else start.isoformat(timespec="milliseconds")
             recordings.append(RecordingSize(row.file.name, started_at, group, payload.server, payload.client))
@@ -160,10 +160,10 @@ class _Tally:
         self.turns = {"server": TurnTally(), "client": TurnTally()}
         self.markup, self.commands, self.lines = MarkupTally(), CommandTally(), LineTally()
 
-    def add(self, session: Session) -> None:
+    def add(self, recording: Recording) -> None:
         """Add a recording."""
+        session, credentials = recording.session, recording.credentials
         stream = turns.turns_of(session, self.settings.keep_records)
-        credentials = redaction.find(session)
         sizes = np.diff(stream.ends, prepend=0)
         for side, direction, token in SIDES:
             self.delays[side].add(session.delays[1:][session.directions[1:] == direction])

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, cast
 from greylord import model_folders, runs
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text
-from greylord.records import is_number
+from greylord.json_fields import is_number
 from greylord.workspace import HERE, Workspace
 
 __all__ = ["CurvePoint", "RunHistory", "read_history"]
