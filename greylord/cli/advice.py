@@ -5,12 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from greylord.errors import GreylordError, MissingDatasetError, SettingError, UsageError
+from greylord.errors import (
+    GreylordError,
+    MissingDatasetError,
+    SettingError,
+    UnmaskedCredentialsError,
+    UsageError,
+)
 
-__all__ = ["exit_code", "flag", "sentence"]
+__all__ = ["exit_code", "flag", "sentence", "with_flags"]
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
     MissingDatasetError: lambda error: "Name a folder of recordings with --data-dir.",
+    UnmaskedCredentialsError: lambda error: (
+        f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."
+    ),
 }
 """By the type of an error, the sentence to add to it. The function takes the error."""
 
@@ -20,12 +29,18 @@ def flag(setting: str) -> str:
     return "--" + setting.replace("_", "-")
 
 
+def with_flags(text: str, *settings: str) -> str:
+    """Return a text with flags in place of settings."""
+    for setting in settings:
+        text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+    return text
+
+
 def sentence(error: GreylordError) -> str:
     """Return what to print for an error."""
     text = str(error)
     if isinstance(error, SettingError):
-        for setting in error.settings:
-            text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+        text = with_flags(text, *error.settings)
     advice = ADVICE.get(type(error))
     return f"{text} {advice(error)}" if advice else text
 
