@@ -33,7 +33,7 @@ from huggingface_hub.utils import validate_repo_id
 
 import greylord
 from greylord import modeling, runs, units
-from greylord.corpus import build, segments
+from greylord.corpus import arrow, build, segments
 from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, UsageError
 from greylord.escaping import markdown, visible
@@ -223,7 +223,7 @@ def _dataset_card(manifest: Manifest, repo_id: str) -> str:
         table=table,
         segment=f"{segments.SEGMENT_TOKENS:,}",
         version=greylord.__version__,
-        **{split: segments.file_name(split) for split in build.SPLITS},
+        **{split: segments.file_name(split) for split in arrow.SPLITS},
     )
 
 

@@ -20,7 +20,7 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord import files
     from greylord.captures import proxylog, redaction
     from greylord.captures.signs import signs_of
-    from greylord.corpus import folder
+    from greylord.corpus import folder, listing
     from greylord.corpus.identity import Candidate, head_of, same_recordings
     from greylord.corpus.likeness import clusters, samples_of
     from greylord.errors import UsageError
@@ -78,7 +78,7 @@ def names(provider: atheris.FuzzedDataProvider) -> None:
     name = os.fsdecode(provider.ConsumeBytes(provider.remaining_bytes()).replace(b"\0", b""))
     start = proxylog.started_at(name)
     assert start is None or proxylog.plausible_start(start) == start
-    folder.shown(name).encode()
+    listing.shown(name).encode()
     try:
         folder.check_name(name)
     except UsageError:

@@ -21,7 +21,7 @@ from greylord.captures import proxylog, redaction
 from greylord.captures.markup import CSI, covered
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import main
-from greylord.corpus import build
+from greylord.corpus import arrow, build
 from greylord.corpus.manifest import DialectCounts
 from greylord.corpus.windows import Rows
 from greylord.realm.recorder import record
@@ -549,7 +549,7 @@ def test_a_cut_is_the_corpus_own(workplace):
     report = data.analyze(folder)
     build.refresh(folder)
     lines = {}
-    for name in build.SPLITS:
+    for name in arrow.SPLITS:
         parts = [turns.decode(row) for row in Rows(build.corpus_of(folder), name)]
         lines[name] = [line for part in parts for line in slow_lines(side_of(part, vocabulary.SERVER).payload)]
     assert report.division.cut and report.division.validation_recordings == 2

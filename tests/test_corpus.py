@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from greylord.captures import proxylog, redaction
 from greylord.captures.session import Direction, Record, Session
-from greylord.corpus import build, reading, segments, split
+from greylord.corpus import arrow, build, reading, segments, split
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, row_arrays
 from greylord.errors import GreylordError
@@ -46,7 +46,7 @@ def test_segments_end_to_end_are_the_rows(dataset, workplace, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_TOKENS", 100)
     build.refresh(dataset)
     corpus = build.corpus_of(dataset)
-    for split_name, file in zip(build.SPLITS, segments.write(corpus, workplace / "shared"), strict=True):
+    for split_name, file in zip(arrow.SPLITS, segments.write(corpus, workplace / "shared"), strict=True):
         found = datasets.Dataset.from_parquet(str(file), cache_dir=str(workplace / "cache"), keep_in_memory=True)
         assert found.features == segments.FEATURES
         recordings = {}
@@ -122,7 +122,7 @@ def test_credentials_are_masked_unless_they_are_to_be_kept(dataset):
         proxylog.write(said, target)
 
     def corpus() -> bytes:
-        parts = (Rows(build.corpus_of(dataset), name) for name in build.SPLITS)
+        parts = (Rows(build.corpus_of(dataset), name) for name in arrow.SPLITS)
         return b"".join(payloads(row) for part in parts for row in part)
 
     whole = sum(len(proxylog.read_file(path).payload) for path in dataset.rglob("*_*.log"))
@@ -145,7 +145,7 @@ def test_a_failed_build_leaves_the_old_corpus(dataset, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build._SplitWriter, "close", fail)
+    monkeypatch.setattr(arrow.SplitWriter, "close", fail)
     with pytest.raises(OSError):
         build.refresh(dataset, val_split=0.5)
     assert {path: path.read_bytes() for path in Path("corpora").rglob("*") if path.is_file()} == before
@@ -245,13 +245,13 @@ def test_compressed_recordings_are_named(dataset):
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"ARROW1")])
 def test_a_damaged_corpus_is_one_sentence(dataset, damage):
     build.refresh(dataset)
-    damage(build.corpus_of(dataset) / "train" / build.ARROW_NAME)
+    damage(build.corpus_of(dataset) / "train" / arrow.ARROW_NAME)
     with pytest.raises(GreylordError, match="delete it and build it again"):
         Rows(build.corpus_of(dataset), "train")
 
 
 def test_large_rows_do_not_share_a_batch(dataset, monkeypatch):
-    monkeypatch.setattr(build, "BATCH_BYTES", 3_000)
+    monkeypatch.setattr(arrow, "BATCH_BYTES", 3_000)
     manifest, _ = build.refresh(dataset)
     column = datasets.load_from_disk(str(build.corpus_of(dataset)))["train"].data.column("input_ids")
     assert column.num_chunks > 1

@@ -10,7 +10,7 @@ import pytest
 from greylord import files, runs
 from greylord.captures import proxylog
 from greylord.captures.session import Direction, Record
-from greylord.corpus import build, copying, folder, reading
+from greylord.corpus import build, copying, listing, reading
 from greylord.corpus.windows import Rows
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
@@ -93,11 +93,11 @@ def test_linked_folders_are_followed_once(logs):
     (logs / "a link").symlink_to("../elsewhere")
     (logs / "b link").symlink_to("../elsewhere/deep")
     (logs / "to a file.log").symlink_to("../elsewhere/deep/x.log")
-    found = folder.find(logs)
+    found = listing.find(logs)
     names = [found.name(path) for path in found.files]
     assert [name for name in names if "x.log" in name] == ["a link/deep/x.log"] and "to a file.log" in names
     assert found.skipped == {}
-    assert "elsewhere" not in str(folder.find(logs, follow_links=False).files)
+    assert "elsewhere" not in str(listing.find(logs, follow_links=False).files)
 
 
 @needs_posix
@@ -111,7 +111,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_is_not_empty(called, logs, mo
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert folder.find(logs).skipped == {"secret": "cannot be read: Permission denied"}
+    assert listing.find(logs).skipped == {"secret": "cannot be read: Permission denied"}
     Path("locked").mkdir()
     result = called("data", "build", "./locked")
     assert result.returncode == 1 and "empty" not in result.stderr and "Permission denied" in result.stderr
@@ -227,7 +227,7 @@ def test_corpora_and_models_are_no_part_of_the_folder_that_holds_them(called, lo
     write(Path("models/run/1750000000.log"), 50)
     manifest, built = build.refresh(Path())
     assert not built and manifest.skipped == [] and len(manifest.recordings) == 4
-    assert len(folder.find(Path("models")).files) == 1
+    assert len(listing.find(Path("models")).files) == 1
 
 
 @needs_posix

@@ -16,7 +16,7 @@ from hub_server import CUT, TOKEN, Hub, Repository
 from safetensors.torch import load_file, save_file
 
 from greylord import runs
-from greylord.corpus import build, segments
+from greylord.corpus import arrow, segments
 from greylord.modeling import new_model
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 
@@ -205,7 +205,7 @@ def test_the_stock_load_dataset_gives_the_corpus(greylord, hub, workplace):
     assert not hub.requests
     pushed = greylord("data", "push", "tiny", REPOSITORY, "--private")
     assert pushed.returncode == 0 and "3 files" in pushed.stdout, pushed.stderr
-    assert set(on_main(hub)) == {"README.md", *map(segments.file_name, build.SPLITS)}
+    assert set(on_main(hub)) == {"README.md", *map(segments.file_name, arrow.SPLITS)}
     assert greylord("data", "push", "tiny", REPOSITORY).returncode == 0
     assert len(hub.repositories[REPOSITORY].branches["main"]) == 2
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from greylord import spool
 from greylord.captures import proxylog
 from greylord.captures.session import Direction, Record
-from greylord.corpus import build, copying, likeness
+from greylord.corpus import arrow, build, copying, likeness
 from greylord.corpus.identity import Candidate, head_of, same_recordings, whole
 from greylord.corpus.windows import Rows
 
@@ -59,7 +59,7 @@ def test_a_copy_under_another_name_counts_once(logs):
     (logs / "copies" / name(500)).write_bytes(log(2))
     assert entries(logs) == before
     assert left_out(logs) == {f"copies/{name(500)}": f"the same payload as {name(48)}"}
-    rows = [row for part in build.SPLITS for row in Rows(build.corpus_of(logs), part)]
+    rows = [row for part in arrow.SPLITS for row in Rows(build.corpus_of(logs), part)]
     assert len(rows) == 5
 
 

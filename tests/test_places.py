@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord.corpus import folder, pruning
+from greylord.corpus import folder, listing, pruning
 from greylord.errors import UsageError
 
 LOG = b"<|server|><|delay#0.100|>%b"
@@ -179,12 +179,12 @@ def test_what_vanishes_while_pruning_is_planned_is_not_taken_for_small(nested, m
     write("data/game/link.log").unlink()
     Path("data/game/link.log").symlink_to("gone.log")
     gone = Path("data/game").resolve() / "link.log"
-    monkeypatch.setattr(folder, "find", lambda *_, **__: folder.Found(gone.parent, [gone]))
+    monkeypatch.setattr(listing, "find", lambda *_, **__: listing.Found(gone.parent, [gone]))
     plan = pruning.plan_pruning(Path("data/game"), 1_000, None)
     assert plan.removed == [] and plan.skipped == {"link.log": "a link to nothing"}
 
 
 def test_pruning_is_refused_before_anything_is_looked_at(nested, monkeypatch):
-    monkeypatch.setattr(folder, "find", None)
+    monkeypatch.setattr(listing, "find", None)
     with pytest.raises(UsageError, match="holds data/"):
         pruning.plan_pruning(Path(".."), 1_000, None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greylord.corpus import build
+from greylord.corpus import arrow, build
 from greylord.corpus.windows import Rows
 from greylord.stream import turns
 
@@ -24,7 +24,7 @@ def built(real_captures, tmp_path_factory):
         manifest, _ = build.refresh(real_captures)
         corpus = build.corpus_of(real_captures)
         rows = {}
-        for name in build.SPLITS:
+        for name in arrow.SPLITS:
             entries = [entry.name for entry in manifest.recordings if entry.split == name]
             rows |= zip(entries, Rows(corpus, name), strict=True)
     return real_captures, manifest, rows

@@ -39,7 +39,7 @@ def audit(
 
     [dim]Example: greylord audit --model-dir models/latest --data-dir data/majormud[/]
     """
-    from greylord.corpus import folder
+    from greylord.corpus import folder, listing
 
     given = None if data_dir is None else folder.locate_path(data_dir)
     model_dir = model_folder(model_dir)
@@ -57,7 +57,7 @@ def audit(
     dataset = given or own_dataset(model_dir)
     manifest, _ = build.refresh(dataset, progress=console.progress)
     corpus = build.corpus_of(dataset)
-    found = folder.find(dataset)
+    found = listing.find(dataset)
     by_name = {found.name(path): path for path in found.files}
     read = [by_name[entry.name] for entry in manifest.recordings if entry.split != "validation"]
     with console.progress("Finding passwords", len(read)) as advance:

@@ -56,11 +56,11 @@ def redact(
 
 
 def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
-    from greylord.corpus import copying, folder
+    from greylord.corpus import copying, listing
 
     plan = copying.plan_copy(sources, name, masked, console.progress)
     if plan.others:
-        sizes = [(path, units.size(folder.size_of(path))) for path in plan.others]
+        sizes = [(path, units.size(listing.size_of(path))) for path in plan.others]
         console.warn(f"{units.count(len(sizes), 'file')} stayed behind, not being recordings:", *listed(sizes))
     if plan.same:
         count = units.count(len(plan.same), "recording")
@@ -109,7 +109,7 @@ def sample(
     [dim]Example: greylord data sample sample --recordings 32[/]
     """
     from greylord.captures import proxylog
-    from greylord.corpus import folder
+    from greylord.corpus import folder, journal
     from greylord.files import new_folder
     from greylord.realm.recorder import record
 
@@ -123,7 +123,7 @@ def sample(
                 proxylog.write(session, file)
             size += (made / file_name).stat().st_size
             advance(1)
-    folder.note(target, "sample", recordings=recordings, bytes=size, seed=seed)
+    journal.note(target, "sample", recordings=recordings, bytes=size, seed=seed)
     console.say("sample", f"{units.count(recordings, 'recording')}, {units.size(size)}, in {target}")
 
 
@@ -210,14 +210,14 @@ def show(
     [dim]Example: greylord data show majormud[/]
     """
     from greylord.captures import proxylog
-    from greylord.corpus import folder
+    from greylord.corpus import folder, listing
     from greylord.corpus.manifest import Manifest
     from greylord.corpus.pruning import ATTIC
 
     dataset = folder.locate(name)
-    found = folder.find(dataset)
+    found = listing.find(dataset)
     files = found.files
-    sizes = [folder.size_of(path) for path in files]
+    sizes = [listing.size_of(path) for path in files]
     starts = sorted(start for path in files if (start := proxylog.started_at(path.name)))
     from greylord.corpus.build import corpus_of, with_skipped
 
@@ -244,7 +244,7 @@ def show(
         console.say("starts", f"{starts[0]:%Y-%m-%d %H:%M} to {starts[-1]:%Y-%m-%d %H:%M} UTC, by the names")
     attic = ATTIC / folder.label(dataset)
     if attic.is_dir():
-        pruned = folder.recordings(attic)
+        pruned = listing.recordings(attic)
         console.say("pruned", f"{units.count(len(pruned), 'file')} in {attic}")
     if manifest is None:
         name_skipped([], found.skipped)

@@ -23,7 +23,7 @@ import numpy as np
 from greylord import units
 from greylord.captures import proxylog, redaction
 from greylord.captures.redaction import Credentials
-from greylord.corpus import folder
+from greylord.corpus import folder, journal, listing
 from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Same, head_of, same_recordings
 from greylord.errors import GreylordError, UsageError
 from greylord.files import numbered, replacing, user_path
@@ -65,7 +65,7 @@ class CopyPlan:
 
     @property
     def bytes(self) -> int:
-        return sum(folder.size_of(source) for source, _ in self.files)
+        return sum(listing.size_of(source) for source, _ in self.files)
 
 
 @dataclass
@@ -100,7 +100,7 @@ def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False, progre
     plan = CopyPlan(HERE.data / folder.check_name(dataset), masked)
     if os.path.lexists(plan.target) and not plan.target.is_dir():
         raise UsageError(f"{str(plan.target)!r} is not a folder; choose another name or move it away.")
-    present = folder.recordings(plan.target) if plan.target.is_dir() else []
+    present = listing.recordings(plan.target) if plan.target.is_dir() else []
     named: dict[Path, tuple[Path, Path]] = {}
     for source, relative in _expand(sources, plan):
         # A file that two sources hold belongs to the first.
@@ -212,19 +212,19 @@ def _expand(sources: Iterable[str], plan: CopyPlan) -> Iterator[tuple[Path, Path
             try:
                 mode = path.stat().st_mode
             except OSError as error:
-                plan.skipped.append((path, folder.unreadable(error)))
+                plan.skipped.append((path, listing.unreadable(error)))
                 continue
             resolved, target = path.resolve(), plan.target.resolve()
             if resolved.is_relative_to(target) or target.is_relative_to(resolved):
                 raise UsageError(f"{source!r} and {str(plan.target)!r} lie within each other; copy from elsewhere.")
             if stat.S_ISDIR(mode):
-                found = folder.find(path)
+                found = listing.find(path)
                 plan.skipped += [(path / name, why) for name, why in found.skipped.items()]
                 yield from ((file, file.relative_to(path)) for file in found.files)
             elif stat.S_ISREG(mode):
                 yield path, Path(path.name)
             else:
-                plan.skipped.append((path, folder.kind_of(mode)))
+                plan.skipped.append((path, listing.kind_of(mode)))
 
 
 def _matches(path: Path) -> list[Path]:
@@ -270,5 +270,5 @@ def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> 
         copied.bytes += size
         progress(size)
     if copied.files:
-        folder.note(plan.target, "redact" if plan.masked else "copy", recordings=copied.files, bytes=copied.bytes)
+        journal.note(plan.target, "redact" if plan.masked else "copy", recordings=copied.files, bytes=copied.bytes)
     return copied

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from greylord import units
 from greylord.captures import proxylog
-from greylord.corpus import folder
+from greylord.corpus import folder, journal, listing
 from greylord.errors import UsageError
 from greylord.files import numbered, replacing
 from greylord.workspace import HERE
@@ -74,14 +74,14 @@ def plan_pruning(dataset: Path, min_size: int | None, pattern: str | None) -> Pr
     ours = resolved.is_relative_to(HERE.data.resolve())
     if ours and resolved.relative_to(HERE.data.resolve()).parts[0].startswith("."):
         raise UsageError(f"{str(resolved)!r} is not a dataset: greylord keeps there what was pruned, and its journal.")
-    found = folder.find(resolved, follow_links=False)
+    found = listing.find(resolved, follow_links=False)
     pruning = Pruning(dataset, resolved, attic=ATTIC / folder.label(dataset), skipped=found.skipped)
     for path in found.files:
         try:
             length = path.stat().st_size
         except OSError as error:
             # Gone since it was listed: nothing is known of its size.
-            pruning.skipped[found.name(path)] = folder.unreadable(error)
+            pruning.skipped[found.name(path)] = listing.unreadable(error)
             continue
         why = None
         if min_size is not None and length < min_size:
@@ -124,7 +124,7 @@ def prune(pruning: Pruning, delete: bool) -> Pruned:
         with contextlib.suppress(OSError):
             _remove_if_empty(parent, pruning.folder)
     action = "delete" if delete else "prune"
-    folder.note(pruning.dataset, action, recordings=pruned.removed, bytes=pruning.bytes)
+    journal.note(pruning.dataset, action, recordings=pruned.removed, bytes=pruning.bytes)
     return pruned
 
 

@@ -22,9 +22,9 @@ import numpy as np
 
 from greylord.captures import proxylog, redaction
 from greylord.captures.signs import Sign, signs_of
-from greylord.corpus.folder import size_of
 from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
+from greylord.corpus.listing import size_of
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, payload_hash
 from greylord.spool import blocks
 from greylord.stream.turns import encode_pieces

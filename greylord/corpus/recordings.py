@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from greylord.captures import proxylog
-from greylord.corpus import folder, split
+from greylord.corpus import listing, split
 from greylord.corpus.identity import Candidate, same_recordings
 from greylord.corpus.likeness import clusters
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, Manifest, file_hash
@@ -84,7 +84,7 @@ class Row:
         return self.reading.ids.load({file: map_file(file)})
 
 
-def files_of(found: folder.Found) -> list[File]:
+def files_of(found: listing.Found) -> list[File]:
     """Return the files of a dataset that can be read; the others join those that were skipped.
 
     Raises:
@@ -103,7 +103,7 @@ def files_of(found: folder.Found) -> list[File]:
         by = "name" if started_at else "modification time" if grouped_at else "nothing"
         files.append(File(path, name, sha256, started_at, grouped_at, by))
     if not files:
-        raise GreylordError(folder.nothing_in(found))
+        raise GreylordError(listing.nothing_in(found))
     return files
 
 
@@ -120,7 +120,7 @@ def read_dataset(
     dataset: Path, spool: Path, settings: CorpusSettings, progress: Progress = silent
 ) -> tuple[list[Row], Manifest]:
     """Read the recordings of a dataset's folder without building its corpus; see `read_files`."""
-    found = folder.find(dataset)
+    found = listing.find(dataset)
     manifest = Manifest(dataset.name, "", settings, left_out=found.skipped)
     return read_files(files_of(found), manifest, spool, progress), manifest
 
@@ -138,10 +138,10 @@ def read_files(files: Sequence[File], manifest: Manifest, spool: Path, progress:
         GreylordError: there is no recording among the files.
     """
     rows: list[Row] = []
-    with progress("Reading recordings", sum(folder.size_of(file.path) for file in files)) as advance:
+    with progress("Reading recordings", sum(listing.size_of(file.path) for file in files)) as advance:
         readings = read_all([file.path for file in files], spool, manifest.settings)
         for file, reading in zip(files, readings, strict=True):
-            advance(folder.size_of(file.path))
+            advance(listing.size_of(file.path))
             if reading is None:
                 manifest.skipped.append(file.name)
             elif isinstance(reading, str):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, List, Value
 
-from greylord.corpus.build import SPLITS
+from greylord.corpus.arrow import SPLITS
 from greylord.corpus.windows import row_arrays
 from greylord.progress import Progress, silent
 

@@ -9,7 +9,7 @@ from contextlib import chdir
 from pathlib import Path
 
 from greylord.captures import proxylog
-from greylord.corpus import build, folder
+from greylord.corpus import build, listing
 from greylord.stream.tokenizer import GreylordTokenizer
 
 __all__ = ["corpus_speeds"]
@@ -22,7 +22,7 @@ TOKENIZED_BYTES = 2 * 10**6
 def corpus_speeds(dataset: Path) -> dict[str, list[float]]:
     """MB of raw bytes a second, of three runs each in turn, with the files in memory and in one process."""
     dataset = dataset.resolve()
-    files = list(folder.recordings(dataset))
+    files = list(listing.recordings(dataset))
     raw = sum(path.stat().st_size for path in files)
     ours, theirs = [], []
     for _ in range(RUNS):
