@@ -1,7 +1,10 @@
 """Errors of greylord, each with one sentence: what is wrong, the value found, what to do.
 
     GreylordError        a job that cannot be done
+    ├── EmptyDatasetError
     └── UsageError       a call that cannot be meant
+        ├── AmbiguousDatasetError
+        ├── NoDatasetError
         └── SettingError a setting out of range, or two that exclude each other
 
 The sentences name settings and arguments, never flags or commands: the command line adds those.
@@ -10,7 +13,16 @@ The sentences name settings and arguments, never flags or commands: the command 
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["GreylordError", "SettingError", "UsageError", "did_you_mean", "first_line"]
+__all__ = [
+    "AmbiguousDatasetError",
+    "EmptyDatasetError",
+    "GreylordError",
+    "NoDatasetError",
+    "SettingError",
+    "UsageError",
+    "did_you_mean",
+    "first_line",
+]
 
 
 class GreylordError(Exception):
@@ -32,6 +44,18 @@ class SettingError(UsageError):
     def __init__(self, sentence: str, *settings: str) -> None:
         super().__init__(sentence)
         self.settings = settings
+
+
+class NoDatasetError(UsageError):
+    """No dataset was named, and there is none."""
+
+
+class AmbiguousDatasetError(UsageError):
+    """No dataset was named, and there are several."""
+
+
+class EmptyDatasetError(GreylordError):
+    """A dataset's folder holds no file."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -33,7 +33,8 @@ from huggingface_hub.utils import validate_repo_id
 
 import greylord
 from greylord import modeling, runs, units
-from greylord.corpus import arrow, build, segments
+from greylord.corpus import arrow, segments
+from greylord.corpus.build import build_corpus
 from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, UsageError
 from greylord.escaping import markdown, visible
@@ -187,13 +188,14 @@ def corpus_files(dataset: Path, place: Path, repo_id: str, progress: Progress = 
 
     Returns the names and bytes of the files. Raises GreylordError if passwords stand in it or it cannot be built.
     """
-    manifest, _ = build.refresh(dataset, progress=progress)
+    corpus = build_corpus(dataset, progress=progress)
+    manifest = corpus.manifest
     if manifest.settings.keep_credentials:
         raise GreylordError(
             f"The corpus of {manifest.dataset!r} holds passwords in clear; build it with `greylord data build "
             f"{manifest.dataset} --mask-credentials` first."
         )
-    files = segments.write(build.corpus_of(dataset), place, progress)
+    files = segments.write(corpus.folder, place, progress)
     card = place / runs.CARD
     card.write_text(_dataset_card(manifest, repo_id), encoding="utf-8")
     return {path.relative_to(place).as_posix(): path.stat().st_size for path in (*files, card)}

@@ -21,8 +21,8 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord.captures import proxylog, redaction
     from greylord.captures.signs import signs_of
     from greylord.corpus import folder, listing
-    from greylord.corpus.identity import Candidate, head_of, same_recordings
-    from greylord.corpus.likeness import clusters, samples_of
+    from greylord.corpus.identity import Candidate, find_duplicates, head_of
+    from greylord.corpus.likeness import find_near_copies, samples_of
     from greylord.errors import UsageError
     from greylord.stream import turns
     from greylord.terminal.display import Display
@@ -53,9 +53,9 @@ def read(data: bytes) -> None:
     signs_of(session)
     # A copy, and what it was when half of it was written: they count once.
     halves = [proxylog.read(io.BytesIO(part)).payload for part in (data, data, data[: len(data) // 2])]
-    same = same_recordings([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])
+    same = find_duplicates([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])
     assert same[1].index in (0, 2)
-    clusters([samples_of(payload) for payload in halves])
+    find_near_copies([samples_of(payload) for payload in halves])
     display = Display()
     shown = display.feed(data[: len(data) // 2]) + display.feed(data[len(data) // 2 :])
     assert not set(shown) & {"\x07", "\x05", "\x9b", "\x9d"}
@@ -78,7 +78,7 @@ def names(provider: atheris.FuzzedDataProvider) -> None:
     name = os.fsdecode(provider.ConsumeBytes(provider.remaining_bytes()).replace(b"\0", b""))
     start = proxylog.started_at(name)
     assert start is None or proxylog.plausible_start(start) == start
-    listing.shown(name).encode()
+    listing.printable_name(name).encode()
     try:
         folder.check_name(name)
     except UsageError:

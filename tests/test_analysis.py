@@ -26,7 +26,7 @@ from greylord.corpus.manifest import DialectCounts
 from greylord.corpus.windows import Rows
 from greylord.realm.recorder import record
 from greylord.stream import lines, turns, vocabulary
-from greylord.stream.lines import side_of, typed
+from greylord.stream.lines import transcript_of, typed_lines
 
 C, S = Direction.CLIENT, Direction.SERVER
 START = datetime(2025, 6, 18, 20, tzinfo=UTC)
@@ -274,7 +274,7 @@ MARKUP = re.compile(
 def test_text_is_what_remains_without_markup(said):
     spoken = stream(*((direction, b"".join(pieces)) for direction, pieces in said))
     for direction, token in ((C, vocabulary.CLIENT), (S, vocabulary.SERVER)):
-        side = side_of(spoken, token)
+        side = transcript_of(spoken, token)
         payload = b"".join(b"".join(pieces) for speaker, pieces in said if speaker == direction)
         assert side.payload == payload
         found = list(MARKUP.finditer(payload))
@@ -298,7 +298,7 @@ def heard(*said: tuple[Direction, bytes]) -> tuple[list[bytes], list[bytes], int
     spoken, credentials = turns.turns_of(session), redaction.find(session)
     by_client = np.flatnonzero(np.repeat(session.directions == C, session.sizes))
     secret = np.isin(by_client, credentials.positions)
-    found = typed(side_of(spoken, vocabulary.CLIENT), side_of(spoken, vocabulary.SERVER), secret)
+    found = typed_lines(transcript_of(spoken, vocabulary.CLIENT), transcript_of(spoken, vocabulary.SERVER), secret)
     return found.commands, found.names, credentials.logins, found.empty
 
 
@@ -482,7 +482,7 @@ def test_every_figure_of_recordings(dataset):
     assert report.long_lines.recurring == again / len(flat)
     assert 0 < again < len(flat)
 
-    manifest, _ = build.refresh(dataset)
+    manifest = build.build_corpus(dataset).manifest
     sides = {entry.name: entry.split for entry in manifest.recordings}
     assert report.division.validation_recordings == list(sides.values()).count("validation") > 0
     trained = {line for name, line in flat if sides[name] == "train"}
@@ -532,7 +532,7 @@ def test_no_password_and_no_user_name_comes_out(dataset, capsys, monkeypatch):
 
 def test_a_split_by_time_is_the_corpus_own_with_its_settings(dataset):
     before = data.analyze(dataset)
-    manifest, _ = build.refresh(dataset, val_split=0.5, seed=4, keep_records=True)
+    manifest = build.build_corpus(dataset, val_split=0.5, seed=4, keep_records=True).manifest
     report = data.analyze(dataset)
     assert (report.division.val_split, report.division.seed) == (0.5, 4)
     assert report.division != before.division
@@ -547,11 +547,11 @@ def test_a_cut_is_the_corpus_own(workplace):
     for name, session in list(record(1, 4, 2))[:2]:
         write(folder, f"{int(START.timestamp())}_{name}", list(session))
     report = data.analyze(folder)
-    build.refresh(folder)
+    build.build_corpus(folder)
     lines = {}
     for name in arrow.SPLITS:
         parts = [turns.decode(row) for row in Rows(build.corpus_of(folder), name)]
-        lines[name] = [line for part in parts for line in slow_lines(side_of(part, vocabulary.SERVER).payload)]
+        lines[name] = [line for part in parts for line in slow_lines(transcript_of(part, vocabulary.SERVER).payload)]
     assert report.division.cut and report.division.validation_recordings == 2
     assert report.long_lines.validation_lines == len(lines["validation"]) > 0
     known = sum(line in lines["train"] for line in lines["validation"]) / len(lines["validation"])

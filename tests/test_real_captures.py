@@ -21,7 +21,7 @@ def built(real_captures, tmp_path_factory):
     """The dataset, its manifest and its rows by name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
-        manifest, _ = build.refresh(real_captures)
+        manifest = build.build_corpus(real_captures).manifest
         corpus = build.corpus_of(real_captures)
         rows = {}
         for name in arrow.SPLITS:

@@ -187,14 +187,14 @@ def built(folder: Path) -> dict[str, bytes]:
 def test_a_corpus_is_the_same_in_small_blocks(workplace, recordings):
     for number in range(recordings):
         write_log(Path(f"data/game/{1_750_000_000 + 90_000 * number}_a.log"), play(number, 30))
-    manifest, _ = build.refresh(Path("data/game"))
+    manifest = build.build_corpus(Path("data/game")).manifest
     assert manifest.cut == (recordings == 1)
     whole = {name: [row.tolist() for row in Rows(build.corpus_of(Path("data/game")), name)] for name in arrow.SPLITS}
     plain = {name: content for name, content in built(Path("corpora/game")).items() if not name.endswith("arrow")}
     with pytest.MonkeyPatch.context() as patch:
         limit(patch, 100)
         Path("corpora/game/manifest.json").unlink()
-        build.refresh(Path("data/game"))
+        build.build_corpus(Path("data/game"))
     for name in arrow.SPLITS:
         assert [row.tolist() for row in Rows(build.corpus_of(Path("data/game")), name)] == whole[name]
     assert plain == {name: data for name, data in built(Path("corpora/game")).items() if not name.endswith("arrow")}
@@ -207,7 +207,7 @@ def test_memory_does_not_grow_with_the_recording(workplace):
             limit(patch, 1 << 14)
             patch.setattr(proxylog.read, "__defaults__", (1 << 15, None))
             tracemalloc.start()
-            build.refresh(Path(f"data/{exchanges}"))
+            build.build_corpus(Path(f"data/{exchanges}"))
             held = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         return held
@@ -235,7 +235,7 @@ def test_a_recording_too_long_for_a_row_is_one_sentence(workplace, monkeypatch):
     write_log(Path("data/game/1750000000_a.log"), play(0, 30))
     monkeypatch.setattr(arrow, "MAX_ROW_TOKENS", 1_000)
     with pytest.raises(GreylordError, match=r"^'1750000000_a\.log' gives [\d,]+ tokens .* 1,000; divide .*\.$"):
-        build.refresh(Path("data/game"))
+        build.build_corpus(Path("data/game"))
     assert not list(Path("corpora").glob("*"))
 
 

@@ -5,11 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from greylord.errors import GreylordError, SettingError, UsageError
+from greylord.errors import (
+    AmbiguousDatasetError,
+    EmptyDatasetError,
+    GreylordError,
+    NoDatasetError,
+    SettingError,
+    UsageError,
+)
 
 __all__ = ["exit_code", "flag", "sentence"]
 
-ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
+ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    NoDatasetError: lambda _: "Make one with `greylord data sample sample`.",
+    AmbiguousDatasetError: lambda _: "Name one with --dataset.",
+    EmptyDatasetError: lambda _: "Copy recordings into it with `greylord data copy`.",
+}
 """By the type of an error, the sentence to add to it. The function takes the error."""
 
 

@@ -1,4 +1,4 @@
-"""The Arrow files of a corpus, one for each split."""
+"""The Arrow files of a corpus: one for each split, with one row for each recording."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pyarrow as pa
 from datasets import DatasetInfo, Features, List, Value
@@ -19,15 +20,16 @@ from greylord.errors import GreylordError
 from greylord.spool import Spool, blocks, release
 from greylord.stream import vocabulary
 
-__all__ = ["ARROW_NAME", "FEATURES", "SPLITS", "START", "SplitWriter"]
+__all__ = ["ARROW_NAME", "FEATURES", "SPLITS", "START", "SplitWriter", "load_split"]
 
 SPLITS = ("train", "validation")
 ARROW_NAME = "data-00000-of-00001.arrow"
 BATCH_BYTES = 100 * 10**6
-"""The size of a record batch, unless one row is larger."""
+"""Largest record batch; a row that is larger has a batch of its own."""
 MAX_ROW_TOKENS = 2**31 - 1
 """List offsets are 32-bit."""
 WRITTEN_BYTES = 1 << 22
+"""Bytes written before mapped pages are released."""
 START = np.array([vocabulary.PAD], np.uint16)
 """The start symbol."""
 
@@ -45,10 +47,34 @@ FEATURES = Features(
 )
 
 
-class SplitWriter:
-    """Writes one split as `Dataset.save_to_disk` would, but in batches that 32-bit list offsets can hold."""
+def load_split(corpus: Path, split: str) -> datasets.Dataset:
+    """Open a split of a corpus, memory-mapped, with the columns of `FEATURES`.
 
-    def __init__(self, folder: Path, name: str, content_hash: str, files_open: contextlib.ExitStack) -> None:
+    Raises:
+        GreylordError: The files are missing or damaged.
+    """
+    try:
+        dataset = datasets.load_from_disk(str(corpus / split))
+        if dataset.column_names != list(FEATURES):
+            raise ValueError(f"its columns are {', '.join(dataset.column_names)}")
+        return dataset
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise GreylordError(
+            f"{str(corpus)!r} is not a readable corpus ({error}); delete it and build it again."
+        ) from error
+
+
+class SplitWriter:
+    """Writes a split as `Dataset.save_to_disk` would, in batches small enough for 32-bit list offsets.
+
+    Args:
+        folder: Is created.
+        name: Of the split.
+        content_hash: Of the corpus. Its beginning becomes the fingerprint of the dataset.
+        open_files: Closes the Arrow file if the build fails.
+    """
+
+    def __init__(self, folder: Path, name: str, content_hash: str, open_files: contextlib.ExitStack) -> None:
         folder.mkdir()
         self.folder, self.name, self.fingerprint = folder, name, content_hash[:16]
         self.counts = SplitCounts()
@@ -57,13 +83,19 @@ class SplitWriter:
         self._lengths: list[int] = []
         self._ids: list[np.ndarray] = []
         self._bytes = 0
-        self._file = files_open.enter_context(_ArrowFile(folder / ARROW_NAME))
+        self._file = open_files.enter_context(_ArrowFile(folder / ARROW_NAME))
         self._arrow = ArrowWriter(features=FEATURES, stream=self._file)
 
     def add(self, row: Row, group: int, *ids: np.ndarray) -> None:
-        """Add a recording, or the part of one, in one or more arrays, unless it holds nothing but the start symbol.
+        """Add a recording, or a part of one; ids that are only the start symbol are left out.
 
-        Raises GreylordError if it is too long for a row.
+        Args:
+            row: The whole recording.
+            group: Its time group.
+            ids: uint16, one or more arrays that stand end to end.
+
+        Raises:
+            GreylordError: There are more ids than a row can hold.
         """
         length = sum(map(len, ids))
         if length == 1:
@@ -106,13 +138,13 @@ class SplitWriter:
         self._rows, self._lengths, self._ids, self._bytes = [], [], [], 0
 
     def close(self) -> SplitCounts:
-        """Finish the files and tell what went into them."""
+        """Finish the files, and return the totals of the split."""
         if self._rows:
             self._flush()
         if self.counts.recordings:
             self._arrow.finalize()
         DatasetInfo(features=FEATURES).write_to_directory(str(self.folder))
-        state = {
+        state: dict[str, object] = {
             "_data_files": [{"filename": ARROW_NAME}],
             "_fingerprint": self.fingerprint,
             "_format_columns": None,
@@ -127,7 +159,7 @@ class SplitWriter:
 
 
 class _ArrowFile(io.BufferedWriter):
-    """A file that arrays of any size are written to. Behind each piece, the pages of `source` are given back."""
+    """A file for arrays of any size: the mapped pages of `source` are released behind each piece written."""
 
     source = np.zeros(0, np.uint16)
 
@@ -143,7 +175,7 @@ class _ArrowFile(io.BufferedWriter):
 
 
 def _joined(parts: Sequence[np.ndarray], folder: Path) -> np.ndarray:
-    """uint16 [n]: arrays end to end; more than `BATCH_BYTES` of them in a temporary file in `folder`."""
+    """Return arrays end to end, uint16 [n]; more than `BATCH_BYTES` of them lie in a temporary file in `folder`."""
     if len(parts) == 1:
         return parts[0]
     spool = Spool(np.uint16, folder, BATCH_BYTES)

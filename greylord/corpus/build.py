@@ -1,7 +1,7 @@
-"""Recordings to a corpus: an Arrow `DatasetDict` with one row a recording, and its manifest.
+"""Build the corpus of a dataset: an Arrow `DatasetDict` with one row for each recording, and its manifest.
 
-The corpus of data/NAME is corpora/NAME. It is keyed by the contents of the recordings and by the settings, so
-that it is built again when one of them has changed, and only then.
+The corpus of data/NAME is corpora/NAME. It is keyed by the contents of the recordings and by the settings, so it is
+built again when one of them has changed, and only then.
 """
 
 from __future__ import annotations
@@ -12,50 +12,96 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
 
 from greylord import units
-from greylord.corpus import listing, split
-from greylord.corpus.arrow import SPLITS, START, SplitWriter
+from greylord.corpus import folder, split
+from greylord.corpus.arrow import SPLITS, START, SplitWriter, load_split
+from greylord.corpus.listing import Listing, list_files, printable_name
 from greylord.corpus.manifest import CorpusSettings, Manifest, RecordingEntry, content_hash
 from greylord.corpus.recordings import Row, files_of, read_files
-from greylord.errors import GreylordError
+from greylord.errors import GreylordError, SettingError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
 from greylord.spool import map_file
-from greylord.workspace import HERE
+from greylord.workspace import HERE, Workspace
 
-__all__ = ["corpus_of", "refresh", "with_skipped"]
+__all__ = ["Corpus", "build_corpus", "corpus_of", "with_skipped"]
 
 
-def corpus_of(dataset: Path) -> Path:
-    """Where the corpus of a dataset's folder lies."""
-    if dataset.parent.resolve() == HERE.data.resolve():
-        return HERE.corpora / listing.shown(dataset.name)
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus on disk. Its splits are opened when they are first used, and stay memory-mapped."""
+
+    folder: Path
+    dataset: Path
+    """The folder of the recordings."""
+    manifest: Manifest
+    is_new: bool
+    """This call has built it; otherwise it was up to date."""
+
+    @cached_property
+    def train(self) -> datasets.Dataset:
+        """The recordings that train: `name`, `started_at`, `dialect`, counts, and `input_ids` (uint16)."""
+        return load_split(self.folder, "train")
+
+    @cached_property
+    def validation(self) -> datasets.Dataset:
+        """The recordings that validate, with the same columns."""
+        return load_split(self.folder, "validation")
+
+
+def corpus_of(dataset: Path, *, workspace: Workspace = HERE) -> Path:
+    """Return the folder of a dataset's corpus, whether it has been built or not."""
+    if dataset.parent.resolve() == workspace.data.resolve():
+        return workspace.corpora / printable_name(dataset.name)
     path = dataset.resolve()
-    return HERE.corpora / f"{listing.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    return workspace.corpora / f"{printable_name(path.name)}-{digest}"
 
 
-def refresh(
-    dataset: Path,
+def build_corpus(
+    recordings: str | Path,
+    *,
+    workspace: Workspace = HERE,
     val_split: float | None = None,
     keep_records: bool | None = None,
     seed: int | None = None,
     keep_credentials: bool | None = None,
     progress: Progress = silent,
-) -> tuple[Manifest, bool]:
-    """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
+) -> Corpus:
+    """Build the corpus of a dataset, unless it is up to date.
 
-    CorpusSettings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
-    Raises GreylordError if there is no recording, or there is too little to validate on.
+    The settings are those of `CorpusSettings`; None keeps the corpus's own, or the default. An older corpus is
+    replaced once the new one is complete.
+
+        corpus = build_corpus("majormud")
+        corpus.train[0]["input_ids"]
+
+    Args:
+        recordings: A folder, or the name of a dataset under data/.
+        workspace: Where data/ and corpora/ lie. A path to a folder is relative to the current directory.
+        progress: Shows how far reading is, in bytes.
+
+    Raises:
+        UsageError: There is no such folder or dataset, or `val_split` is out of range.
+        GreylordError: There is no recording, or too little to divide into training and validation.
     """
-    found = listing.find(dataset)
-    files = files_of(found)
-    manifest = Manifest.read(corpus_of(dataset))
-    changes = {
+    if isinstance(recordings, str):
+        dataset = folder.locate(recordings, workspace=workspace)
+    else:
+        dataset = folder.locate_path(recordings, workspace=workspace)
+    target = corpus_of(dataset, workspace=workspace)
+    listing = list_files(dataset, workspace=workspace)
+    files = files_of(listing)
+    manifest = Manifest.read(target)
+    changes: dict[str, Any] = {
         "val_split": val_split,
         "keep_records": keep_records,
         "seed": seed,
@@ -65,57 +111,60 @@ def refresh(
         manifest.settings if manifest else CorpusSettings(),
         **{name: value for name, value in changes.items() if value is not None},
     )
-    wanted = content_hash([file.key for file in files], settings)
-    if manifest and manifest.content_hash == wanted:
-        return with_skipped(manifest, found), False
-    with new_folder(corpus_of(dataset)) as corpus, contextlib.ExitStack() as files_open:
-        manifest = Manifest(dataset.name, wanted, settings, left_out=found.skipped)
+    if not 0 < settings.val_split < 1:
+        raise SettingError(f"val_split must lie between 0 and 1, not {settings.val_split!r}.", "val_split")
+    key = content_hash([file.key for file in files], settings)
+    if manifest and manifest.content_hash == key:
+        return Corpus(target, dataset, with_skipped(manifest, listing), is_new=False)
+    manifest = Manifest(dataset.name, key, settings, left_out=listing.skipped)
+    with new_folder(target) as corpus, contextlib.ExitStack() as open_files:
         spool = corpus / "spool"
         spool.mkdir()
         rows = read_files(files, manifest, spool, progress)
-        _write(rows, manifest, corpus, files_open)
+        _write(rows, manifest, corpus, open_files)
         shutil.rmtree(spool)
         manifest.write(corpus)
-    return manifest, True
+    return Corpus(target, dataset, manifest, is_new=True)
 
 
-def with_skipped(manifest: Manifest, found: listing.Found) -> Manifest:
-    """Return a manifest with what is skipped in the dataset now, in place of what was when the corpus was built."""
-    names = {found.name(path) for path in found.files}
-    left_out = {name: why for name, why in manifest.left_out.items() if name in names}
-    return replace(manifest, left_out=found.skipped | left_out)
+def with_skipped(manifest: Manifest, listing: Listing) -> Manifest:
+    """Return a manifest that names the files skipped now, instead of those skipped when the corpus was built."""
+    names = {listing.name_of(path) for path in listing.files}
+    left_out = {name: reason for name, reason in manifest.left_out.items() if name in names}
+    return replace(manifest, left_out=listing.skipped | left_out)
 
 
-def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, files_open: contextlib.ExitStack) -> None:
-    """Divide the recordings between the splits and write both."""
+def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, open_files: contextlib.ExitStack) -> None:
+    """Divide the recordings between the splits, write both, and enter them into the manifest."""
     groups = split.time_groups([row.file.grouped_at for row in rows])
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split
     manifest.cut = manifest.groups < split.MIN_GROUPS
     sizes = np.bincount(groups, [row.counts.payload_bytes.total for row in rows]).astype(np.int64).tolist()
     validating = set() if manifest.cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
-    writers = {name: SplitWriter(corpus / name, name, manifest.content_hash, files_open) for name in SPLITS}
+    writers = {name: SplitWriter(corpus / name, name, manifest.content_hash, open_files) for name in SPLITS}
     spools = {file: map_file(file) for file in {row.reading.ids.file for row in rows}}
     for row, group in zip(rows, groups, strict=True):
         ids = row.reading.ids.load(spools)
         if manifest.cut:
             end, begin = split.cut_tail(ids, fraction)
             manifest.gap_tokens += begin - end
-            shares = {"train": [ids[:end]], "validation": [START, ids[begin:]]}
+            parts = {"train": [ids[:end]], "validation": [START, ids[begin:]]}
         else:
-            shares = {"validation" if group in validating else "train": [ids]}
-        for name, share in shares.items():
-            writers[name].add(row, group, *share)
+            parts = {"validation" if group in validating else "train": [ids]}
+        for name, part in parts.items():
+            writers[name].add(row, group, *part)
+        started_at = row.file.started_at
         manifest.recordings.append(
             RecordingEntry(
                 name=row.file.name,
                 payload_sha256=row.reading.payload_sha256,
                 dialect=row.reading.dialect,
-                started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
+                started_at=started_at.isoformat(timespec="milliseconds") if started_at else None,
                 grouped_by=row.file.grouped_by,
                 group=group,
                 payload_bytes=row.counts.payload_bytes.total,
-                split="both" if manifest.cut else next(iter(shares)),
+                split="both" if manifest.cut else next(iter(parts)),
             )
         )
     manifest.splits = {name: writer.close() for name, writer in writers.items()}

@@ -1,8 +1,7 @@
-"""The data folder: what names a dataset, where it lies, and which files belong to it.
+"""Datasets and their folders: a name stands for a folder under data/, a path for itself.
 
-A dataset is a bare name (a folder under data/) or a path. Text that holds a separator or begins with `.` or `~` is a
-path and nothing else; any other text is a name and nothing else, so that no command works on a folder that was not
-meant. What has been done to a dataset is noted in data/.journal/, outside the recordings.
+Text that holds a separator, or begins with `.` or `~`, is a path and nothing else. Any other text is a name and
+nothing else. So no command works on a folder that was not meant.
 """
 
 from __future__ import annotations
@@ -13,19 +12,24 @@ import re
 from pathlib import Path
 
 from greylord.corpus.listing import is_folder
-from greylord.errors import UsageError, did_you_mean
+from greylord.errors import AmbiguousDatasetError, NoDatasetError, UsageError, did_you_mean
 from greylord.files import user_path
-from greylord.workspace import HERE
+from greylord.workspace import HERE, Workspace
 
 __all__ = ["check_name", "is_path", "label", "locate", "locate_path", "names"]
 
 MAX_NAME_BYTES = 200
 """Leaves room for what greylord appends to a dataset's name: a time, an extension."""
+MAX_LABEL_BYTES = 100
 _PATH = re.compile(r"[.~]|[^/\\]*[/\\]|[A-Za-z]:")
 
 
 def check_name(name: str) -> str:
-    """Return `name` if a dataset can be called so. Raises UsageError if not."""
+    """Return `name` if a dataset can have it.
+
+    Raises:
+        UsageError: The name is empty, too long, hidden, or holds characters that a file system may refuse.
+    """
     if not name or name.startswith((".", "~")) or set(name) & set('<>:"/\\|?*\0'):
         raise UsageError(f"{name!r} cannot be a dataset's name; use letters, digits, '-' and '_', as in majormud.")
     if len(os.fsencode(name)) > MAX_NAME_BYTES:
@@ -34,61 +38,73 @@ def check_name(name: str) -> str:
 
 
 def is_path(text: str) -> bool:
-    """Tell whether what stands for a dataset is a path: it holds a separator, or begins with `.` or `~`."""
+    """Tell whether text that stands for a dataset is a path: it holds a separator, or begins with `.` or `~`."""
     return _PATH.match(text) is not None
 
 
-def names() -> list[str]:
-    """Return the names of the datasets under data/."""
-    if not HERE.data.is_dir():
+def names(*, workspace: Workspace = HERE) -> list[str]:
+    """List the names of the datasets under data/, sorted."""
+    if not workspace.data.is_dir():
         return []
-    return sorted(path.name for path in HERE.data.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path.name for path in workspace.data.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def locate(dataset: str | None) -> Path:
-    """Return the folder of a dataset: a name under data/, a path, or with None the only dataset there is.
+def locate(dataset: str | None, *, workspace: Workspace = HERE) -> Path:
+    """Find the folder of a dataset.
+
+    Args:
+        dataset: A name under data/, or a path. None stands for the only dataset there is.
 
     Raises:
-        UsageError: there is no such dataset or folder, or None could mean several.
+        NoDatasetError: `dataset` is None and there is no dataset.
+        AmbiguousDatasetError: `dataset` is None and there are several.
+        UsageError: The dataset or folder does not exist.
     """
-    there = names()
+    known = names(workspace=workspace)
     if dataset is None:
-        if len(there) == 1:
-            return HERE.data / there[0]
-        if not there:
-            raise UsageError("There is no dataset under data/; make one with `greylord data sample sample`.")
-        raise UsageError(f"Which dataset? Name one with --dataset: {', '.join(there)}.")
+        if not known:
+            raise NoDatasetError(f"There is no dataset under {workspace.data}/.")
+        if len(known) > 1:
+            raise AmbiguousDatasetError(f"There are several datasets under {workspace.data}/: {', '.join(known)}.")
+        return workspace.data / known[0]
     if is_path(dataset):
-        return locate_path(Path(dataset))
-    if dataset and is_folder(HERE.data / dataset):
-        return HERE.data / dataset
-    known = f"there are {', '.join(there)}" if there else "there is none yet"
-    hint = did_you_mean(dataset, there)
+        return locate_path(Path(dataset), workspace=workspace)
+    if dataset and is_folder(workspace.data / dataset):
+        return workspace.data / dataset
+    others = f"there are {', '.join(known)}" if known else "there is none yet"
+    hint = did_you_mean(dataset, known)
     if dataset and is_folder(Path(dataset)):
         hint = f" For the folder {dataset!r} of the working directory, write {'./' + dataset!r}."
-    raise UsageError(f"There is no dataset {dataset!r} under data/; {known}.{hint}")
+    raise UsageError(f"There is no dataset {dataset!r} under {workspace.data}/; {others}.{hint}")
 
 
-def locate_path(path: Path) -> Path:
-    """Return `path` if it is a folder. Raises UsageError if it is not, with a hint at a dataset of that name."""
+def locate_path(path: Path, *, workspace: Workspace = HERE) -> Path:
+    """Return `path`, its `~` expanded, if it is a folder.
+
+    Raises:
+        UsageError: It is not a folder. The sentence names a dataset of that name, if there is one.
+    """
     path = user_path(path)
     if is_folder(path):
         return path
-    what = "is not a folder" if os.path.lexists(path) else "does not exist"
-    hint = f" The dataset data/{path} is given by its name: {str(path)!r}." if str(path) in names() else ""
-    raise UsageError(f"The folder {str(path)!r} {what}.{hint}")
+    problem = "is not a folder" if os.path.lexists(path) else "does not exist"
+    hint = ""
+    if str(path) in names(workspace=workspace):
+        hint = f" The dataset {workspace.data / path} is given by its name: {str(path)!r}."
+    raise UsageError(f"The folder {str(path)!r} {problem}.{hint}")
 
 
-def label(folder: Path) -> Path:
-    """Return what stands for a folder below data/.pruned/ and data/.journal/, unique to it.
+def label(folder: Path, *, workspace: Workspace = HERE) -> Path:
+    """Return the relative path that stands for a folder below data/.pruned/ and data/.journal/.
 
-    For a folder below data/ it is the path from there; for any other its name and a hash of where it lies.
+    A folder below data/ keeps its path from there. Any other is its name and a hash of its resolved path.
     """
-    path, data = folder.resolve(), HERE.data.resolve()
+    path, data = folder.resolve(), workspace.data.resolve()
     if path != data and path.is_relative_to(data):
         return path.relative_to(data)
     # A dataset may be a link to a folder elsewhere.
     if folder.parent.resolve() == data:
         return Path(folder.name)
     digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
-    return Path(f"{os.fsencode(path.name)[:100].decode('utf-8', 'replace') or 'root'}-{digest}")
+    name = os.fsencode(path.name)[:MAX_LABEL_BYTES].decode("utf-8", "replace")
+    return Path(f"{name or 'root'}-{digest}")

@@ -26,7 +26,7 @@ from greylord.captures.markup import CSI, LINE_END, TELNET, edited
 from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
-from greylord.stream.lines import first_word, side_of
+from greylord.stream.lines import first_word, transcript_of
 from greylord.stream.turns import MAY_FOLLOW
 from greylord.weights import GPT2Weights
 
@@ -62,7 +62,7 @@ class Command(NamedTuple):
 def commands_of(row: np.ndarray) -> list[Command]:
     """The commands in a recording's ids, in order."""
     stream = turns.decode(row)
-    client, server = side_of(stream, vocabulary.CLIENT), side_of(stream, vocabulary.SERVER)
+    client, server = transcript_of(stream, vocabulary.CLIENT), transcript_of(stream, vocabulary.SERVER)
     sizes = np.diff(stream.ends, prepend=0)
     sent = np.cumsum(sizes * (stream.directions == vocabulary.CLIENT)) - sizes
     commands = []

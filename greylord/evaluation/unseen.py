@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greylord import runs
-from greylord.corpus import build
+from greylord.corpus.build import build_corpus
 from greylord.corpus.manifest import CorpusSettings
 from greylord.corpus.recordings import read_dataset
 from greylord.corpus.windows import Rows
@@ -47,12 +47,11 @@ def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
     read all of them.
     """
     known = runs.read_provenance(model_dir)
-    corpus = build.corpus_of(dataset)
     if known.dataset is not None and known.dataset.resolve() == dataset.resolve():
-        manifest, _ = build.refresh(dataset, progress=progress)
-        if manifest.content_hash == known.data_hash:
-            rows = Rows(corpus, "validation")
-            return Unseen(rows, rows.starts, f"the validation split of {corpus} ({_count(len(rows))})")
+        corpus = build_corpus(dataset, progress=progress)
+        if corpus.manifest.content_hash == known.data_hash:
+            rows = Rows(corpus.folder, "validation")
+            return Unseen(rows, rows.starts, f"the validation split of {corpus.folder} ({_count(len(rows))})")
     found = _read(dataset, progress)
     kept = [recording for recording in found if recording.payload_sha256 not in known.trained_on]
     left_out = len(found) - len(kept)
@@ -71,9 +70,9 @@ def trained_part(model_dir: Path, progress: Progress = silent) -> Sequence[np.nd
     known = runs.read_provenance(model_dir)
     if known.dataset is None or not known.dataset.is_dir():
         return []
-    manifest, _ = build.refresh(known.dataset, progress=progress)
-    if manifest.content_hash == known.data_hash:
-        return Rows(build.corpus_of(known.dataset), "train")
+    corpus = build_corpus(known.dataset, progress=progress)
+    if corpus.manifest.content_hash == known.data_hash:
+        return Rows(corpus.folder, "train")
     found = [each for each in _read(known.dataset, progress) if each.payload_sha256 in known.trained_on]
     return [recording.ids for recording in found]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import chdir
 from pathlib import Path
 
 from greylord.captures import proxylog
-from greylord.corpus import build, listing
+from greylord.corpus.build import build_corpus
+from greylord.corpus.listing import list_files
 from greylord.stream.tokenizer import GreylordTokenizer
+from greylord.workspace import Workspace
 
 __all__ = ["corpus_speeds"]
 
@@ -22,13 +23,13 @@ TOKENIZED_BYTES = 2 * 10**6
 def corpus_speeds(dataset: Path) -> dict[str, list[float]]:
     """MB of raw bytes a second, of three runs each in turn, with the files in memory and in one process."""
     dataset = dataset.resolve()
-    files = list(listing.recordings(dataset))
+    files = list_files(dataset).files
     raw = sum(path.stat().st_size for path in files)
     ours, theirs = [], []
     for _ in range(RUNS):
-        with tempfile.TemporaryDirectory() as empty, chdir(empty):
+        with tempfile.TemporaryDirectory() as empty:
             began = time.perf_counter()
-            build.refresh(dataset)
+            build_corpus(dataset, workspace=Workspace(Path(empty)))
             ours.append(raw / (time.perf_counter() - began) / 10**6)
         theirs.append(_tokenizer_speed(files))
     return {"greylord": ours, "tokenizer": theirs}
