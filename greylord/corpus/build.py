@@ -44,16 +44,16 @@ class Corpus:
     """The folder of the recordings."""
     manifest: Manifest
     is_new: bool
-    """This call has built it; otherwise it was up to date."""
+    """True if this call has built it, false if it was up to date."""
 
     @cached_property
     def train(self) -> datasets.Dataset:
-        """The recordings that train: `name`, `started_at`, `dialect`, counts, and `input_ids` (uint16)."""
+        """The training split: a row for each recording, with the columns of `greylord.corpus.arrow.FEATURES`."""
         return load_split(self.folder, "train")
 
     @cached_property
     def validation(self) -> datasets.Dataset:
-        """The recordings that validate, with the same columns."""
+        """The validation split, with the same columns."""
         return load_split(self.folder, "validation")
 
 

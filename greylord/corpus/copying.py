@@ -39,7 +39,7 @@ BLOCK_BYTES = 1 << 20
 
 @dataclass
 class CopyPlan:
-    """What copying will do."""
+    """The files that copying takes, and those that it leaves behind."""
 
     workspace: Workspace
     target: Path
@@ -68,12 +68,12 @@ class CopyPlan:
 
 @dataclass
 class Copied:
-    """What copying has done."""
+    """The result of copying."""
 
     files: int = 0
     bytes: int = 0
     credentials: list[Credentials] = field(default_factory=list)
-    """What was masked, file by file; empty unless the plan masks."""
+    """The masked passwords, file by file; empty unless the plan masks."""
     failed: list[tuple[Path, str]] = field(default_factory=list)
     """Sources that could not be copied, with the reason."""
 

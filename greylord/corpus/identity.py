@@ -20,7 +20,7 @@ from greylord.spool import blocks, release
 __all__ = ["HEAD_BYTES", "HEAD_READ_BYTES", "Candidate", "Duplicate", "find_duplicates", "head_of", "without_torn_end"]
 
 HEAD_BYTES = 4_096
-"""Recordings whose payloads differ within it are told apart without reading further."""
+"""Payload bytes compared first. Only recordings that agree on them are read whole."""
 TAIL_BYTES = 1_100
 """Longer than any token that breaks off."""
 HEAD_READ_BYTES = HEAD_BYTES + TAIL_BYTES

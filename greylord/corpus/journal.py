@@ -1,4 +1,4 @@
-"""The journal of a dataset: a line for each command that changed it, in data/.journal/, beside the recordings."""
+"""The journal of a dataset: a line for each change to its files, in data/.journal/."""
 
 from __future__ import annotations
 

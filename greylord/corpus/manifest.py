@@ -37,7 +37,7 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """How recordings become a corpus."""
+    """Settings of a corpus."""
 
     val_split: float = 0.2
     """Share of the payload bytes that validates, between 0 and 1."""

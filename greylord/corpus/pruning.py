@@ -27,7 +27,7 @@ __all__ = ["Pruned", "PruningPlan", "attic_of", "plan_pruning", "prune"]
 
 @dataclass
 class PruningPlan:
-    """What pruning will remove from a folder."""
+    """The files that pruning removes from a folder, and counts of the others."""
 
     workspace: Workspace
     dataset: Path
@@ -49,7 +49,7 @@ class PruningPlan:
 
 @dataclass
 class Pruned:
-    """What pruning has done."""
+    """The result of pruning."""
 
     removed: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
@@ -89,14 +89,14 @@ def plan_pruning(
         raise UsageError(
             f"{str(resolved)!r} is not a dataset: it belongs to greylord, for pruned files and for its journal."
         )
-    found = listing.list_files(resolved, follow_links=False, workspace=workspace)
-    plan = PruningPlan(workspace, dataset, resolved, attic_of(dataset, workspace=workspace), skipped=found.skipped)
-    for path in found.files:
+    below = listing.list_files(resolved, follow_links=False, workspace=workspace)
+    plan = PruningPlan(workspace, dataset, resolved, attic_of(dataset, workspace=workspace), skipped=below.skipped)
+    for path in below.files:
         try:
             size = path.stat().st_size
         except OSError as error:
             # It is gone since it was listed. Its size is unknown, not 0.
-            plan.skipped[found.name_of(path)] = listing.why_unreadable(error)
+            plan.skipped[below.name_of(path)] = listing.why_unreadable(error)
             continue
         reason = None
         if min_size is not None and size < min_size:

@@ -39,17 +39,17 @@ class RecordingFile:
     name: str
     """Its path within the dataset, as the corpus has it."""
     sha256: str
-    """Of the file's bytes."""
+    """Hash of the file's bytes, in hex."""
     started_at: datetime | None
     """The start in its name."""
     grouped_at: datetime | None
-    """The time that decides its time group; None if nothing tells."""
+    """When it was recorded, for its time group: by name, modification time or near-copy. None if unknown."""
     grouped_by: str
     """Evidence for that time; see `RecordingEntry`."""
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What of the file decides the corpus: name, hash, and the modification time if it decides the group."""
+        """Name, hash, and the modification time if that decides the group: the file's part in the corpus's hash."""
         return self.name, self.sha256, str(self.grouped_at) if self.grouped_by == "modification time" else ""
 
 

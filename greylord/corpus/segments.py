@@ -25,7 +25,7 @@ FEATURES = Features({"name": Value("string"), "offset": Value("int64"), "input_i
 
 
 def file_name(split: str) -> str:
-    """Return the path of a split's file in the repository: one that `datasets.load_dataset` finds untold."""
+    """Return the path of a split's file in the repository, where `datasets.load_dataset` looks by default."""
     return f"data/{split}-00000-of-00001.parquet"
 
 

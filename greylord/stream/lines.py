@@ -117,7 +117,7 @@ def hash_long_lines(text: bytes) -> np.ndarray:
 
 @dataclass(frozen=True)
 class TypedLines:
-    """The lines that a player ended with Enter, by kind, without passwords."""
+    """A player's lines by kind, without passwords. A line ends with Enter."""
 
     commands: list[bytes]
     """With backspaces applied."""
