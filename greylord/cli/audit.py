@@ -45,7 +45,7 @@ def audit(
     model_dir = model_folder(model_dir)
 
     from greylord import modeling
-    from greylord.captures import proxylog
+    from greylord.captures.reading import read_session
     from greylord.corpus.build import build_corpus
     from greylord.corpus.listing import list_files
     from greylord.corpus.windows import Rows
@@ -64,7 +64,7 @@ def audit(
 
         def sessions() -> Iterator[Session]:
             for path in read:
-                yield proxylog.read_file(path)
+                yield read_session(path, keep_credentials=True)
                 advance(1)
 
         secrets = memorization.secrets_of(sessions())

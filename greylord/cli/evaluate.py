@@ -63,7 +63,7 @@ def evaluate(
 
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
-    from greylord.captures import proxylog
+    from greylord.captures.reading import check_recording
 
     if sample + deep + (surprise is not None) > 1:
         raise UsageError("--sample, --deep and --surprise exclude each other.")
@@ -73,7 +73,7 @@ def evaluate(
         raise UsageError("--output is for --deep or --surprise.")
     wanted = given_dataset(dataset, data_dir)
     if surprise is not None:
-        proxylog.check_capture(surprise)
+        check_recording(surprise)
     model_dir = model_folder(model_dir)
 
     from greylord import modeling

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from greylord import units
-from greylord.captures import proxylog, redaction
+from greylord.captures.reading import copy_masked, read_head, read_session
 from greylord.captures.redaction import Credentials
 from greylord.corpus import folder, journal, listing
 from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Duplicate, find_duplicates, head_of
-from greylord.errors import GreylordError, UsageError
+from greylord.errors import GreylordError, RecordingError, UsageError
 from greylord.files import numbered, replacing, user_path
 from greylord.progress import Progress, silent
 from greylord.workspace import HERE, Workspace
@@ -111,7 +111,7 @@ def plan_copy(
     with progress("Looking", len(dataset_files) + len(by_place)) as advance:
         for path in dataset_files:
             # A file that cannot be read is left alone.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(RecordingError):
                 if candidate := _candidate(path, masked=False):
                     present.append(path)
                     candidates.append(candidate)
@@ -123,8 +123,8 @@ def plan_copy(
                     candidates.append(candidate)
                 else:
                     plan.others.append(source)
-            except OSError as error:
-                plan.skipped.append((source, f"cannot be read: {error.strerror}"))
+            except RecordingError as error:
+                plan.skipped.append((source, error.reason))
             advance(1)
     _choose(plan, present, new, find_duplicates(candidates))
     return plan
@@ -132,7 +132,7 @@ def plan_copy(
 
 def _candidate(path: Path, masked: bool) -> Candidate | None:
     """Return a file with the payload that its copy would have; None if it is not a recording."""
-    head = proxylog.read_head(path, HEAD_READ_BYTES)
+    head = read_head(path, HEAD_READ_BYTES)
     if head is None:
         return None
     payload = partial(_payload, path, masked)
@@ -140,8 +140,7 @@ def _candidate(path: Path, masked: bool) -> Candidate | None:
 
 
 def _payload(path: Path, masked: bool) -> np.ndarray:
-    session = proxylog.read_file(path)
-    return (redaction.masked(session, redaction.find(session)) if masked else session).payload
+    return read_session(path, keep_credentials=not masked).payload
 
 
 def _choose(
@@ -194,7 +193,7 @@ def _is_beginning(path: Path, source: Path, masked: bool) -> bool:
     """Tell whether the copy of a source would begin with all bytes of a file."""
     with tempfile.TemporaryDirectory() as place:
         if masked:
-            redaction.copy_file(source, Path(place, "masked"))
+            copy_masked(source, Path(place, "masked"))
             source = Path(place, "masked")
         with path.open("rb") as file, source.open("rb") as longer:
             while block := file.read(BLOCK_BYTES):
@@ -259,10 +258,13 @@ def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> 
         try:
             with replacing(target) as temporary:
                 if plan.masked:
-                    copied.credentials.append(redaction.copy_file(source, temporary))
+                    copied.credentials.append(copy_masked(source, temporary))
                 else:
                     shutil.copy2(source, temporary)
                 size = temporary.stat().st_size
+        except RecordingError as error:
+            copied.failed.append((source, error.reason))
+            continue
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise

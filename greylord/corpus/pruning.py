@@ -16,9 +16,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from greylord import units
-from greylord.captures import proxylog
+from greylord.captures.reading import is_recording
 from greylord.corpus import folder, journal, listing
-from greylord.errors import UsageError
+from greylord.errors import RecordingError, UsageError
 from greylord.files import numbered, replacing
 from greylord.workspace import HERE, Workspace
 
@@ -115,8 +115,8 @@ def plan_pruning(
 
 def _is_recording(path: Path) -> bool:
     try:
-        return proxylog.is_capture(path)
-    except OSError:
+        return is_recording(path)
+    except RecordingError:
         return False
 
 

@@ -20,12 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greylord.captures import proxylog, redaction
-from greylord.captures.signs import Sign, signs_of
+from greylord.captures.reading import read_recording
+from greylord.captures.signs import Sign, find_signs
 from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
 from greylord.corpus.listing import size_of
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, payload_hash
+from greylord.errors import NotARecordingError, UnreadableRecordingError
 from greylord.spool import blocks
 from greylord.stream.turns import encode_pieces
 
@@ -110,19 +111,14 @@ def _ignore_interrupts() -> None:
 def _read(path: Path, spool: Path, settings: CorpusSettings) -> Reading | str | None:
     """Read a file, and append its ids to the spool file of this process."""
     try:
-        session = proxylog.read_file(path, spool)
-    except OSError as error:
-        # The file may be gone since it was listed. An error of another file, or of the disk, ends the job.
-        if error.filename != str(path):
-            raise
-        return f"cannot be read: {error.strerror}"
-    if not session.dirt.junk.total():
+        recording = read_recording(path, spool=spool)
+    except NotARecordingError:
         return None
+    except UnreadableRecordingError as error:
+        # The file may be gone since it was listed. A full disk is an OSError and ends the job.
+        return error.reason
+    session = recording.session if settings.keep_credentials else recording.masked
     compressed = any(MCCP in block.tobytes() for _, block in blocks(session.payload, overlap=len(MCCP) - 1))
-    credentials = redaction.find(session, spool)
-    masked = redaction.masked(session, credentials, spool)
-    if not settings.keep_credentials:
-        session = masked
     length, turns = 0, 0
     delays: Counter[int] = Counter()
     file = spool / str(os.getpid())
@@ -136,11 +132,11 @@ def _read(path: Path, spool: Path, settings: CorpusSettings) -> Reading | str | 
     delays -= Counter(session.delays[:1].tolist())
     return Reading(
         dialect=session.dialect,
-        payload_sha256=payload_hash(masked),
+        payload_sha256=payload_hash(recording.masked),
         compressed=compressed,
-        counts=DialectCounts.of(session, turns, credentials),
+        counts=DialectCounts.of(session, turns, recording.credentials),
         delays=delays,
-        signs=signs_of(session),
+        signs=find_signs(session),
         head=head_of(session.payload),
         samples=samples_of(session.payload),
         ids=StoredIds(file, offset, length),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord.captures import proxylog
+from greylord.captures.start_times import parse_start, plausible_start
 from greylord.corpus import split
 from greylord.corpus.identity import Candidate, find_duplicates
 from greylord.corpus.likeness import find_near_copies
@@ -97,7 +97,7 @@ def files_of(listing: Listing) -> list[RecordingFile]:
         except OSError as error:
             listing.skipped[name] = f"cannot be read: {error.strerror}"
             continue
-        started_at = proxylog.started_at(path.name)
+        started_at = parse_start(path.name)
         grouped_at = started_at or _start_from(modified)
         evidence = "name" if started_at else "modification time" if grouped_at else "nothing"
         files.append(RecordingFile(path, name, sha256, started_at, grouped_at, evidence))
@@ -113,7 +113,7 @@ def files_of(listing: Listing) -> list[RecordingFile]:
 def _start_from(modified: float) -> datetime | None:
     """Return a modification time, in seconds since 1970, if a recording can have been made then."""
     try:
-        return proxylog.plausible_start(datetime.fromtimestamp(int(modified), UTC))
+        return plausible_start(datetime.fromtimestamp(int(modified), UTC))
     except (ValueError, OverflowError, OSError):
         # Before the year 1 or after 9999.
         return None

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from greylord.captures.markup import LINE_END, TELNET, covered, edited, matches
+from greylord.captures.markup import LINE_END, TELNET, apply_backspaces, match_spans, span_mask
 from greylord.stream.turns import Turns
 
 __all__ = [
@@ -69,8 +69,8 @@ def transcript_of(turns: Turns, direction: int) -> Transcript:
     sizes = np.diff(turns.ends, prepend=0)
     data = turns.payload[np.repeat(is_sender, sizes)]
     payload = data.tobytes()
-    commands = matches(TELNET, payload)
-    in_csi, in_telnet = covered(*_control_sequences(data), len(data)), covered(*commands, len(data))
+    commands = match_spans(TELNET, payload)
+    in_csi, in_telnet = span_mask(*_control_sequences(data), len(data)), span_mask(*commands, len(data))
     wipes = [match.start() for match in WIPE.finditer(payload)]
 
     kept = ~(in_csi | in_telnet)
@@ -90,7 +90,7 @@ def transcript_of(turns: Turns, direction: int) -> Transcript:
 
 
 def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the begins and ends of CSI sequences, as `matches(CSI, data)` does, vectorised.
+    """Return the begins and ends of CSI sequences, as `match_spans(CSI, data)` does, vectorised.
 
     CSI sequences are 40 % of a server's bytes.
 
@@ -155,8 +155,8 @@ def typed_lines(client: Transcript, server: Transcript, secret: np.ndarray) -> T
     names = before_secret & (asked | first)
     commands = ~(is_secret | asked | before_secret)
     return TypedLines(
-        commands=[edited(client.text[slice(*spans[index])]) for index in np.flatnonzero(commands)],
-        names=[edited(client.text[slice(*spans[index])]) for index in np.flatnonzero(names)],
+        commands=[apply_backspaces(client.text[slice(*spans[index])]) for index in np.flatnonzero(commands)],
+        names=[apply_backspaces(client.text[slice(*spans[index])]) for index in np.flatnonzero(names)],
         empty=len(breaks) - len(spans),
     )
 
