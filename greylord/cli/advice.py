@@ -9,6 +9,7 @@ from greylord.errors import (
     AmbiguousDatasetError,
     EmptyDatasetError,
     GreylordError,
+    MissingDatasetError,
     NoDatasetError,
     SettingError,
     UsageError,
@@ -20,6 +21,7 @@ ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
     NoDatasetError: lambda _: "Make one with `greylord data sample sample`.",
     AmbiguousDatasetError: lambda _: "Name one with --dataset.",
     EmptyDatasetError: lambda _: "Copy recordings into it with `greylord data copy`.",
+    MissingDatasetError: lambda error: "Name a folder of recordings with --data-dir.",
 }
 """By the type of an error, the sentence to add to it. The function takes the error."""
 

@@ -67,16 +67,18 @@ def audit(
                 yield read_session(path, keep_credentials=True)
                 advance(1)
 
-        secrets = memorization.secrets_of(sessions())
+        secrets = memorization.find_secrets(sessions())
     found = []
     with console.progress("Ranking", len(secrets)) as advance:
-        for exposure in memorization.exposures(model, secrets, seed=seed):
+        for exposure in memorization.measure_exposures(model, secrets, seed=seed):
             found.append(exposure)
             advance(1)
     training, validation = Rows(corpus.folder, "train"), Rows(corpus.folder, "validation")
     shares = {
-        "generated": memorization.copied_share(memorization.generated(model, length, seed), training),
-        "unseen recordings": memorization.copied_share(memorization.excerpts(validation, length, seed), training),
+        "generated": memorization.copied_share(memorization.generate_payload(model, length, seed), training),
+        "unseen recordings": memorization.copied_share(
+            memorization.sample_excerpts(validation, length, seed), training
+        ),
     }
     if as_json:
         console.print_json(
