@@ -10,7 +10,7 @@ from greylord.captures import redaction
 from greylord.captures.markup import CSI, span_mask
 from greylord.captures.session import Direction, Record, Session
 from greylord.stream import lines, turns, vocabulary
-from greylord.stream.lines import side_of, typed
+from greylord.stream.lines import transcript_of, typed_lines
 
 C, S = Direction.CLIENT, Direction.SERVER
 
@@ -28,7 +28,7 @@ MORE_PIECES = (b"\xff\xfa\x18\x00\xff\xff\x01\xff\xf0", b"\xc4\xb3", b"[HP=46]:"
 def test_text_is_the_payload_without_markup(records):
     stream = turns.turns_of(session_of(*((direction, b"".join(pieces)) for direction, pieces in records)))
     for direction, token in ((C, vocabulary.CLIENT), (S, vocabulary.SERVER)):
-        side = side_of(stream, token)
+        side = transcript_of(stream, token)
         payload = b"".join(b"".join(pieces) for sender, pieces in records if sender == direction)
         assert side.payload == payload
         markup = list(MARKUP.finditer(payload))
@@ -52,7 +52,7 @@ def typed_lines(*records: tuple[Direction, bytes]) -> tuple[list[bytes], list[by
     stream, credentials = turns.turns_of(session), redaction.find(session)
     by_client = np.flatnonzero(np.repeat(session.directions == C, session.sizes))
     secret = np.isin(by_client, credentials.positions)
-    lines = typed(side_of(stream, vocabulary.CLIENT), side_of(stream, vocabulary.SERVER), secret)
+    lines = typed_lines(transcript_of(stream, vocabulary.CLIENT), transcript_of(stream, vocabulary.SERVER), secret)
     return lines.commands, lines.names, credentials.logins, lines.empty
 
 

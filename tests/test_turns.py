@@ -1,4 +1,4 @@
-"""Sessions, turns and ids: what goes in comes out, and the tokenizer agrees with numpy."""
+"""Sessions become turns, turns become ids, and ids become the same turns again."""
 
 import re
 
@@ -22,20 +22,20 @@ records = st.lists(
 
 
 def slow_ids(session: Session, keep_records: bool) -> list[int]:
-    ids, speaker = [vocabulary.PAD], None
+    ids, sender = [vocabulary.PAD], None
     for index, record in enumerate(session):
         delay = 0 if index == 0 else record.delay_ms
         name = "short" if delay <= 1_000 else "medium" if delay <= 5_000 else "long"
-        if keep_records or record.direction != speaker or name != "short":
+        if keep_records or record.direction != sender or name != "short":
             names = ["<|client|>", "<|server|>"][record.direction], f"<|delay_{name}|>"
             ids += [vocabulary.vocab_to_int()[token] for token in names]
         ids += record.payload
-        speaker = record.direction
+        sender = record.direction
     return ids
 
 
 @given(records, st.booleans())
-def test_ids_are_as_described(rows, keep_records):
+def test_ids_are_those_of_a_slow_encoder(rows, keep_records):
     session = Session.from_records(rows)
     ids = turns.encode(turns.turns_of(session, keep_records))
     assert ids.dtype == np.uint16

@@ -6,8 +6,11 @@ import re
 from collections.abc import Callable, Mapping
 
 from greylord.errors import (
+    AmbiguousDatasetError,
+    EmptyDatasetError,
     GreylordError,
     MissingDatasetError,
+    NoDatasetError,
     SettingError,
     UnmaskedCredentialsError,
     UsageError,
@@ -16,6 +19,9 @@ from greylord.errors import (
 __all__ = ["exit_code", "flag", "sentence", "with_flags"]
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    NoDatasetError: lambda _: "Make one with `greylord data sample sample`.",
+    AmbiguousDatasetError: lambda _: "Name one with --dataset.",
+    EmptyDatasetError: lambda _: "Copy recordings into it with `greylord data copy`.",
     MissingDatasetError: lambda error: "Name a folder of recordings with --data-dir.",
     UnmaskedCredentialsError: lambda error: (
         f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."

@@ -46,7 +46,8 @@ def audit(
 
     from greylord import modeling
     from greylord.captures.reading import read_session
-    from greylord.corpus import build
+    from greylord.corpus.build import build_corpus
+    from greylord.corpus.listing import list_files
     from greylord.corpus.windows import Rows
     from greylord.evaluation import memorization
     from greylord.evaluation.unseen import own_dataset
@@ -55,11 +56,10 @@ def audit(
     console.quieten()
     model = modeling.load_model(model_dir).eval().to(choose_device(cpu).type)
     dataset = given or own_dataset(model_dir)
-    manifest, _ = build.refresh(dataset, progress=console.progress)
-    corpus = build.corpus_of(dataset)
-    found = folder.find(dataset)
-    by_name = {found.name(path): path for path in found.files}
-    read = [by_name[entry.name] for entry in manifest.recordings if entry.split != "validation"]
+    corpus = build_corpus(dataset, progress=console.progress)
+    listing = list_files(dataset)
+    by_name = {listing.name_of(path): path for path in listing.files}
+    read = [by_name[entry.name] for entry in corpus.manifest.recordings if entry.split != "validation"]
     with console.progress("Finding passwords", len(read)) as advance:
 
         def sessions() -> Iterator[Session]:
@@ -73,7 +73,7 @@ def audit(
         for exposure in memorization.measure_exposures(model, secrets, seed=seed):
             found.append(exposure)
             advance(1)
-    training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
+    training, validation = Rows(corpus.folder, "train"), Rows(corpus.folder, "validation")
     shares = {
         "generated": memorization.copied_share(memorization.generate_payload(model, length, seed), training),
         "unseen recordings": memorization.copied_share(

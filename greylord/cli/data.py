@@ -56,18 +56,18 @@ def redact(
 
 
 def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
-    from greylord.corpus import copying, folder
+    from greylord.corpus import copying, listing
 
     plan = copying.plan_copy(sources, name, masked, console.progress)
     if plan.others:
-        sizes = [(path, units.size(folder.size_of(path))) for path in plan.others]
+        sizes = [(path, units.size(listing.size_of(path))) for path in plan.others]
         console.warn(f"{units.count(len(sizes), 'file')} stayed behind, not being recordings:", *listed(sizes))
-    if plan.same:
-        count = units.count(len(plan.same), "recording")
-        console.warn(f"{count} stayed behind, since another one holds it all:", *listed(plan.same))
+    if plan.duplicates:
+        count = units.count(len(plan.duplicates), "recording")
+        console.warn(f"{count} stayed behind, since another one holds it all:", *listed(plan.duplicates))
     if plan.skipped:
         console.warn(f"{units.count(len(plan.skipped), 'file')} skipped:", *listed(plan.skipped))
-    if not plan.files and not plan.present and not plan.same:
+    if not plan.files and not plan.present and not plan.duplicates:
         packed = [path for path in plan.others if path.name.endswith(ARCHIVES)]
         unpack = f" Unpack {str(packed[0])!r} first." if packed else ""
         raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.{unpack}")
@@ -109,7 +109,7 @@ def sample(
     [dim]Example: greylord data sample sample --recordings 32[/]
     """
     from greylord.captures.formats import proxylog
-    from greylord.corpus import folder
+    from greylord.corpus import folder, journal
     from greylord.files import new_folder
     from greylord.realm.recorder import record
 
@@ -123,7 +123,7 @@ def sample(
                 proxylog.write(session, file)
             size += (made / file_name).stat().st_size
             advance(1)
-    folder.note(target, "sample", recordings=recordings, bytes=size, seed=seed)
+    journal.note(target, "sample", recordings=recordings, bytes=size, seed=seed)
     console.say("sample", f"{units.count(recordings, 'recording')}, {units.size(size)}, in {target}")
 
 
@@ -158,20 +158,22 @@ def build(
 
     [dim]Example: greylord data build majormud[/]
     """
-    from greylord.corpus import folder
-    from greylord.corpus.build import corpus_of, refresh
+    from greylord.corpus.build import build_corpus
 
-    dataset = folder.locate(name)
-    manifest, built = refresh(
-        dataset, val_split, keep_records, keep_credentials=keep_credentials, progress=console.progress
+    corpus = build_corpus(
+        name,
+        val_split=val_split,
+        keep_records=keep_records,
+        keep_credentials=keep_credentials,
+        progress=console.progress,
     )
     if as_json:
         from dataclasses import asdict
 
-        console.print_json({"corpus": str(corpus_of(dataset)), **asdict(manifest)})
+        console.print_json({"corpus": str(corpus.folder), **asdict(corpus.manifest)})
         return
-    console.say("corpus", f"{corpus_of(dataset)} {'has been built' if built else 'is up to date'}")
-    show_manifest(manifest)
+    console.say("corpus", f"{corpus.folder} {'has been built' if corpus.is_new else 'is up to date'}")
+    show_manifest(corpus.manifest)
 
 
 @app.command()
@@ -210,14 +212,14 @@ def show(
     [dim]Example: greylord data show majormud[/]
     """
     from greylord.captures.start_times import parse_start
-    from greylord.corpus import folder
+    from greylord.corpus import folder, listing
     from greylord.corpus.manifest import Manifest
-    from greylord.corpus.pruning import ATTIC
+    from greylord.corpus.pruning import attic_of
 
     dataset = folder.locate(name)
-    found = folder.find(dataset)
+    found = listing.list_files(dataset)
     files = found.files
-    sizes = [folder.size_of(path) for path in files]
+    sizes = [listing.size_of(path) for path in files]
     starts = sorted(start for path in files if (start := parse_start(path.name)))
     from greylord.corpus.build import corpus_of, with_skipped
 
@@ -239,12 +241,12 @@ def show(
     console.say("dataset", f"{dataset}: {units.count(len(files), 'file')}, {units.size(sum(sizes))}")
     if files:
         largest = max(zip(sizes, files, strict=True))
-        console.say("sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({found.name(largest[1])})")
+        console.say("sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({found.name_of(largest[1])})")
     if starts:
         console.say("starts", f"{starts[0]:%Y-%m-%d %H:%M} to {starts[-1]:%Y-%m-%d %H:%M} UTC, by the names")
-    attic = ATTIC / folder.label(dataset)
+    attic = attic_of(dataset)
     if attic.is_dir():
-        pruned = folder.recordings(attic)
+        pruned = listing.list_files(attic).files
         console.say("pruned", f"{units.count(len(pruned), 'file')} in {attic}")
     if manifest is None:
         name_skipped([], found.skipped)

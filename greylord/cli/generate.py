@@ -90,7 +90,7 @@ def generate(
     from greylord.generation.engine import Decoder
 
     decoder = Decoder(weights, sampling, memory=drafts.read(model_dir))
-    chunks = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.USUAL)
+    chunks = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.DEFAULT_QUANTILES)
     events = []
     sys.stdout.reconfigure(encoding="utf-8", newline="")
     try:
