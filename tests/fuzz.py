@@ -49,9 +49,9 @@ def read(data: bytes) -> None:
     session = proxylog.read(io.BytesIO(data))
     masked = redaction.mask(session, redaction.find(session))
     assert len(masked.payload) == len(session.payload)
-    ids = turns.encode(turns.turns_of(masked))
+    ids = turns.encode(masked)
     assert turns.payload_of(ids).tobytes() == masked.payload.tobytes()
-    assert (turns.encode(turns.decode(ids)) == ids).all()
+    assert (turns.encode_turns(turns.decode(ids)) == ids).all()
     find_signs(session)
     # A copy, and the file when half of it was written, count once.
     halves = [proxylog.read(io.BytesIO(part)).payload for part in (data, data, data[: len(data) // 2])]

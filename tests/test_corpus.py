@@ -346,7 +346,7 @@ payload = st.binary(min_size=1, max_size=40)
 def test_a_cut_recording_loses_only_the_gap(parts, fraction):
     session = Session.from_records(Record(Direction(i % 2), 0, part) for i, part in enumerate(parts))
     whole = turns.turns_of(session)
-    ids = turns.encode(whole)
+    ids = turns.encode_turns(whole)
     end, begin = split.cut_tail(ids, fraction)
     train, validation = turns.decode(ids[:end]), turns.decode(np.append(ids[:1], ids[begin:]))
     head, tail = train.payload.tobytes(), validation.payload.tobytes()

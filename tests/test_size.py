@@ -85,7 +85,7 @@ def test_the_size_of_blocks_changes_nothing(rows, keep_records, size):
     log = log_of(rows)
     whole = everything(log, keep_records)
     read = proxylog.read(io.BytesIO(log))
-    assert whole["ids"] == turns.encode(turns.turns_of(replaced(read, whole["masked"]), keep_records)).tolist()
+    assert whole["ids"] == turns.encode(replaced(read, whole["masked"]), keep_records).tolist()
     assert whole["delays"] == turns.delays_of(read, keep_records).tolist()
     with pytest.MonkeyPatch.context() as patch:
         limit(patch, size)
@@ -257,7 +257,7 @@ def test_recordings_share_a_file_for_their_ids(tmp_path):
     (file,) = (tmp_path / "spool").iterdir()
     for path, each in zip(paths, readings, strict=True):
         stored = each.ids.load({file: spool.map_file(file)})
-        assert stored.tolist() == turns.encode(turns.turns_of(read_session(path, keep_credentials=True))).tolist()
+        assert stored.tolist() == turns.encode(read_session(path, keep_credentials=True)).tolist()
 
 
 @pytest.mark.parametrize(("files", "expected"), [(5, 0), (6, 1)])

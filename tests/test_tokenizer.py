@@ -71,5 +71,5 @@ def test_marked_up_text_has_the_ids_of_the_numpy_encoder(tokenizer, rows):
         delays=np.array([delay for _, delay, _ in rows], np.uint16),
     )
     ids = tokenizer(text)["input_ids"]
-    assert ids == turns.encode(stream).tolist()
+    assert ids == turns.encode_turns(stream).tolist()
     assert tokenizer.decode(ids) == text

@@ -175,7 +175,7 @@ class _Tally:
         self.commands.add(typed_lines(client, server, secret), credentials.logins)
         self.lines.add(server.text)
         if self.cut:
-            ids = turns.encode(stream)
+            ids = turns.encode_turns(stream)
             end, begin = split.cut_tail(ids, self.settings.val_split)
             for name, part in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
                 self.lines.add_to_split(name, transcript_of(turns.decode(part), vocabulary.SERVER).text)

@@ -93,10 +93,7 @@ def build_corpus(
         UsageError: There is no such folder or dataset, or `val_split` is out of range.
         GreylordError: There is no recording, or too little to divide into training and validation.
     """
-    if isinstance(recordings, str):
-        dataset = folder.locate(recordings, workspace=workspace)
-    else:
-        dataset = folder.locate_path(recordings, workspace=workspace)
+    dataset = folder.dataset_folder(recordings, workspace=workspace)
     target = corpus_of(dataset, workspace=workspace)
     listing = list_files(dataset, workspace=workspace)
     files = files_of(listing)

@@ -16,7 +16,7 @@ from greylord.errors import AmbiguousDatasetError, NoDatasetError, UsageError, d
 from greylord.files import user_path
 from greylord.workspace import HERE, Workspace
 
-__all__ = ["check_name", "is_path", "label", "locate", "locate_path", "names"]
+__all__ = ["check_name", "dataset_folder", "is_path", "label", "locate", "locate_path", "names"]
 
 MAX_NAME_BYTES = 200
 """Leaves room for what greylord appends to a dataset's name: a time, an extension."""
@@ -76,6 +76,13 @@ def locate(dataset: str | None, *, workspace: Workspace = HERE) -> Path:
     if dataset and is_folder(Path(dataset)):
         hint = f" For the folder {dataset!r} of the working directory, write {'./' + dataset!r}."
     raise UsageError(f"There is no dataset {dataset!r} under {workspace.data}/; {others}.{hint}")
+
+
+def dataset_folder(recordings: str | Path, *, workspace: Workspace = HERE) -> Path:
+    """Find the folder of a dataset: of a string as `locate` does, of a `Path` as `locate_path` does."""
+    if isinstance(recordings, str):
+        return locate(recordings, workspace=workspace)
+    return locate_path(recordings, workspace=workspace)
 
 
 def locate_path(path: Path, *, workspace: Workspace = HERE) -> Path:

@@ -26,6 +26,7 @@ __all__ = [
     "delays_of",
     "encode",
     "encode_pieces",
+    "encode_turns",
     "payload_of",
     "turns_of",
 ]
@@ -109,7 +110,20 @@ def _begins(
     return begins, directions, delays
 
 
-def encode(turns: Turns) -> np.ndarray:
+def encode(session: Session, keep_records: bool = False) -> np.ndarray:
+    """Encode a session as token ids.
+
+    Args:
+        session: A session, as `greylord.read_session` returns it.
+        keep_records: Make each record a turn of its own instead of joining records into turns.
+
+    Returns:
+        uint16 [1 + 2 x turns + payload bytes].
+    """
+    return encode_turns(turns_of(session, keep_records))
+
+
+def encode_turns(turns: Turns) -> np.ndarray:
     """Return the ids of a session, uint16 [1 + 2 x turns + payload bytes], the start symbol first."""
     ids = np.empty(1 + 2 * len(turns) + len(turns.payload), np.uint16)
     ids[0] = vocabulary.PAD
