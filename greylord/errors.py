@@ -1,16 +1,29 @@
 """Errors of greylord, each with one sentence: what is wrong, the value found, what to do.
 
     GreylordError        a job that cannot be done
+    ├── TrainingError    a run that cannot be started, finished or resumed
+    │   └── OutOfMemoryError
     └── UsageError       a call that cannot be meant
+        ├── OverrideError
         └── SettingError a setting out of range, or two that exclude each other
 
 The sentences name settings and arguments, never flags or commands: the command line adds those.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-__all__ = ["GreylordError", "SettingError", "UsageError", "did_you_mean", "first_line"]
+__all__ = [
+    "GreylordError",
+    "OutOfMemoryError",
+    "OverrideError",
+    "SettingError",
+    "TrainingError",
+    "UsageError",
+    "did_you_mean",
+    "first_line",
+]
 
 
 class GreylordError(Exception):
@@ -32,6 +45,46 @@ class SettingError(UsageError):
     def __init__(self, sentence: str, *settings: str) -> None:
         super().__init__(sentence)
         self.settings = settings
+
+
+class OverrideError(UsageError):
+    """A field of `TrainingArguments` that a run decides itself, or a value that the field does not take.
+
+    Args:
+        setting: The setting to use instead, if there is one.
+    """
+
+    def __init__(self, sentence: str, setting: str | None = None) -> None:
+        super().__init__(sentence)
+        self.setting = setting
+
+
+class TrainingError(GreylordError):
+    """A run that cannot be started, finished or resumed.
+
+    Args:
+        sentence: Names settings by their fields.
+        settings: The names of the fields in the sentence.
+        resumable: Folder of the run, if it can be resumed.
+    """
+
+    def __init__(self, sentence: str, *settings: str, resumable: Path | None = None) -> None:
+        super().__init__(sentence)
+        self.settings = settings
+        self.resumable = resumable
+
+
+class OutOfMemoryError(TrainingError):
+    """A run whose passes do not fit into memory.
+
+    Args:
+        smaller: Values of settings, by field, that make the passes half as large.
+        resumable: Folder of the run, if it can be resumed.
+    """
+
+    def __init__(self, sentence: str, smaller: Mapping[str, int], resumable: Path | None = None) -> None:
+        super().__init__(sentence, resumable=resumable)
+        self.smaller = smaller
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

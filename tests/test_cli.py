@@ -61,10 +61,10 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
         ("train --dataset game --config typo.json", "unknown setting 'epoch'. Did you mean 'epochs'?"),
         ("train --dataset game --config broken.json", "is not JSON"),
         ("train --dataset game --model-path models/nix", "There is no model folder 'models/nix'"),
-        ("train --dataset game --model-path old", "is no model folder: it has no config.json"),
+        ("train --dataset game --model-path old", "is not a model folder: it has no config.json"),
         ("train --dataset game --model-path gpt2", "holds a gpt2 of 50257 tokens"),
         ("train --dataset gmae", "There is no dataset 'gmae'"),
-        ("evaluate --model-dir old --data-dir data/game", "is no model folder"),
+        ("evaluate --model-dir old --data-dir data/game", "is not a model folder"),
         ("evaluate", "There is no model folder 'models/latest'"),
         ("data copy nowhere game", "There is nothing at 'nowhere'"),
         ("data copy text ../up", "cannot be a dataset's name"),
@@ -74,7 +74,7 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
         ("data prune game --min-size 1MB", "add --yes to prune"),
         ("data sample game", "is there already"),
         ("data show nix", "There is no dataset 'nix'"),
-        ("push old user/game", "is no model folder"),
+        ("push old user/game", "is not a model folder"),
     ],
 )
 def test_wrong_calls(called, workplace, arguments, sentence):

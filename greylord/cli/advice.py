@@ -3,13 +3,40 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from greylord.errors import GreylordError, SettingError, UsageError
+from greylord.errors import (
+    GreylordError,
+    OutOfMemoryError,
+    OverrideError,
+    SettingError,
+    TrainingError,
+    UsageError,
+)
 
-__all__ = ["exit_code", "flag", "sentence"]
+__all__ = ["command_line", "exit_code", "flag", "sentence"]
 
-ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
+
+def _use_setting(error: OverrideError) -> str:
+    return f"Use {flag(error.setting)}." if error.setting else ""
+
+
+def _resume(error: TrainingError) -> str:
+    return f"Go on from its last checkpoint with --resume {error.resumable}." if error.resumable else ""
+
+
+def _train_smaller(error: OutOfMemoryError) -> str:
+    flags = " ".join(f"{flag(setting)} {value}" for setting, value in error.smaller.items())
+    return " ".join(filter(None, (f"Train with `{flags}`.", _resume(error))))
+
+
+ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    OverrideError: _use_setting,
+    TrainingError: _resume,
+    OutOfMemoryError: _train_smaller,
+}
 """By the type of an error, the sentence to add to it. The function takes the error."""
 
 
@@ -18,14 +45,20 @@ def flag(setting: str) -> str:
     return "--" + setting.replace("_", "-")
 
 
+def command_line(settings: Mapping[str, Any]) -> str:
+    """Return the line that trains with settings; those that are None are left out."""
+    flags = [text for name, value in settings.items() if value is not None for text in (flag(name), str(value))]
+    return shlex.join(["greylord", "train", *flags])
+
+
 def sentence(error: GreylordError) -> str:
     """Return what to print for an error."""
     text = str(error)
-    if isinstance(error, SettingError):
+    if isinstance(error, SettingError | TrainingError):
         for setting in error.settings:
             text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
     advice = ADVICE.get(type(error))
-    return f"{text} {advice(error)}" if advice else text
+    return " ".join(filter(None, (text, advice(error)))) if advice else text
 
 
 def exit_code(error: GreylordError) -> int:

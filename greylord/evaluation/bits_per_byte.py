@@ -79,7 +79,7 @@ class SumsOverBatches:
     def __init__(self) -> None:
         self._sums = np.zeros(3)
 
-    def __call__(self, prediction: EvalPrediction, compute_result: bool) -> dict[str, float]:
+    def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
         self._sums += np.asarray(prediction.predictions.cpu(), np.float64).sum(axis=0)
         if not compute_result:
             return {}
