@@ -50,11 +50,14 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("train --dataset game --context-window 9000", "must lie between 16 and 8,192, not 9000"),
+        (
+            "train --dataset game --context-window 9000",
+            "--context-window must be a whole number from 16 to 8,192, not 9000",
+        ),
         ("train --dataset game --set learing_rate=1", "no field 'learing_rate'. Did you mean 'learning_rate'?"),
         ("train --dataset game --set adam_beta1=abc", "invalid float value: 'abc'"),
-        ("train --dataset game --set max_steps=1", "use --max-steps"),
-        ("train --dataset game --set foo", "--set takes field=value, not 'foo'"),
+        ("train --dataset game --set max_steps=1", "Use --max-steps"),
+        ("train --dataset game --set foo", "--set: 'foo' must have the form field=value"),
         ("train --dataset game --epochs 0", "--epochs must be a whole number from 1 to 1,000,000,000, not 0"),
         ("train --dataset game --data-dir .", "--dataset and --data-dir exclude each other"),
         ("train --dataset game --config nix.json", "'nix.json' cannot be read"),
