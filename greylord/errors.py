@@ -1,11 +1,15 @@
 """Errors of greylord, each with one sentence: what is wrong, the value found, what to do.
 
-    GreylordError        a job that cannot be done
-    ├── TrainingError    a run that cannot be started, finished or resumed
-    │   └── OutOfMemoryError
-    └── UsageError       a call that cannot be meant
-        ├── OverrideError
-        └── SettingError a setting out of range, or two that exclude each other
+    GreylordError                     a job that cannot be done
+    ├── UsageError                    a call that cannot be meant
+    │   ├── MissingDatasetError       a model whose dataset is not here
+    │   ├── OverrideError             a field of TrainingArguments that a run does not accept
+    │   └── SettingError              a setting out of range, or two that exclude each other
+    ├── TrainingError                 a run that cannot be started, finished or resumed
+    │   └── OutOfMemoryError          its passes do not fit into memory
+    └── RecordingError                a file that cannot be read as a recording
+        ├── NotARecordingError        it holds no record; a UsageError, too
+        └── UnreadableRecordingError  the system refuses to open or to read it
 
 The sentences name settings and arguments, never flags or commands: the command line adds those.
 """
@@ -16,10 +20,15 @@ from pathlib import Path
 
 __all__ = [
     "GreylordError",
+    "MissingDatasetError",
+    "NotARecordingError",
     "OutOfMemoryError",
     "OverrideError",
+    "RecordingError",
+    "SettingError",
     "SettingError",
     "TrainingError",
+    "UnreadableRecordingError",
     "UsageError",
     "did_you_mean",
     "first_line",
@@ -32,6 +41,21 @@ class GreylordError(Exception):
 
 class UsageError(GreylordError):
     """A call that cannot be meant: a wrong path, a value out of range, a name that does not exist."""
+
+
+class MissingDatasetError(UsageError):
+    """A model does not name the dataset that it was trained on, or the dataset is gone.
+
+    Args:
+        model_dir: The model's folder.
+        dataset: The folder that the model names, if it names one.
+    """
+
+    def __init__(self, model_dir: Path, dataset: Path | None) -> None:
+        if dataset is None:
+            super().__init__(f"{str(model_dir)!r} does not name the dataset that it was trained on.")
+        else:
+            super().__init__(f"{str(dataset)!r}, the dataset that {str(model_dir)!r} was trained on, does not exist.")
 
 
 class SettingError(UsageError):
@@ -85,6 +109,30 @@ class OutOfMemoryError(TrainingError):
     def __init__(self, sentence: str, smaller: Mapping[str, int], resumable: Path | None = None) -> None:
         super().__init__(sentence, resumable=resumable)
         self.smaller = smaller
+
+
+class RecordingError(GreylordError):
+    """A file cannot be read as a recording.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it, as the rest of a sentence that begins with its name.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{str(self.path)!r} {self.reason}."
+
+
+class NotARecordingError(RecordingError, UsageError):
+    """A file holds no record, does not exist, or is a pipe, a device or a folder."""
+
+
+class UnreadableRecordingError(RecordingError):
+    """The system refuses to open or to read a file."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

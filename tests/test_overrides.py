@@ -312,7 +312,9 @@ def test_a_run_interrupted_before_a_checkpoint_has_the_figure_of_its_weights(in_
     assert second.bits_per_byte < first.bits_per_byte
     assert (trained_run.summary.best_step, trained_run.summary.best_bits_per_byte) == (2, first.bits_per_byte)
     rows = Rows(Path("corpora/tiny"), "validation")
-    figure = bits_per_byte.score(modeling.load_model(trained_run.folder), rows, sample_spans(rows), 32).overall
+    figure = bits_per_byte.score_spans(
+        modeling.load_model(trained_run.folder), rows, sample_spans(rows), 32
+    ).bits_per_byte
     assert figure == pytest.approx(trained_run.summary.best_bits_per_byte, rel=1e-5)
 
 

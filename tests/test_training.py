@@ -27,7 +27,7 @@ from greylord import modeling, runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
 from greylord.errors import GreylordError, SettingError
 from greylord.evaluation import bits_per_byte
-from greylord.evaluation.unseen import unseen_part
+from greylord.evaluation.unseen import read_unseen
 from greylord.signals import ending_signals
 from greylord.training import callbacks, probe
 from greylord.training import train as training
@@ -492,15 +492,15 @@ def test_a_redacted_copy_of_a_read_recording_is_left_out_too(called, realm, run,
     )
     assert all(copies[name] != log for name, log in originals.items())
     read_before = set(read(run / "training_config.json")["trained_on"])
-    unseen = unseen_part(Path("data/shared"), run)
+    unseen = read_unseen(Path("data/shared"), run)
     assert len(unseen.rows) == len(originals) - len(read_before) and read_before
 
 
 def test_scoring_leaves_the_model_as_it_is(run, realm):
     rows = Rows(realm / "corpora" / "tiny", "validation")
     model = modeling.load_model(run)
-    first = bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64)
-    assert bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64) == first
+    first = bits_per_byte.score_spans(model, rows, whole_rows(rows)[:1], 64)
+    assert bits_per_byte.score_spans(model, rows, whole_rows(rows)[:1], 64) == first
 
 
 KILLED = """

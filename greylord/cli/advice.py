@@ -9,6 +9,7 @@ from typing import Any
 
 from greylord.errors import (
     GreylordError,
+    MissingDatasetError,
     OutOfMemoryError,
     OverrideError,
     SettingError,
@@ -36,6 +37,7 @@ ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
     OverrideError: _use_setting,
     TrainingError: _resume,
     OutOfMemoryError: _train_smaller,
+    MissingDatasetError: lambda error: "Name a folder of recordings with --data-dir.",
 }
 """By the type of an error, the sentence to add to it. The function takes the error."""
 

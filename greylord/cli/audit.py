@@ -45,7 +45,7 @@ def audit(
     model_dir = model_folder(model_dir)
 
     from greylord import modeling
-    from greylord.captures import proxylog
+    from greylord.captures.reading import read_session
     from greylord.corpus import build
     from greylord.corpus.windows import Rows
     from greylord.evaluation import memorization
@@ -64,19 +64,21 @@ def audit(
 
         def sessions() -> Iterator[Session]:
             for path in read:
-                yield proxylog.read_file(path)
+                yield read_session(path, keep_credentials=True)
                 advance(1)
 
-        secrets = memorization.secrets_of(sessions())
+        secrets = memorization.find_secrets(sessions())
     found = []
     with console.progress("Ranking", len(secrets)) as advance:
-        for exposure in memorization.exposures(model, secrets, seed=seed):
+        for exposure in memorization.measure_exposures(model, secrets, seed=seed):
             found.append(exposure)
             advance(1)
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     shares = {
-        "generated": memorization.copied_share(memorization.generated(model, length, seed), training),
-        "unseen recordings": memorization.copied_share(memorization.excerpts(validation, length, seed), training),
+        "generated": memorization.copied_share(memorization.generate_payload(model, length, seed), training),
+        "unseen recordings": memorization.copied_share(
+            memorization.sample_excerpts(validation, length, seed), training
+        ),
     }
     if as_json:
         console.print_json(

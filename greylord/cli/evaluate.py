@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from greylord.evaluation.calibration import Calibration
     from greylord.evaluation.generated_play import Health
-    from greylord.evaluation.next_command import NextCommand
+    from greylord.evaluation.next_command import NextCommandReport
     from greylord.evaluation.report import DeepReport
     from greylord.evaluation.unseen import Unseen
 
@@ -63,7 +63,7 @@ def evaluate(
 
     [dim]Example: greylord evaluate --model-dir models/latest --data-dir ../other-days[/]
     """
-    from greylord.captures import proxylog
+    from greylord.captures.reading import check_recording
 
     if sample + deep + (surprise is not None) > 1:
         raise UsageError("--sample, --deep and --surprise exclude each other.")
@@ -73,11 +73,11 @@ def evaluate(
         raise UsageError("--output is for --deep or --surprise.")
     wanted = given_dataset(dataset, data_dir)
     if surprise is not None:
-        proxylog.check_capture(surprise)
+        check_recording(surprise)
     model_dir = model_folder(model_dir)
 
     from greylord import modeling
-    from greylord.evaluation.unseen import own_dataset, unseen_part
+    from greylord.evaluation.unseen import own_dataset, read_unseen
     from greylord.training.hardware import choose_device
 
     if surprise is not None:
@@ -91,7 +91,7 @@ def evaluate(
         _surprise(model.to(device), surprise, target, as_json)
         return
     source = own_dataset(model_dir) if wanted is None else wanted
-    unseen = unseen_part(source, model_dir, console.progress)
+    unseen = read_unseen(source, model_dir, console.progress)
     if not as_json:
         console.say("model", str(model_dir))
         console.say("data", unseen.description + (", a seeded half megabyte of it" if sample or deep else ""))
@@ -109,13 +109,13 @@ def _overall(model: GPT2LMHeadModel, model_dir: Path, unseen: Unseen, sample: bo
 
     spans = sample_spans(unseen.rows) if sample else whole_rows(unseen.rows)
     context = model.config.n_positions
-    score = bits_per_byte.score(model, unseen.rows, spans, context, console.progress)
+    score = bits_per_byte.score_spans(model, unseen.rows, spans, context, console.progress)
     overall = BitsPerByte(keep_in_memory=True).compute(
         nats=[score.server_nats, score.client_nats, score.framing_nats],
         payload_bytes=[score.server_bytes, score.client_bytes, 0],
     )["bits_per_byte"]
     stream = bits_per_byte.stream_of(unseen.rows, spans)
-    figures = baselines.compressed(stream, score.payload_bytes, console.progress)
+    figures = baselines.measure_compressors(stream, score.payload_bytes, console.progress)
     protocol = bits_per_byte.protocol(context)
     if as_json:
         console.print_json(
@@ -161,15 +161,15 @@ def _report_folder(output: Path | None, name: str, as_json: bool) -> Path | None
 
 def _deep(model: GPT2LMHeadModel, model_dir: Path, unseen: Unseen, target: Path | None, as_json: bool) -> None:
     """Everything else that can be found out."""
-    from greylord.evaluation.report import evaluate, write
-    from greylord.evaluation.unseen import trained_part
+    from greylord.evaluation.report import make_report, write_report
+    from greylord.evaluation.unseen import read_trained
 
-    training = trained_part(model_dir, console.progress)
+    training = read_trained(model_dir, console.progress)
     if not training:
         console.warn(f"The dataset of {str(model_dir)!r} is not here; n-gram and primed lzma are left out.")
-    report = evaluate(model, str(model_dir), unseen, training, console.progress)
+    report = make_report(model, str(model_dir), unseen, training, console.progress)
     if target:
-        write(report, target)
+        write_report(report, target)
     if as_json:
         console.print_json({**asdict(report), "report": target and str(target)})
         return
@@ -194,7 +194,7 @@ def _deep(model: GPT2LMHeadModel, model_dir: Path, unseen: Unseen, target: Path 
     console.say("report", str(target))
 
 
-def _show_commands(commands: NextCommand) -> None:
+def _show_commands(commands: NextCommandReport) -> None:
     """Who named the right one."""
     table = console.table("next command", "top 1", "top 5", "top 1, by verb", "top 5, by verb")
     for name, hits in commands.hits.items():
@@ -260,20 +260,22 @@ def _surprise(model: GPT2LMHeadModel, path: Path, target: Path | None, as_json: 
     """Where the bits of one recording are."""
     from rich.text import Text
 
-    from greylord.evaluation import pictures
-    from greylord.evaluation.surprisal import surprise_of
+    from greylord import plots
+    from greylord.evaluation.surprisal import measure_surprisal, smooth
     from greylord.files import write_file
 
-    found = surprise_of(model, path, console.progress)
+    found = measure_surprisal(model, path, console.progress)
     if target:
-        write_file(target, pictures.surprise(found))
+        title = f"{found.name}: {found.bits_per_byte:.3f} bits per byte"
+        curves = {"server": smooth(found, by_client=False), "client": smooth(found, by_client=True)}
+        write_file(target, plots.surprisal_curves(curves, len(found.bits), title))
     if as_json:
         lines = [{**asdict(line), "shown": Text.from_ansi(line.shown).plain} for line in found.lines]
         console.print_json(
             {
                 "recording": str(path),
                 "protocol": found.protocol,
-                "bits_per_byte": found.overall,
+                "bits_per_byte": found.bits_per_byte,
                 "payload_bytes": len(found.bits),
                 "lines": lines,
                 "picture": target and str(target),
@@ -286,5 +288,5 @@ def _surprise(model: GPT2LMHeadModel, path: Path, target: Path | None, as_json: 
         table.add_row(f"{line.bits:.0f}", f"{line.offset:,}", Text.from_ansi(line.shown))
     console.out.print(table)
     console.out.print()
-    console.say("figure", f"{found.overall:.3f} bits per byte of {len(found.bits):,}, {found.protocol}")
+    console.say("figure", f"{found.bits_per_byte:.3f} bits per byte of {len(found.bits):,}, {found.protocol}")
     console.say("picture", str(target))

@@ -76,12 +76,12 @@ def generate(
     sampling = Sampling(temperature, top_k, top_p)
     direction = None if speaker is None else getattr(vocabulary, speaker.name)
     if from_capture is None:
-        ids = playback.prompt_ids(prompt, direction or vocabulary.SERVER)
+        ids = playback.encode_prompt(prompt, direction or vocabulary.SERVER)
     else:
-        ids = playback.capture_ids(from_capture, at, direction)
+        ids = playback.encode_recording(from_capture, at, direction)
     model_dir = model_folder(model_dir)
     weights = GPT2Weights.read(model_dir)
-    quantiles = playback.pauses_of(model_dir)
+    quantiles = playback.read_delays(model_dir)
     if quantiles is None and (pace or output):
         console.warn(f"{str(model_dir)!r} does not tell its corpus's pauses; usual ones are taken instead.")
 
@@ -90,15 +90,15 @@ def generate(
     from greylord.generation.engine import Decoder
 
     decoder = Decoder(weights, sampling, memory=drafts.read(model_dir))
-    speeches = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.USUAL)
+    chunks = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.USUAL)
     events = []
     sys.stdout.reconfigure(encoding="utf-8", newline="")
     try:
-        for speech, event in playback.on_screen(ids, speeches):
+        for chunk, event in playback.render(ids, chunks):
             if pace:
-                time.sleep(speech.pause)
+                time.sleep(chunk.delay)
             events.append(event)
-            shown = speech.payload if raw else event.text * (event.kind == asciicast.SHOWN)
+            shown = chunk.payload if raw else event.text * (event.kind == asciicast.SHOWN)
             if not streams.deliver(shown) and output is None:
                 break
     finally:

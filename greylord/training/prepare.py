@@ -184,8 +184,8 @@ def _read_data(
     scored_bytes = payload_bytes(validation, spans)
     figures = {}
     if state.is_main_process:
-        figures["order 2"] = baselines.order_2(rows, validation, spans, scored_bytes, progress)
-        figures |= baselines.compressed(stream_of(validation, spans), scored_bytes, progress)
+        figures["order 2"] = baselines.measure_order_2(rows, validation, spans, scored_bytes, progress)
+        figures |= baselines.measure_compressors(stream_of(validation, spans), scored_bytes, progress)
     context = config.context_window
     scoring = ScoringWindows(validation, spans, context, batch_size(device.type, context) * state.num_processes)
     return Data(manifest, rows, scoring, scored_bytes, figures)

@@ -186,7 +186,7 @@ def publish(trained: Trained) -> TrainedRun | None:
         raise no_weights_error(nan, stop, history.evaluations, planned.arguments, job.resume)
     steps = trained.trainer.state.global_step
     parameters, positions = modeling.parameter_counts(model)
-    draft_ids = drafts.generate(model.eval(), steps * final.tokens_per_step, prepared.progress)
+    draft_ids = drafts.sample(model.eval(), steps * final.tokens_per_step, prepared.progress)
     total_seconds = round(time.perf_counter() - prepared.started, 1)
     summary = Summary(
         dataset=data.manifest.dataset,
