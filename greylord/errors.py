@@ -7,6 +7,7 @@
     │   └── SettingError              a setting out of range, or two that exclude each other
     ├── TrainingError                 a run that cannot be started, finished or resumed
     │   └── OutOfMemoryError          its passes do not fit into memory
+    ├── UnmaskedCredentialsError      a model or a corpus that holds passwords in clear
     └── RecordingError                a file that cannot be read as a recording
         ├── NotARecordingError        it holds no record; a UsageError, too
         └── UnreadableRecordingError  the system refuses to open or to read it
@@ -26,8 +27,8 @@ __all__ = [
     "OverrideError",
     "RecordingError",
     "SettingError",
-    "SettingError",
     "TrainingError",
+    "UnmaskedCredentialsError",
     "UnreadableRecordingError",
     "UsageError",
     "did_you_mean",
@@ -109,6 +110,18 @@ class OutOfMemoryError(TrainingError):
     def __init__(self, sentence: str, smaller: Mapping[str, int], resumable: Path | None = None) -> None:
         super().__init__(sentence, resumable=resumable)
         self.smaller = smaller
+
+
+class UnmaskedCredentialsError(GreylordError):
+    """A model or a corpus that holds passwords in clear, and so may not be published.
+
+    Args:
+        dataset: The name of the dataset; None if unknown.
+    """
+
+    def __init__(self, sentence: str, dataset: str | None) -> None:
+        super().__init__(sentence)
+        self.dataset = dataset
 
 
 class RecordingError(GreylordError):

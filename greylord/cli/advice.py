@@ -14,10 +14,11 @@ from greylord.errors import (
     OverrideError,
     SettingError,
     TrainingError,
+    UnmaskedCredentialsError,
     UsageError,
 )
 
-__all__ = ["command_line", "exit_code", "flag", "sentence"]
+__all__ = ["command_line", "exit_code", "flag", "sentence", "with_flags"]
 
 
 def _use_setting(error: OverrideError) -> str:
@@ -38,6 +39,9 @@ ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
     TrainingError: _resume,
     OutOfMemoryError: _train_smaller,
     MissingDatasetError: lambda error: "Name a folder of recordings with --data-dir.",
+    UnmaskedCredentialsError: lambda error: (
+        f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."
+    ),
 }
 """By the type of an error, the sentence to add to it. The function takes the error."""
 
@@ -45,6 +49,13 @@ ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
 def flag(setting: str) -> str:
     """Return the flag of a setting: `time_budget` has `--time-budget`."""
     return "--" + setting.replace("_", "-")
+
+
+def with_flags(text: str, *settings: str) -> str:
+    """Return a text with flags in place of settings."""
+    for setting in settings:
+        text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+    return text
 
 
 def command_line(settings: Mapping[str, Any]) -> str:
@@ -57,8 +68,7 @@ def sentence(error: GreylordError) -> str:
     """Return what to print for an error."""
     text = str(error)
     if isinstance(error, SettingError | TrainingError):
-        for setting in error.settings:
-            text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+        text = with_flags(text, *error.settings)
     advice = ADVICE.get(type(error))
     return " ".join(filter(None, (text, advice(error)))) if advice else text
 

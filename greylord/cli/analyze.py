@@ -11,6 +11,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.advice import with_flags
 from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder, picture_path
 
 if TYPE_CHECKING:
@@ -48,12 +49,12 @@ def training(
 
     [dim]Example: greylord analyze training --model-dir models/latest[/]
     """
-    from greylord import runs
+    from greylord import model_folders
     from greylord.analysis import training as analysis
 
-    report = analysis.analyze(model_folder(model_dir) if runs.repository_of(model_dir) else model_dir)
+    report = analysis.analyze(model_folder(model_dir) if model_folders.repository_of(model_dir) else model_dir)
     picture = picture_path(output, report.course.name, as_json)
-    _tell(report, picture, analysis.picture, _show_training, as_json)
+    _tell(report, picture, analysis.draw, _show_training, as_json)
 
 
 @app.command()
@@ -79,7 +80,7 @@ def data(
 
     picture = picture_path(output, source.resolve().name, as_json)
     report = analysis.analyze(source, console.progress)
-    _tell(report, picture, analysis.picture, _show_data, as_json)
+    _tell(report, picture, analysis.draw, _show_data, as_json)
 
 
 def _tell(
@@ -121,7 +122,7 @@ def _show_training(report: TrainingReport) -> None:
     console.out.print(table)
     console.out.print()
     for sentence in report.advice:
-        console.say("advice", sentence)
+        console.say("advice", with_flags(sentence, "max_steps", "epochs"))
 
 
 def _show_data(report: DataReport) -> None:

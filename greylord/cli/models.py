@@ -37,11 +37,12 @@ def models(
     if context.invoked_subcommand:
         return
     from greylord import runs
+    from greylord.analysis import comparison
 
     found, damaged = runs.all_runs()
     for sentence in damaged:
         console.warn(f"A run is left out: {sentence}")
-    groups = runs.by_what_was_scored(found)
+    groups = comparison.comparable_groups(found)
     unfinished = [run for run in found if not run.summary]
     if as_json:
         console.print_json({"runs": [_as_json(run) for group in (*groups, unfinished) for run in group]})
@@ -126,9 +127,10 @@ def compare(
 
     [dim]Example: greylord models compare models/sample_2026-11-24T10-11-23 models/latest --output curves.png[/]
     """
-    from greylord import runs
+    from greylord import model_folders, runs
+    from greylord.analysis import comparison
 
-    pair = [runs.read_run(runs.locate(path)) for path in (one, other)]
+    pair = [runs.read_run(model_folders.locate(path)) for path in (one, other)]
     if pair[0].folder.resolve() == pair[1].folder.resolve():
         raise UsageError(f"{str(one)!r} and {str(other)!r} are the same run; give two.")
     for run in pair:
@@ -139,12 +141,12 @@ def compare(
         console.say(letter, str(run.folder))
         console.say("", _figure(run))
     table = console.table("", "A", "B")
-    for name, values in runs.differences(*pair).items():
+    for name, values in comparison.differences(*pair).items():
         table.add_row(name, *map(_cell, values))
     console.out.print()
     console.out.print(table)
     console.out.print()
-    same = len(runs.by_what_was_scored(pair)) == 1 and all(run.summary for run in pair)
+    same = len(comparison.comparable_groups(pair)) == 1 and all(run.summary for run in pair)
     if not same:
         console.warn("The two figures do not compare: they are not of the same bytes by the same protocol.")
 

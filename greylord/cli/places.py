@@ -28,14 +28,14 @@ def model_folder(model_dir: Path) -> Path:
     The Hub is not asked for what is nearly the name of a folder here. Raises UsageError or GreylordError if there is no
     such model, or the Hub cannot be asked for it.
     """
-    from greylord import runs
+    from greylord import model_folders
 
-    repo_id = runs.repository_of(model_dir)
+    repo_id = model_folders.repository_of(model_dir)
     if repo_id is None:
-        return runs.locate(model_dir)
-    if (folder := runs.fetched(repo_id)) is not None:
+        return model_folders.locate(model_dir)
+    if (folder := model_folders.find_pulled(repo_id)) is not None:
         return folder
-    if (meant := runs.nearest(model_dir)) is not None:
+    if (meant := model_folders.nearest_folder(model_dir)) is not None:
         raise UsageError(
             f"There is no model folder {str(model_dir)!r}. Did you mean {str(meant)!r}? "
             f"For the repository on the Hub, type `greylord pull {repo_id}` first."

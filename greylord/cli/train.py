@@ -100,7 +100,7 @@ def train(
 
     from accelerate import PartialState
 
-    from greylord import runs
+    from greylord import model_folders
     from greylord.cli.live import Live
     from greylord.corpus import folder
     from greylord.training import launch
@@ -115,9 +115,9 @@ def train(
         from greylord import hub
 
         # Rather now than after hours of training.
-        hub.check(push_to_hub)
+        hub.check_access(push_to_hub)
     if resume is not None:
-        job = resumed(runs.locate(resume))
+        job = resumed(model_folders.locate(resume))
     else:
         job = Job(
             dataset=wanted or folder.locate(None),
