@@ -160,7 +160,9 @@ def open_run(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[P
     Raises:
         TrainingError: The block ran out of memory or disk space.
     """
-    names = [str(job.resume or runs.new_run(job.dataset.name)) if state.is_main_process else ""]
+    names = [
+        str(job.resume or runs.new_run(job.dataset.name, workspace=job.workspace)) if state.is_main_process else ""
+    ]
     broadcast_object_list(names)
     run = Path(names[0])
     try:
