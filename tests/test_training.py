@@ -480,7 +480,7 @@ def test_other_data_is_scored_without_the_recordings_that_the_model_has_read(cal
     result = called("evaluate", "--model-dir", run, "--data-dir", others, "--cpu", "--json")
     assert result.returncode == 0, result.stderr
     described = json.loads(result.stdout)["data"]
-    assert f"but {len(read_before)} that the model has read ({6 - len(read_before)} recording" in described
+    assert f"except {len(read_before)} that the model was trained on ({6 - len(read_before)} recording" in described
     shutil.rmtree(others)
 
 
