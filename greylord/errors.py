@@ -5,8 +5,12 @@
     │   ├── NoDatasetError            no dataset was named, and there is none
     │   ├── AmbiguousDatasetError     no dataset was named, and there are several
     │   ├── MissingDatasetError       a model whose dataset is not here
+    │   ├── OverrideError             a field of TrainingArguments that a run does not accept
     │   └── SettingError              a setting out of range, or two that exclude each other
     ├── EmptyDatasetError             a dataset's folder holds no file
+    ├── TrainingError                 a run that cannot be started, finished or resumed
+    │   └── OutOfMemoryError          its passes do not fit into memory
+    ├── UnmaskedCredentialsError      a model or a corpus that holds passwords in clear
     └── RecordingError                a file that cannot be read as a recording
         ├── NotARecordingError        it holds no record; a UsageError, too
         └── UnreadableRecordingError  the system refuses to open or to read it
@@ -15,7 +19,7 @@ The sentences name settings and arguments, never flags or commands: the command 
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 __all__ = [
@@ -25,8 +29,11 @@ __all__ = [
     "MissingDatasetError",
     "NoDatasetError",
     "NotARecordingError",
+    "OutOfMemoryError",
+    "OverrideError",
     "RecordingError",
     "SettingError",
+    "TrainingError",
     "UnmaskedCredentialsError",
     "UnreadableRecordingError",
     "UsageError",
@@ -69,6 +76,46 @@ class SettingError(UsageError):
     def __init__(self, sentence: str, *settings: str) -> None:
         super().__init__(sentence)
         self.settings = settings
+
+
+class OverrideError(UsageError):
+    """A field of `TrainingArguments` that a run decides itself, or a value that the field does not take.
+
+    Args:
+        setting: The setting to use instead, if there is one.
+    """
+
+    def __init__(self, sentence: str, setting: str | None = None) -> None:
+        super().__init__(sentence)
+        self.setting = setting
+
+
+class TrainingError(GreylordError):
+    """A run that cannot be started, finished or resumed.
+
+    Args:
+        sentence: Names settings by their fields.
+        settings: The names of the fields in the sentence.
+        resumable: Folder of the run, if it can be resumed.
+    """
+
+    def __init__(self, sentence: str, *settings: str, resumable: Path | None = None) -> None:
+        super().__init__(sentence)
+        self.settings = settings
+        self.resumable = resumable
+
+
+class OutOfMemoryError(TrainingError):
+    """A run whose passes do not fit into memory.
+
+    Args:
+        smaller: Values of settings, by field, that make the passes half as large.
+        resumable: Folder of the run, if it can be resumed.
+    """
+
+    def __init__(self, sentence: str, smaller: Mapping[str, int], resumable: Path | None = None) -> None:
+        super().__init__(sentence, resumable=resumable)
+        self.smaller = smaller
 
 
 class UnmaskedCredentialsError(GreylordError):

@@ -1,15 +1,21 @@
-"""The stock GPT2LMHeadModel over the 262 tokens: fresh, or continued from a saved folder."""
+"""The model: a stock GPT2LMHeadModel over greylord's 262 tokens, new or loaded from a folder.
+
+A new model does not begin from random weights alone. Positions begin as sinusoids, and the heads of the first block
+begin by looking one, two, three, ... tokens back and copying the token there. A short training then need not find this
+out, which otherwise takes most of it.
+"""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.activations import ACT2FN
+from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from greylord.errors import UsageError, did_you_mean, first_line
 from greylord.runs import read_json
@@ -32,33 +38,41 @@ __all__ = [
 
 
 class Shape(NamedTuple):
-    """What decides a model's size but for its context."""
+    """The size of a model, apart from its context window."""
 
     layers: int
     width: int
     heads: int
 
     def __str__(self) -> str:
-        return f"{self.layers} layers of {self.width}, {self.heads} heads"
+        return f"{self.layers} layers, {self.width} wide, {self.heads} heads"
 
 
 DEFAULT = "default"
 PRESETS = {DEFAULT: Shape(4, 128, 4), "medium": Shape(8, 256, 8), "large": Shape(12, 512, 8)}
+"""Shapes of new models by name."""
 
 
 POSITION_SCALE = 0.1
-"""Of the sinusoids that the position table begins with; token embeddings begin with a deviation of 0.02."""
+"""Amplitude of the initial position table. Token embeddings begin with a standard deviation of 0.02."""
 LOOK_SCALE = 2.0
-"""Of the queries and keys that look back. On sample recordings the token looked for then gets 0.72 to 0.79 of a head's
-attention in the default preset, 0.91 to 0.94 in the medium one."""
+"""Scale of the queries and keys that look back. On sample recordings a head then gives 0.72 to 0.79 of its attention to
+its token in the default preset, 0.91 to 0.94 in the medium one."""
 FREE_VARIANCE = 4e-6
-"""Of positions in a direction that is as good as free of them: a hundredth of the variance of token embeddings."""
-PASS_SCALE = 1.5
-"""Of the values and outputs that pass on what stands there. From 1.2 to 1.7 it makes no difference."""
+"""Variance of positions below which a direction counts as free of them: 1 % of the variance of token embeddings."""
+COPY_SCALE = 1.5
+"""Scale of the values and outputs that copy a token. From 1.2 to 1.7 it makes no difference."""
 
 
 def preset(name: str | None) -> Shape:
-    """The shape that a preset has; of None the default's. Raises UsageError for an unknown name."""
+    """Return the shape of a preset.
+
+    Args:
+        name: A key of `PRESETS`; None for the default.
+
+    Raises:
+        UsageError: There is no such preset.
+    """
     name = DEFAULT if name is None else name
     if name not in PRESETS:
         raise UsageError(f"There is no preset {name!r}, only {', '.join(PRESETS)}.{did_you_mean(name, PRESETS)}")
@@ -66,7 +80,13 @@ def preset(name: str | None) -> Shape:
 
 
 def new_model(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
-    """A new model, its weights drawn from torch's random state. No dropout: it only costs until data repeats."""
+    """Make a new model, with weights from torch's random state.
+
+    It has no dropout, which only costs quality until data repeats.
+
+    Args:
+        context: Tokens of its context window.
+    """
     model = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=vocabulary.VOCAB_SIZE,
@@ -74,7 +94,7 @@ def new_model(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
             n_embd=shape.width,
             n_layer=shape.layers,
             n_head=shape.heads,
-            # On a CPU the default, gelu_new, takes longer than the matrices around it; and it learns no more a token.
+            # The default, gelu_new, takes longer on a CPU than the matrices around it, and learns no more.
             activation_function="relu",
             resid_pdrop=0.0,
             embd_pdrop=0.0,
@@ -85,38 +105,38 @@ def new_model(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
         )
     )
     with torch.no_grad():
-        positions, attention = _first_positions(context, shape.width), model.transformer.h[0].attn
+        positions = _initial_positions(context, shape.width)
+        first_block = cast(GPT2Block, model.transformer.h[0])
+        attention = first_block.attn
         model.transformer.wpe.weight.copy_(positions)
         _look_back(attention.c_attn.weight, shape)
-        _pass_on(attention.c_attn.weight, attention.c_proj.weight, positions, shape)
+        _copy_tokens(attention.c_attn.weight, attention.c_proj.weight, positions, shape)
     return _prepared(model)
 
 
-def _first_positions(context: int, width: int) -> torch.Tensor:
-    """Sines and cosines in turn of each position, a tenth in height, float32 [context, width] (Vaswani et al. 2017,
-    section 3.5).
+def _initial_positions(context: int, width: int) -> torch.Tensor:
+    """Return the initial position table, float32 [context, width]: alternating sines and cosines of each position.
 
-    The position table begins with them: "so many tokens back" is then one linear map for all positions. From random
-    rows each position has to find out by itself where its neighbours are, which takes most of a short training.
+    Source: Vaswani et al. 2017, section 3.5, scaled by `POSITION_SCALE`. "n tokens back" is then one linear map for all
+    positions. In a random table, each position has to learn separately where its neighbours are.
     """
     angles = torch.arange(context)[:, None] * _frequencies(width)
     return POSITION_SCALE * torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
 
 
 def _frequencies(width: int) -> torch.Tensor:
-    """Radians a position, float32 [width / 2]."""
+    """Return the frequency of each sine and cosine in radians per position, float32 [width / 2]."""
     return torch.exp(-math.log(10_000) * torch.arange(0, width, 2) / width)
 
 
 def _look_back(weight: torch.Tensor, shape: Shape) -> None:
-    """Let the heads of a block begin by looking one, two, three, ... tokens back, as each has to learn anyway.
+    """Set queries and keys so that head n of a block looks n tokens back, as a model has to learn anyway.
 
-    A head's queries are sinusoids as they stand in the position table, its keys those of so many positions later:
-    rotated in each pair of sine and cosine. Their product is the largest where the two agree.
+    The queries of a head are the sinusoids of the position table. Its keys are the sinusoids of n positions later, by a
+    rotation of each pair of sine and cosine. The product is largest where the two agree.
 
     Args:
-        weight: of queries, keys and values, [width, 3 width], in place.
-        shape: of the model.
+        weight: Weights of queries, keys and values, [width, 3 width], changed in place.
     """
     size = shape.width // shape.heads
     frequencies = _frequencies(shape.width)[: size // 2]
@@ -133,40 +153,38 @@ def _look_back(weight: torch.Tensor, shape: Shape) -> None:
             weight[sine, key + cosine] = -LOOK_SCALE * math.sin(angle)
 
 
-def _pass_on(weight: torch.Tensor, output: torch.Tensor, positions: torch.Tensor, shape: Shape) -> None:
-    """Let the heads of a block begin by passing on the token that they look at.
+def _copy_tokens(weight: torch.Tensor, output: torch.Tensor, positions: torch.Tensor, shape: Shape) -> None:
+    """Set values and outputs so that the heads of a block copy the token that they look at.
 
-    A head reads random directions of it, and writes them to random others. All are turned away from those in which
-    positions lie: by these a head would pass on where the token stands rather than which it is, for positions begin
-    larger than tokens.
+    A head reads the token in random directions and writes it to others. All of them avoid the directions of positions:
+    positions begin larger than tokens, so a head would otherwise copy the position and not the token.
 
     Args:
-        weight: of queries, keys and values, [width, 3 width], in place.
-        output: of the heads, [width, width], in place.
-        positions: the position table, [context, width].
-        shape: of the model.
+        weight: Weights of queries, keys and values, [width, 3 width], changed in place.
+        output: Weights of the output projection, [width, width], changed in place.
+        positions: The position table, [context, width].
     """
     size = shape.width // shape.heads
-    # A projection, but smooth: which directions are left may not depend on rounding. A layer norm takes away what all
-    # dimensions have in common.
+    # A smooth projection, so that rounding cannot decide which directions remain. The ones stand for the mean over
+    # all dimensions, which the layer norm removes.
     taken = positions.double().T @ positions.double() / len(positions) + torch.ones(shape.width, shape.width)
     free = torch.linalg.inv(torch.eye(shape.width) + taken / FREE_VARIANCE).to(weight.dtype)
     for head in range(shape.heads):
         read, written = (torch.nn.init.orthogonal_(torch.empty(shape.width, size)) for _ in range(2))
         heads = slice(head * size, (head + 1) * size)
-        weight[:, 2 * shape.width :][:, heads] = PASS_SCALE * free @ read
-        output[heads] = PASS_SCALE * (free @ written).T
+        weight[:, 2 * shape.width :][:, heads] = COPY_SCALE * free @ read
+        output[heads] = COPY_SCALE * (free @ written).T
 
 
 def read_config(folder: Path) -> GPT2Config:
     """Read the configuration of a model folder.
 
     Raises:
-        UsageError: the folder does not hold a GPT-2 of greylord's vocabulary.
+        UsageError: The folder does not hold a GPT-2 with greylord's vocabulary.
     """
     read_architecture(folder)
     try:
-        config = GPT2Config.from_dict(read_json(folder / "config.json"))
+        config = GPT2Config.from_dict(read_json(folder / "config.json") or {})
     except StrictDataclassError as error:
         raise not_gpt2(folder, " ".join(str(error).split())) from error
     if config.activation_function not in ACT2FN:
@@ -175,13 +193,13 @@ def read_config(folder: Path) -> GPT2Config:
 
 
 def load_model(folder: Path) -> GPT2LMHeadModel:
-    """Load a model folder in float32.
+    """Load a model folder in float32, on the CPU.
 
     Raises:
-        UsageError: the folder does not hold a sound GPT-2 of greylord's vocabulary.
+        UsageError: The folder does not hold a sound GPT-2 with greylord's vocabulary.
     """
     read_config(folder)
-    # transformers would fill gaps with random weights.
+    # transformers would replace missing tensors by random ones.
     check_tensors(folder, read_architecture(folder))
     try:
         model = GPT2LMHeadModel.from_pretrained(
@@ -194,25 +212,29 @@ def load_model(folder: Path) -> GPT2LMHeadModel:
     except MemoryError:
         raise
     except Exception as error:
-        # What transformers raises for a file of another shape is not documented.
+        # The errors that transformers raises for a file of another shape are not documented.
         raise UsageError(f"{str(folder)!r} cannot be loaded: {first_line(error)}.") from error
     return _prepared(model)
 
 
 def _prepared(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
-    # Without it the Trainer counts one more label a row than the model sums, and scales the loss by (L-1)/L.
+    # Without it the Trainer counts one label more per row than the model sums, and scales the loss by (L-1)/L.
     model.loss_type = "ForCausalLM"
     return model
 
 
 def extend_context(model: GPT2LMHeadModel, context: int) -> GPT2LMHeadModel:
-    """Lengthen a model's position table to `context`; the new positions begin as a new model's do."""
+    """Lengthen a model's position table in place; new positions begin as in a new model.
+
+    Args:
+        context: Positions to have. A longer table stays as it is.
+    """
     table = model.transformer.wpe
     if context <= table.num_embeddings:
         return model
     longer = torch.nn.Embedding(context, table.embedding_dim, dtype=table.weight.dtype)
     with torch.no_grad():
-        longer.weight.copy_(_first_positions(context, table.embedding_dim))
+        longer.weight.copy_(_initial_positions(context, table.embedding_dim))
         longer.weight[: table.num_embeddings] = table.weight
     model.transformer.wpe = longer
     model.config.n_positions = context
@@ -220,17 +242,25 @@ def extend_context(model: GPT2LMHeadModel, context: int) -> GPT2LMHeadModel:
 
 
 def shape_of(config: GPT2Config) -> Shape:
-    """The shape of a model."""
+    """Return the shape of a model with this configuration."""
     return Shape(config.n_layer, config.n_embd, config.n_head)
 
 
 def parameter_counts(model: GPT2LMHeadModel) -> tuple[int, int]:
-    """Weights without the position table, and in it. Tied weights count once."""
+    """Count the parameters of a model.
+
+    Returns:
+        Parameters outside the position table, and in it. Tied weights count once.
+    """
     positions = model.transformer.wpe.weight.numel()
     return sum(parameter.numel() for parameter in model.parameters()) - positions, positions
 
 
 def describe(model: GPT2LMHeadModel, origin: str) -> str:
-    weights, positions = parameter_counts(model)
-    shape = f"GPT-2, {shape_of(model.config)}"
-    return f"{shape}, {weights / 1e6:.2f} M weights and {positions / 1e6:.2f} M for positions; {origin}"
+    """Describe a model in a line.
+
+    Args:
+        origin: Where its weights come from, in words.
+    """
+    parameters, positions = parameter_counts(model)
+    return f"GPT-2, {shape_of(model.config)}, {(parameters + positions) / 1e6:.2f} M parameters; {origin}"

@@ -1,7 +1,7 @@
-"""GPT-2's weights as plain tensors: from a model folder, or from a model in memory.
+"""GPT-2's weights as plain tensors, from a model folder or from a model in memory.
 
-Neither way imports transformers. A wrong folder is refused before torch is imported: config.json and the header of
-model.safetensors tell all but the values.
+Neither needs transformers. A damaged folder is refused before torch is imported: config.json and the header of
+model.safetensors have everything but the values.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ if TYPE_CHECKING:
 __all__ = ["ACTIVATIONS", "Architecture", "GPT2Weights", "check_tensors", "not_gpt2", "read_architecture"]
 
 ACTIVATIONS = ("relu", "gelu_new", "gelu_pytorch_tanh")
-"""Activation functions of greylord's models and GPT-2's own: ReLU, and two names of GELU's tanh approximation."""
+"""Supported activation functions: ReLU as in greylord's models, and GPT-2's GELU under its two names."""
 PREFIX = "transformer."
-"""Files of a bare GPT2Model leave it out."""
+"""Prefix of tensor names. Files of a bare GPT2Model leave it out."""
 EMBEDDING, OUTPUT = f"{PREFIX}wte.weight", "lm_head.weight"
 FLOATS = ("F64", "F32", "F16", "BF16")
-"""Floating-point types that may be stored, by their names in safetensors."""
+"""Floating-point types that a file may have, by their names in safetensors."""
 ALIASES = {
     "hidden_size": "n_embd",
     "max_position_embeddings": "n_positions",
     "num_attention_heads": "n_head",
     "num_hidden_layers": "n_layer",
 }
-"""Other names that GPT2Config accepts. They win over its own."""
-KINDS = {int: "a whole number above 0", float: "a decimal number", str: "a string", bool: "true or false"}
+"""Alternative names that GPT2Config accepts for its fields. They take precedence."""
+_KINDS = {int: "a whole number above 0", float: "a decimal number", str: "a string", bool: "true or false"}
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The fields of a GPT2Config that the forward pass depends on, with its defaults.
+    """The fields of a GPT2Config that the forward pass depends on, with the defaults of GPT2Config.
 
     Raises:
-        ValueError: a field has the wrong type or is out of range.
+        ValueError: A field has the wrong type or is out of range.
     """
 
     n_positions: int = 1_024
@@ -67,10 +67,10 @@ class Architecture:
             value = getattr(self, field.name)
             if value is None and field.default is None:
                 continue
-            # bool is a subclass of int, but true is not a count.
             kind = int if field.default is None else type(field.default)
-            if type(value) is not kind or (kind is int and value < 1):
-                raise ValueError(f"{field.name} must be {KINDS[kind]}, not {value!r}")
+            # bool is a subclass of int, but true is not a count.
+            if type(value) is not kind or (type(value) is int and value < 1):
+                raise ValueError(f"{field.name} must be {_KINDS[kind]}, not {value!r}")
         if not 0 <= self.layer_norm_epsilon < math.inf:
             raise ValueError(f"layer_norm_epsilon must be finite and not negative, not {self.layer_norm_epsilon}")
         if self.add_cross_attention:
@@ -79,7 +79,7 @@ class Architecture:
             raise ValueError(f"n_embd, {self.n_embd}, must be divisible by n_head, {self.n_head}")
 
     def shapes(self) -> Iterator[tuple[str, list[int]]]:
-        """Yield the name of each tensor, as in `GPT2LMHeadModel.state_dict`, and its shape."""
+        """Yield the name of each tensor as in `GPT2LMHeadModel.state_dict`, and its shape."""
         width, inner = self.n_embd, self.n_inner or 4 * self.n_embd
         yield EMBEDDING, [vocabulary.VOCAB_SIZE, width]
         yield OUTPUT, [vocabulary.VOCAB_SIZE, width]
@@ -95,13 +95,20 @@ class Architecture:
             yield from _with_bias(f"{block}.mlp.c_proj", inner, width)
 
     def check_supported(self, what: str) -> None:
-        """Raise UsageError about the model `what` if the decode engine does not compute this variant of GPT-2."""
+        """Check that the decode engine can compute this variant of GPT-2.
+
+        Args:
+            what: Name of the model in the error.
+
+        Raises:
+            UsageError: It cannot.
+        """
         if self.activation_function not in ACTIVATIONS:
-            problem = f"its activation_function is {self.activation_function!r} and not one of {', '.join(ACTIVATIONS)}"
+            problem = f"its activation_function is {self.activation_function!r}, not one of {', '.join(ACTIVATIONS)}"
         elif not self.scale_attn_weights:
-            problem = "its scale_attn_weights is false and not true"
+            problem = "its scale_attn_weights is false"
         elif self.scale_attn_by_inverse_layer_idx:
-            problem = "its scale_attn_by_inverse_layer_idx is true and not false"
+            problem = "its scale_attn_by_inverse_layer_idx is true"
         else:
             return
         raise UsageError(f"{what} is a variant of GPT-2 that greylord cannot decode: {problem}.")
@@ -114,11 +121,11 @@ def _with_bias(layer: str, *shape: int) -> Iterator[tuple[str, list[int]]]:
 
 @dataclass(frozen=True, eq=False)
 class GPT2Weights:
-    """A GPT-2 as the decode engine takes it.
+    """The weights of a GPT-2 for the decode engine.
 
     Attributes:
-        architecture: A variant of GPT-2 that the engine computes.
-        tensors: float32, on one device, by their names in `GPT2LMHeadModel.state_dict`.
+        architecture: A variant of GPT-2 that the engine can compute.
+        tensors: float32 tensors on one device, by their names in `GPT2LMHeadModel.state_dict`.
     """
 
     architecture: Architecture
@@ -129,7 +136,7 @@ class GPT2Weights:
         """Read a model folder onto the CPU.
 
         Raises:
-            UsageError: the folder does not hold a sound model of greylord, or the engine does not compute its variant.
+            UsageError: The folder does not hold a sound model of greylord, or the engine cannot compute its variant.
         """
         architecture = read_architecture(folder)
         architecture.check_supported(repr(str(folder)))
@@ -137,17 +144,17 @@ class GPT2Weights:
         with safe_open(folder / runs.WEIGHTS, framework="pt") as file:
             tensors = {name: file.get_tensor(key).float() for name, key in stored.items()}
         for name, tensor in tensors.items():
-            # By numpy, since torch would start its threads for it, which takes a tenth of a second and more.
+            # numpy, because torch would first start its threads, which takes 0.1 s or more.
             if not np.isfinite(tensor.numpy()).all():
                 raise UsageError(f"{str(folder)!r} has weights that are NaN or infinite, in {name}; train it again.")
         return cls(architecture, tensors)
 
     @classmethod
     def of(cls, model: GPT2LMHeadModel) -> GPT2Weights:
-        """Take the weights of a model in memory; they are shared where they are float32.
+        """Take the weights of a model in memory. Tensors in float32 are shared, others are converted.
 
         Raises:
-            UsageError: the engine does not compute this variant of GPT-2.
+            UsageError: The engine cannot compute this variant of GPT-2.
         """
         architecture = Architecture(**{field.name: getattr(model.config, field.name) for field in fields(Architecture)})
         architecture.check_supported("The model")
@@ -158,15 +165,15 @@ def read_architecture(folder: Path) -> Architecture:
     """Read the config.json of a model folder.
 
     Raises:
-        UsageError: the folder does not hold a GPT-2 of greylord's vocabulary.
+        UsageError: The folder does not hold a GPT-2 with greylord's vocabulary.
     """
     config = runs.read_json(folder / "config.json")
     if config is None or not (folder / runs.WEIGHTS).is_file():
-        raise UsageError(f"{str(folder)!r} is no model folder: it has no config.json or no {runs.WEIGHTS}.")
+        raise UsageError(f"{str(folder)!r} is not a model folder: it has no config.json or no {runs.WEIGHTS}.")
     if config.get("model_type") != "gpt2" or config.get("vocab_size") != vocabulary.VOCAB_SIZE:
         raise UsageError(
             f"{str(folder)!r} holds a {config.get('model_type')} of {config.get('vocab_size')} tokens; "
-            f"greylord's models are gpt2 of {vocabulary.VOCAB_SIZE}."
+            f"greylord needs a gpt2 of {vocabulary.VOCAB_SIZE} tokens."
         )
     config |= {name: config[alias] for alias, name in ALIASES.items() if alias in config}
     names = (field.name for field in fields(Architecture))
@@ -178,32 +185,28 @@ def read_architecture(folder: Path) -> Architecture:
 
 def not_gpt2(folder: Path, why: str) -> UsageError:
     """Make the error for a config.json that does not describe a GPT-2."""
-    return UsageError(f"{str(folder)!r} has a config.json that is no GPT-2's: {why}.")
+    return UsageError(f"{str(folder)!r} has a config.json that does not describe a GPT-2: {why}.")
 
 
 def check_tensors(folder: Path, architecture: Architecture) -> dict[str, str]:
-    """Compare the header of model.safetensors with an architecture.
-
-    Args:
-        folder: A model folder.
-        architecture: What its config.json says.
+    """Compare the header of model.safetensors with the architecture in config.json.
 
     Returns:
-        The key in the file of each tensor, by its name in `GPT2LMHeadModel.state_dict`.
+        The key of each tensor in the file, by its name in `GPT2LMHeadModel.state_dict`.
 
     Raises:
-        UsageError: the file is damaged, or tensors are missing, unexpected, of another shape or not floating-point.
+        UsageError: The file is damaged, or a tensor is missing, unexpected, of another shape or not floating-point.
     """
     try:
         with safe_open(folder / runs.WEIGHTS, framework="numpy") as file:
             slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118
-            found = {key: (part.get_shape(), part.get_dtype()) for key, part in slices.items()}
+            header = {key: (part.get_shape(), part.get_dtype()) for key, part in slices.items()}
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{str(folder)!r} cannot be loaded: {str(error).splitlines()[0].rstrip('.')}.") from error
 
     stored: dict[str, str] = {}
-    for key in found:
-        # Causal masks, which older versions of transformers stored.
+    for key in header:
+        # Older versions of transformers stored causal masks.
         if key.endswith(".attn.bias"):
             continue
         bare = key.removeprefix(PREFIX)
@@ -212,7 +215,7 @@ def check_tensors(folder: Path, architecture: Architecture) -> dict[str, str]:
             raise _mismatch(folder, f"{name!r} is stored twice")
         stored[name] = key
     if architecture.tie_word_embeddings:
-        # One of the two may stand for both.
+        # Tied tensors may be stored once, under either name.
         for name, other in ((OUTPUT, EMBEDDING), (EMBEDDING, OUTPUT)):
             if other in stored:
                 stored.setdefault(name, stored[other])
@@ -221,7 +224,7 @@ def check_tensors(folder: Path, architecture: Architecture) -> dict[str, str]:
     for name, shape in architecture.shapes():
         if name not in stored:
             raise _mismatch(folder, f"{name} is missing")
-        stored_shape, dtype = found[stored[name]]
+        stored_shape, dtype = header[stored[name]]
         if stored_shape != shape:
             raise _mismatch(folder, f"{name} has the shape {stored_shape}, not {shape}")
         if dtype not in FLOATS:

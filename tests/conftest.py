@@ -60,17 +60,13 @@ def called(capsys) -> Callable[..., subprocess.CompletedProcess]:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A working directory with the dataset tiny, its corpus, and a model that has learned a little."""
-    from transformers import TrainerCallback
-
-    from greylord.progress import silent
-    from greylord.training import train as training
-    from greylord.training.config import TrainingConfig
+    from greylord.training.config import Job, TrainingConfig
+    from greylord.training.train import train
 
     place = tmp_path_factory.mktemp("trained")
     assert greylord("data", "sample", "tiny", "--recordings", 4, "--minutes", 0.5, cwd=place).returncode == 0
     settings = TrainingConfig(context_window=64, batch_size=4, max_steps=40)
     # In float32, so that what is computed again agrees wherever the tests run.
-    job = training.Job(Path("data/tiny"), settings, {"eval_steps": 20, "bf16": False}, None, cpu=True)
     with contextlib.chdir(place):
-        training.train(job, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
+        train(Job(Path("data/tiny"), settings, {"eval_steps": 20, "bf16": False}, cpu=True))
     return place

@@ -28,7 +28,7 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord.errors import UsageError
     from greylord.stream import turns
     from greylord.terminal.display import Display
-    from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
+    from greylord.training.overrides import FIELDS, format_assignment, parse_assignments, parse_values
 
 VALUES = ["1", "0", "-1", "0.5", "1e-3", "nan", "inf", "1e400", "true", "None", "", "cosine", "adamw_torch", "linear"]
 VALUES += ['{"a": 1}', "{", "[]", "none", "a,b=1", " 2 ", "\n", "\u0661", "0x10", "9" * 400]
@@ -99,7 +99,7 @@ def names(provider: atheris.FuzzedDataProvider) -> None:
 def overrides(provider: atheris.FuzzedDataProvider) -> None:
     """Parse any text for a field of TrainingArguments, mostly one that exists."""
     kind = provider.ConsumeIntInRange(0, 9)
-    taken = [field for field, rule in FIELDS.items() if kind == 1 or rule.kind != "ours"]
+    taken = [field for field, rule in FIELDS.items() if kind == 1 or rule.kind != "reserved"]
     name = provider.ConsumeUnicode(20) if kind == 0 else provider.PickValueInList(taken)
     text = provider.ConsumeUnicode(60) if provider.ConsumeBool() else provider.PickValueInList(VALUES)
     try:
@@ -108,9 +108,9 @@ def overrides(provider: atheris.FuzzedDataProvider) -> None:
         assert str(error).splitlines() == [str(error)] or "\n" in name + text
         return
     for field, value in values.items():
-        assert FIELDS[field].kind != "ours"
+        assert FIELDS[field].kind != "reserved"
         assert parse_values({field: value}, "") == values
-        assert repr(parse_assignments([written(field, value)])) == repr(values)
+        assert repr(parse_assignments([format_assignment(field, value)])) == repr(values)
 
 
 TARGETS = {target.__name__: target for target in (readers, names, overrides)}

@@ -1,4 +1,4 @@
-"""Attention in blocks is attention."""
+"""Attention in blocks computes the same as attention query by query and as the fused kernel."""
 
 import json
 
@@ -10,21 +10,20 @@ from transformers import AutoModelForCausalLM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from greylord import modeling
-from greylord.errors import UsageError
 from greylord.training import hardware
-from greylord.training.config import ATTENTIONS, TrainingConfig
+from greylord.training.config import ATTENTIONS
 from greylord.training.hardware import Device, blockwise, choose_attention, keys_of_blocks
 
-NEURONS = torch.nn.Module()
+LAYER = torch.nn.Module()
 
 
-def draw(windows: int, heads: int, tokens: int, size: int) -> list[torch.Tensor]:
+def random_inputs(windows: int, heads: int, tokens: int, size: int) -> list[torch.Tensor]:
     torch.manual_seed(tokens)
     return [torch.randn(windows, heads, tokens, size, dtype=torch.float64, requires_grad=True) for _ in range(3)]
 
 
 def slow(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
-    """Query by query: each looks at itself and what is before it."""
+    """Attention query by query: each attends to its own position and those before."""
     rows = []
     for place in range(query.shape[2]):
         scores = scale * torch.einsum("whs,whks->whk", query[:, :, place], key[:, :, : place + 1])
@@ -35,60 +34,61 @@ def slow(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: flo
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 300), st.integers(1, 5), st.sampled_from([None, 0.7]))
 def test_blocks_give_attention_and_its_gradients(windows, heads, tokens, size, scaling):
-    query, key, value = draw(windows, heads, tokens, size)
-    found, weights = blockwise(NEURONS, query, key, value, None, scaling=scaling)
+    query, key, value = random_inputs(windows, heads, tokens, size)
+    output, weights = blockwise(LAYER, query, key, value, None, scaling=scaling)
     expected = slow(query, key, value, size**-0.5 if scaling is None else scaling)
     assert weights is None
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(output, expected)
     direction = torch.randn_like(expected)
     for one, other in zip(
-        torch.autograd.grad(found, (query, key, value), direction),
+        torch.autograd.grad(output, (query, key, value), direction),
         torch.autograd.grad(expected, (query, key, value), direction),
         strict=True,
     ):
         torch.testing.assert_close(one, other)
 
 
-def test_what_is_not_for_blocks_goes_to_the_fused_kernel(monkeypatch):
+def test_other_inputs_go_to_the_fused_kernel(monkeypatch):
     monkeypatch.setattr(hardware, "MAX_TOKENS", 20)
-    query, key, value = draw(2, 2, 21, 4)
+    query, key, value = random_inputs(2, 2, 21, 4)
     with monkeypatch.context() as patch:
-        # Blocks would begin with it.
+        # The first call of the blocks would fail.
         patch.setattr(torch, "baddbmm", None)
-        torch.testing.assert_close(blockwise(NEURONS, query, key, value, None)[0], slow(query, key, value, 0.5))
+        torch.testing.assert_close(blockwise(LAYER, query, key, value, None)[0], slow(query, key, value, 0.5))
         mask = torch.rand(2, 1, 9, 9) < 0.7
         mask[..., 0] = True
         short = [part[:, :, :9] for part in (query, key, value)]
-        found, _ = blockwise(NEURONS, *short, mask)
-        torch.testing.assert_close(found, sdpa_attention_forward(NEURONS, *short, mask)[0])
-        cached, _ = blockwise(NEURONS, query[:, :, 8:9], *short[1:], None)
+        output, _ = blockwise(LAYER, *short, mask)
+        torch.testing.assert_close(output, sdpa_attention_forward(LAYER, *short, mask)[0])
+        cached, _ = blockwise(LAYER, query[:, :, 8:9], *short[1:], None)
         torch.testing.assert_close(cached[:, 0], slow(*short, 0.5)[:, 8])
         torch.manual_seed(0)
-        dropped, _ = blockwise(NEURONS, *short, None, dropout=0.5)
+        dropped, _ = blockwise(LAYER, *short, None, dropout=0.5)
         assert not torch.allclose(dropped, slow(*short, 0.5))
 
 
 @given(st.integers(1, 1_024))
-def test_the_weights_of_blocks_are_counted(tokens):
+def test_the_attention_weights_of_blocks_are_counted(tokens):
     ends = [min((place // 128 + 1) * 128, tokens) for place in range(tokens)]
     assert keys_of_blocks(tokens) == sum(ends)
     assert keys_of_blocks(tokens + 1_024) is None
 
 
-def test_a_model_computes_the_same_in_blocks_and_is_saved_without_them(tmp_path):
+def test_a_model_computes_the_same_in_blocks_and_is_saved_without_their_name(tmp_path):
     torch.manual_seed(0)
     ids = torch.randint(0, 256, (2, 200))
     losses, gradients = [], []
     for kernel in ATTENTIONS:
         torch.manual_seed(0)
-        model = modeling.new_model(256)
+        # In float64: at a ReLU's kink the rounding of float32 decides a gradient.
+        model = modeling.new_model(256).double()
         model.set_attn_implementation(kernel)
         loss = model(input_ids=ids, labels=ids, use_cache=False).loss
         loss.backward()
         losses.append(loss.item())
         gradients.append(torch.cat([weight.grad.flatten() for weight in model.parameters()]))
-    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=1e-6)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-12)
+    assert float((gradients[0] - gradients[1]).norm()) < 1e-10 * float(gradients[0].norm())
     model.save_pretrained(tmp_path)
     assert "blockwise" not in json.dumps(json.loads((tmp_path / "config.json").read_text()))
     assert AutoModelForCausalLM.from_pretrained(tmp_path).config._attn_implementation == "sdpa"
@@ -96,14 +96,8 @@ def test_a_model_computes_the_same_in_blocks_and_is_saved_without_them(tmp_path)
 
 def test_blocks_are_chosen_where_they_are_faster():
     cpu, float32, card = Device("cpu", True, "here"), Device("cpu", False, "here"), Device("cuda", True, "there")
-    name, why = choose_attention(None, cpu)
-    assert name == "blockwise" and why.endswith("in bfloat16 faster than a CPU's fused kernel")
+    assert choose_attention(None, cpu)[0] == "blockwise"
     assert choose_attention(None, float32)[0] == choose_attention(None, card)[0] == "sdpa"
     for name in ATTENTIONS:
         assert choose_attention(name, card)[0] == name
-        assert choose_attention(name, cpu)[1].endswith(", as the settings have it")
-
-
-def test_another_kernel_is_refused():
-    with pytest.raises(UsageError, match="--attention must be sdpa or blockwise, not 'flash'"):
-        TrainingConfig(attention="flash")
+        assert choose_attention(name, cpu)[1].endswith("(as set)")

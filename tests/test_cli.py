@@ -50,21 +50,24 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ("train --dataset game --context-window 9000", "must lie between 16 and 8,192, not 9000"),
+        (
+            "train --dataset game --context-window 9000",
+            "--context-window must be a whole number from 16 to 8,192, not 9000",
+        ),
         ("train --dataset game --set learing_rate=1", "no field 'learing_rate'. Did you mean 'learning_rate'?"),
         ("train --dataset game --set adam_beta1=abc", "invalid float value: 'abc'"),
-        ("train --dataset game --set max_steps=1", "use --max-steps"),
-        ("train --dataset game --set foo", "--set takes field=value, not 'foo'"),
+        ("train --dataset game --set max_steps=1", "Use --max-steps"),
+        ("train --dataset game --set foo", "--set: 'foo' must have the form field=value"),
         ("train --dataset game --epochs 0", "--epochs must be a whole number from 1 to 1,000,000,000, not 0"),
         ("train --dataset game --data-dir .", "--dataset and --data-dir exclude each other"),
         ("train --dataset game --config nix.json", "'nix.json' cannot be read"),
         ("train --dataset game --config typo.json", "unknown setting 'epoch'. Did you mean 'epochs'?"),
         ("train --dataset game --config broken.json", "is not JSON"),
         ("train --dataset game --model-path models/nix", "There is no model folder 'models/nix'"),
-        ("train --dataset game --model-path old", "is no model folder: it has no config.json"),
+        ("train --dataset game --model-path old", "is not a model folder: it has no config.json"),
         ("train --dataset game --model-path gpt2", "holds a gpt2 of 50257 tokens"),
         ("train --dataset gmae", "There is no dataset 'gmae'"),
-        ("evaluate --model-dir old --data-dir data/game", "is no model folder"),
+        ("evaluate --model-dir old --data-dir data/game", "is not a model folder"),
         ("evaluate", "There is no model folder 'models/latest'"),
         ("data copy nowhere game", "There is nothing at 'nowhere'"),
         ("data copy text ../up", "cannot be a dataset's name"),
@@ -74,7 +77,7 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
         ("data prune game --min-size 1MB", "add --yes to prune"),
         ("data sample game", "is there already"),
         ("data show nix", "There is no dataset 'nix'"),
-        ("push old user/game", "is no model folder"),
+        ("push old user/game", "is not a model folder"),
     ],
 )
 def test_wrong_calls(called, workplace, arguments, sentence):

@@ -351,12 +351,12 @@ def test_a_model_as_json(call, copied):
 def test_folders_that_do_not_hold_a_model(copied, workplace):
     for change, sentence in [
         ({"vocab_size": 50257}, "holds a gpt2 of 50257 tokens"),
-        ({"n_positions": "many"}, "has a config.json that is no GPT-2's"),
+        ({"n_positions": "many"}, "has a config.json that does not describe a GPT-2"),
     ]:
         content = json.loads((copied / "config.json").read_text())
         (copied / "config.json").write_text(json.dumps({**content, **change}))
         with pytest.raises(UsageError, match=sentence):
             model_report.inspect(copied)
         (copied / "config.json").write_text(json.dumps(content))
-    with pytest.raises(UsageError, match="is no model folder"):
+    with pytest.raises(UsageError, match="is not a model folder"):
         model_report.inspect(workplace)

@@ -178,7 +178,7 @@ def test_a_repository_can_be_given_in_place_of_a_folder(greylord, hub, model):
     assert "no repository 'user/nix'" in sentence(greylord("debug", "model", "--model-dir", "user/nix"), 2)
     assert "models/latest" in sentence(greylord("debug", "model"), 2)
     Path(REPOSITORY).mkdir(parents=True)
-    assert "is no model folder" in sentence(greylord(*generate), 2)
+    assert "is not a model folder" in sentence(greylord(*generate), 2)
 
 
 def test_the_stock_classes_load_the_repository_where_greylord_is_not_installed(greylord, hub, model, workplace):

@@ -1,4 +1,4 @@
-"""Fields of TrainingArguments that a run sets for itself, and the promises that none of them may break."""
+"""Overrides: fields of TrainingArguments that a run may set, and the promises that none of them may break."""
 
 import importlib.util
 import json
@@ -18,17 +18,17 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from greylord import modeling, plots, runs
 from greylord.analysis import training as analysis
+from greylord.cli import advice
 from greylord.corpus.windows import Rows, sample_spans
-from greylord.errors import GreylordError, UsageError
+from greylord.errors import GreylordError, OverrideError, TrainingError, UsageError
 from greylord.evaluation import bits_per_byte
-from greylord.progress import silent
 from greylord.training import launch, probe
 from greylord.training import train as training
-from greylord.training.callbacks import Evaluation, GracefulStop, StopOnNaN, why_nothing_was_saved
+from greylord.training.callbacks import Evaluation, GracefulStop, StopOnNaN, no_weights_error
 from greylord.training.config import Job, TrainingConfig
 from greylord.training.hardware import Device, choose_device
-from greylord.training.hf_trainer import describe_steps, training_arguments
-from greylord.training.overrides import FIELDS, parse_assignments, parse_values, written
+from greylord.training.hf_trainer import describe_plan, make_trainer, training_arguments
+from greylord.training.overrides import FIELDS, format_assignment, parse_assignments, parse_values
 from greylord.training.plan import Pace, Plan
 from greylord.training.run_folder import load_best, resumed
 
@@ -39,39 +39,39 @@ PLAN = Plan(32, 32, 2, 1, 1, 50.0, max_steps=400, short_steps=0, warmup_steps=20
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Threads would wait for each other longer than models as small as these compute."""
+    """Use one thread: for models this small, more threads would wait longer than they compute."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
 
 
-def ours() -> list[str]:
-    return [name for name in NAMES if FIELDS[name].kind == "ours"]
+def reserved() -> list[str]:
+    return [name for name in NAMES if FIELDS[name].kind == "reserved"]
 
 
 def test_each_field_of_the_installed_version_has_a_rule():
     assert [name for name in NAMES if name not in FIELDS] == []
     for name, rule in FIELDS.items():
-        assert rule.kind in ("free", "ours", "checked"), name
+        assert rule.kind in ("free", "reserved", "checked"), name
         assert rule.why and not rule.why.endswith("."), name
 
 
-def test_a_field_that_is_ours_is_refused_whoever_sets_it_and_whatever_is_in_it(monkeypatch):
+def test_a_reserved_field_is_refused_wherever_it_is_set_and_whatever_its_value(monkeypatch):
     def construct(*_: object, **__: object) -> None:
         raise AssertionError("it was constructed")
 
     monkeypatch.setattr(TrainingArguments, "__post_init__", construct)
-    assert {"load_best_model_at_end", "eval_delay", "greater_is_better", "push_to_hub", "hub_token"} <= set(ours())
-    for name in ours():
+    assert {"load_best_model_at_end", "eval_delay", "greater_is_better", "push_to_hub", "hub_token"} <= set(reserved())
+    for name in reserved():
         for value in ("true", "5", "secret", ""):
             with pytest.raises(UsageError, match=f"^--set: {name} cannot be set: ") as refused:
-                parse_assignments([f"{name}={value}"])
+                parse_assignments([f"{name}={value}"], "--set: ")
             assert "secret" not in str(refused.value)
         with pytest.raises(UsageError, match=f"^'config.json': {name} cannot be set: "):
             parse_values({name: ["secret"]}, "'config.json': ")
         with pytest.raises(UsageError, match=f"^{name} cannot be set: "):
-            probe.try_overrides(Job(Path("data"), TINY, {name: 1}, None, cpu=True))
+            probe.try_overrides(Job(Path("data"), TINY, {name: 1}, cpu=True))
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_a_field_that_is_ours_is_refused_whoever_sets_it_and_whatever_is_in_it(m
 )
 def test_a_value_that_a_field_does_not_take_is_one_sentence(assignment, sentence):
     with pytest.raises(UsageError) as refused:
-        parse_assignments([assignment])
+        parse_assignments([assignment], "--set: ")
     assert str(refused.value).startswith(f"--set: {sentence}")
     assert str(refused.value).isprintable()
 
 
-def test_of_two_values_of_a_field_the_last_counts():
+def test_the_last_of_two_values_of_a_field_counts():
     assert parse_assignments(["adam_beta1=0.8", "bf16=false", "adam_beta1=0.7"]) == {"adam_beta1": 0.7, "bf16": False}
     with pytest.raises(UsageError, match="invalid float value"):
         parse_assignments(["adam_beta1=abc", "adam_beta1=0.7"])
@@ -119,10 +119,10 @@ def test_of_two_values_of_a_field_the_last_counts():
         ({"adam_beta1": None}, "adam_beta1 has no value"),
         ({"adam_beta1": True}, "adam_beta1 does not take True"),
         ({"nonsense": 1}, "TrainingArguments has no field 'nonsense'"),
-        ({"max_steps": 1}, "max_steps cannot be set: use --max-steps"),
+        ({"max_steps": 1}, "max_steps cannot be set: the setting max_steps decides it"),
     ],
 )
-def test_the_values_of_a_config_are_parsed_as_those_of_the_flag_are(values, parsed):
+def test_values_of_a_settings_file_are_parsed_like_assignments(values, parsed):
     if isinstance(parsed, str):
         with pytest.raises(UsageError) as refused:
             parse_values(values, "'c.json': ")
@@ -131,9 +131,18 @@ def test_the_values_of_a_config_are_parsed_as_those_of_the_flag_are(values, pars
         assert parse_values(values, "") == (values if parsed is None else parsed)
 
 
-def test_a_value_is_written_as_it_is_parsed():
+def test_the_error_for_a_reserved_field_carries_the_setting_to_use():
+    for name, setting in {"num_train_epochs": "epochs", "use_cpu": "cpu", "output_dir": None}.items():
+        with pytest.raises(OverrideError) as refused:
+            parse_assignments([f"{name}=1"])
+        assert refused.value.setting == setting
+        sentence = advice.sentence(refused.value)
+        assert sentence.endswith(f" Use --{setting}." if setting else f"{FIELDS[name].why}.")
+
+
+def test_a_formatted_value_is_parsed_again():
     values = {"bf16": False, "adam_beta1": 0.1 + 0.2, "optim": "sgd", "lr_scheduler_kwargs": {"min_lr": 1e-5}}
-    parsed = parse_assignments([written(name, value) for name, value in values.items()])
+    parsed = parse_assignments([format_assignment(name, value) for name, value in values.items()])
     assert parsed == {**values, "lr_scheduler_kwargs": '{"min_lr": 1e-05}'}
 
 
@@ -142,7 +151,7 @@ def test_a_field_that_is_newer_than_the_table_is_free_but_tried(monkeypatch, tmp
     (tmp_path / "empty.json").write_text("{}")
     overrides = parse_assignments([f"deepspeed={tmp_path / 'empty.json'}"])
     with pytest.raises(UsageError, match="The Trainer does not work with deepspeed="):
-        probe.try_overrides(Job(Path("data"), TINY, overrides, None, cpu=True))
+        probe.try_overrides(Job(Path("data"), TINY, overrides, cpu=True))
 
 
 JSON = st.recursive(
@@ -203,8 +212,8 @@ def test_what_the_trainer_refuses_is_one_sentence_before_anything_is_made(called
     assert {path.name for path in game.iterdir()} == {"data"}
 
 
-def test_it_is_refused_before_processes_are_launched(called, game, monkeypatch):
-    monkeypatch.setattr(launch, "launch", lambda *_: pytest.fail("they were launched"))
+def test_overrides_are_refused_before_processes_are_launched(called, game, monkeypatch):
+    monkeypatch.setattr(launch, "launch", lambda *_: pytest.fail("processes were launched"))
     for assignment in ("lr_scheduler_type=warmup_stable_decay", "eval_delay=9"):
         result = called("train", "--cpu", "--num-processes", 2, "--set", assignment)
         assert result.returncode == 2 and assignment.partition("=")[0] in result.stderr
@@ -218,25 +227,24 @@ def test_a_config_with_a_wrong_override_is_named(called, game):
 
 
 def test_a_run_without_overrides_is_not_tried(monkeypatch):
-    monkeypatch.setattr(probe, "make_trainer", lambda *_, **__: pytest.fail("it was tried"))
-    probe.try_overrides(Job(Path("data"), TINY, {}, None, cpu=True))
+    monkeypatch.setattr(probe, "make_trainer", lambda *_, **__: pytest.fail("a trial was made"))
+    probe.try_overrides(Job(Path("data"), TINY, {}, cpu=True))
 
 
 def test_a_full_memory_or_disk_is_not_blamed_on_overrides(monkeypatch):
     for error in (torch.OutOfMemoryError("CUDA out of memory."), OSError(28, "No space left on device")):
         with monkeypatch.context() as patched:
             patched.setattr(probe, "make_trainer", Mock(side_effect=error))
-            probe.try_overrides(Job(Path("data"), TINY, {"bf16": False}, None, cpu=True))
+            probe.try_overrides(Job(Path("data"), TINY, {"bf16": False}, cpu=True))
 
 
-def quiet_train(overrides: dict, settings: TrainingConfig = TINY, live: type = TrainerCallback) -> training.Outcome:
-    job = Job(Path("data/tiny"), settings, overrides, None, cpu=True)
-    return training.train(job, lambda subject, sentence: None, silent, lambda plan, density: live())
+def train(overrides: dict, config: TrainingConfig = TINY, live: type = TrainerCallback) -> training.TrainedRun:
+    return training.train(Job(Path("data/tiny"), config, overrides, cpu=True), live=lambda plan, density: live())
 
 
 @pytest.fixture
 def in_realm(trained, monkeypatch):
-    """A working directory with the dataset tiny; runs that a test adds are removed. Their pace is not measured."""
+    """Use a working directory with the dataset tiny. The pace is not measured, and new runs are removed."""
     monkeypatch.chdir(trained)
     monkeypatch.setattr(training, "measure_pace", lambda *_: Pace(0.1, 0.1, 0.1, 0.1))
     before, latest = set(Path("models").iterdir()), Path("models/latest").read_text()
@@ -248,12 +256,12 @@ def in_realm(trained, monkeypatch):
 
 def test_trying_overrides_changes_nothing_in_the_run(in_realm):
     plain, tried = (
-        load_file(quiet_train(overrides).run / "model.safetensors") for overrides in ({}, {"log_level": "error"})
+        load_file(train(overrides).folder / "model.safetensors") for overrides in ({}, {"log_level": "error"})
     )
     assert all(torch.equal(weight, tried[name]) for name, weight in plain.items())
 
 
-def test_a_run_that_a_version_began_with_what_is_now_refused_is_not_resumed(trained, tmp_path):
+def test_a_run_of_an_older_version_with_a_reserved_field_is_not_resumed(trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(next((trained / "models").glob("tiny_*")), run)
     (run / runs.SUMMARY).unlink()
@@ -277,7 +285,7 @@ def test_the_weights_of_the_best_complete_checkpoint_are_loaded_with_their_figur
     saved = {step: modeling.new_model(16, shape) for step in (10, 20, 30, 40)}
     for step, other in saved.items():
         other.save_pretrained(tmp_path / f"checkpoint-{step}")
-        # The best was interrupted as it was saved.
+        # The best checkpoint is incomplete.
         if step != 40:
             (tmp_path / f"checkpoint-{step}" / runs.COMPLETE).touch()
     history = [evaluation(10, 0.5), evaluation(20, 0.3), evaluation(30, 0.3), evaluation(40, 0.1)]
@@ -290,7 +298,7 @@ def test_the_weights_of_the_best_complete_checkpoint_are_loaded_with_their_figur
     assert load_best(model, tmp_path / "elsewhere", history) is None
 
 
-def test_a_run_interrupted_between_evaluation_and_checkpoint_has_the_figure_of_its_weights(in_realm, monkeypatch):
+def test_a_run_interrupted_before_a_checkpoint_has_the_figure_of_its_weights(in_realm, monkeypatch):
     save = Trainer._save_checkpoint
 
     def interrupted(self: Trainer, *args: object) -> None:
@@ -299,42 +307,46 @@ def test_a_run_interrupted_between_evaluation_and_checkpoint_has_the_figure_of_i
         save(self, *args)
 
     monkeypatch.setattr(Trainer, "_save_checkpoint", interrupted)
-    outcome = quiet_train({"eval_steps": 2, "bf16": False}, replace(TINY, max_steps=6))
-    first, second = outcome.evaluations
+    trained_run = train({"eval_steps": 2, "bf16": False}, replace(TINY, max_steps=6))
+    first, second = trained_run.evaluations
     assert second.bits_per_byte < first.bits_per_byte
-    assert (outcome.summary.best_step, outcome.summary.best_bits_per_byte) == (2, first.bits_per_byte)
+    assert (trained_run.summary.best_step, trained_run.summary.best_bits_per_byte) == (2, first.bits_per_byte)
     rows = Rows(Path("corpora/tiny"), "validation")
-    figure = bits_per_byte.score_spans(modeling.load_model(outcome.run), rows, sample_spans(rows), 32).bits_per_byte
-    assert figure == pytest.approx(outcome.summary.best_bits_per_byte, rel=1e-5)
+    figure = bits_per_byte.score_spans(
+        modeling.load_model(trained_run.folder), rows, sample_spans(rows), 32
+    ).bits_per_byte
+    assert figure == pytest.approx(trained_run.summary.best_bits_per_byte, rel=1e-5)
 
 
-def test_only_a_nan_is_blamed_on_a_nan():
-    guard, interruption = StopOnNaN(), GracefulStop()
+def test_each_reason_for_a_run_without_weights_has_its_error():
+    nan, stop = StopOnNaN(), GracefulStop()
     arguments = SimpleNamespace(learning_rate=0.03, output_dir="models/x/checkpoints")
 
-    def said(evaluations=(), resumed=None) -> str:
-        return why_nothing_was_saved(guard, interruption, evaluations, arguments, resumed)
+    def error(evaluations=(), resumed=None) -> TrainingError:
+        return no_weights_error(nan, stop, evaluations, arguments, resumed)
 
-    assert said().startswith("No evaluation took place")
-    assert "checkpoints of 1 evaluation are gone from 'models/x/checkpoints'" in said([evaluation(2, 0.5)])
-    interruption.stopped_at = 3
-    assert said().startswith("Interrupted before the first evaluation")
-    assert "--resume models/x" in said(resumed=Path("models/x"))
-    guard.diverged_at = 1
-    assert said().startswith("The loss was NaN or infinite at step 1, ") and "--learning-rate than 0.03" in said()
+    assert "no evaluation" in str(error()) and "eval_steps" in str(error())
+    assert "checkpoints of 1 evaluation are missing from 'models/x/checkpoints'" in str(error([evaluation(2, 0.5)]))
+    stop.stopped_at = 3
+    assert str(error()).startswith("Interrupted before the first evaluation") and error().resumable is None
+    assert error(resumed=Path("models/x")).resumable == Path("models/x")
+    assert "--resume models/x" in advice.sentence(error(resumed=Path("models/x")))
+    nan.diverged_at = 1
+    assert "NaN or infinite at step 1, " in str(error()) and "learning_rate than 0.03" in str(error())
+    assert "--learning-rate than 0.03" in advice.sentence(error())
 
 
-def test_a_run_whose_checkpoints_are_gone_says_so(in_realm):
+def test_a_run_whose_checkpoints_are_missing_says_so(in_realm):
     class Remove(TrainerCallback):
         def on_train_end(self, args: TrainingArguments, *_: object, **__: object) -> None:
             for folder in Path(args.output_dir).iterdir():
                 shutil.rmtree(folder)
 
-    with pytest.raises(GreylordError, match="The checkpoints of 1 evaluation are gone"):
-        quiet_train({}, live=Remove)
+    with pytest.raises(GreylordError, match="checkpoints of 1 evaluation are missing"):
+        train({}, live=Remove)
 
 
-def test_processes_agree_on_stopping_however_seldom_the_loss_is_logged(monkeypatch):
+def test_processes_agree_on_stopping_even_if_the_loss_is_rarely_logged(monkeypatch):
     monkeypatch.setattr(torch.distributed, "all_reduce", lambda vote: None)
     interruption = GracefulStop(deadline=0.0)
     arguments = SimpleNamespace(world_size=2, device="cpu")
@@ -348,32 +360,59 @@ def test_processes_agree_on_stopping_however_seldom_the_loss_is_logged(monkeypat
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        ({}, "lr warms up to 0.006 over 20 steps, then decays to 0, 4 evaluations"),
-        ({"learning_rate": 1e-3, "warmup_steps": 0.5}, "lr warms up to 0.001 over 200 steps, then decays to 0"),
-        ({"lr_scheduler_type": "constant"}, "lr 0.006 throughout"),
-        ({"lr_scheduler_type": "cosine", "warmup_steps": 1}, "lr warms up to 0.006 over 1 step, then follows cosine"),
+        ({}, "warms up to 0.006 over 20 steps, then decays to 0"),
+        ({"learning_rate": 1e-3, "warmup_steps": 0.5}, "warms up to 0.001 over 200 steps, then decays to 0"),
+        ({"lr_scheduler_type": "constant"}, "constant at 0.006"),
+        ({"lr_scheduler_type": "cosine", "warmup_steps": 1}, "warms up to 0.006 over 1 step, then follows cosine"),
     ],
 )
-def test_the_plan_says_the_learning_rate_that_is_used(tmp_path, overrides, words):
+def test_the_printed_learning_rate_is_the_one_in_use(tmp_path, overrides, words):
     arguments = training_arguments(TrainingConfig(), PLAN, Device("cpu", False, ""), tmp_path, overrides)
-    assert words in describe_steps(PLAN, arguments)
+    lines = dict(describe_plan(PLAN, arguments))
+    assert lines["lr"] == words
+    assert list(lines) == ["steps", "lr", "evaluate"] and lines["evaluate"] == "4 times, every 100 steps"
 
 
-def test_float16_is_said_to_be_computed_in():
+def test_each_decision_of_a_plan_has_a_line(tmp_path):
+    plan = replace(PLAN, short_length=16, short_steps=200, candidates=2, steps_per_epoch=500.0, eval_steps=400)
+    overrides = {"label_smoothing_factor": 0.1}
+    arguments = training_arguments(TrainingConfig(), plan, Device("cpu", False, ""), tmp_path, overrides)
+    lines = dict(describe_plan(plan, arguments))
+    assert list(lines) == ["steps", "windows", "sampling", "lr", "loss", "evaluate"]
+    assert "400 optimizer steps of 2 windows of 32 tokens (0.8 epochs)" in lines["steps"]
+    assert "first 200 steps" in lines["windows"] and "16 tokens" in lines["windows"]
+    assert lines["evaluate"].startswith("once")
+
+
+def test_the_trainer_follows_the_schedule_of_the_plan(tmp_path):
+    arguments = training_arguments(TrainingConfig(), PLAN, Device("cpu", False, ""), tmp_path, {})
+    model = modeling.new_model(16, modeling.Shape(1, 8, 1))
+    trainer = make_trainer(model, arguments, [], [], None, [], compiled=False)
+    trainer.create_optimizer_and_scheduler(PLAN.max_steps)
+    factor = trainer.lr_scheduler.lr_lambdas[0]
+    for step in range(PLAN.max_steps + 1):
+        assert factor(step) == pytest.approx(step / 20 if step < 20 else (400 - step) / 380)
+
+
+def test_float16_is_named_as_the_precision():
     device = choose_device(cpu=True, fp16=True)
-    assert not device.bf16 and device.reason.endswith("float16, as asked for")
+    assert not device.bf16 and device.reason.endswith("float16 (as set)")
 
 
-def test_label_smoothing_is_told_wherever_the_training_loss_is_shown(in_realm, monkeypatch):
+def test_label_smoothing_is_named_wherever_the_training_loss_is_shown(in_realm, monkeypatch):
     from greylord.cli.live import Live
 
-    said, drawn, progress = {}, {}, []
+    lines, drawn, progress = {}, {}, []
     draw, text = plots.training_curves, Live._text
     monkeypatch.setattr(plots, "training_curves", lambda **what: drawn.update(what) or draw(**what))
     monkeypatch.setattr(Live, "_text", lambda self, state: progress.append(text(self, state)) or progress[-1])
-    job = Job(Path("data/tiny"), TINY, {"label_smoothing_factor": 0.25}, None, cpu=True)
-    run = training.train(job, said.__setitem__, silent, Live).run
-    assert said["loss"].startswith("label smoothing 0.25: the training loss counts a uniform target too")
+    job = Job(Path("data/tiny"), TINY, {"label_smoothing_factor": 0.25}, cpu=True)
+
+    def say(label: str, text: str, detail: bool = False) -> None:
+        lines[label] = text
+
+    run = training.train(job, say, live=Live).folder
+    assert "label smoothing 0.25" in lines["loss"]
     assert drawn["label_smoothing"] == 0.25 and "(label smoothing)" in progress[-1]
     assert [row["label_smoothing"] for row in json.loads((run / runs.HISTORY).read_text())] == [0.25]
     course = analysis.analyze(run).course
@@ -382,7 +421,7 @@ def test_label_smoothing_is_told_wherever_the_training_loss_is_shown(in_realm, m
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_a_smoothed_training_loss_is_not_compared_with_validation(tmp_path, smoothing):
-    # Training ends far above validation, which has stopped gaining.
+    # Training ends far above validation, which has stopped improving.
     rows = [
         {"step": step, "bits_per_byte": 0.5 - step * 1e-6, "train_bits_per_token": 1.5, "label_smoothing": smoothing}
         for step in range(10, 110, 10)
@@ -405,7 +444,7 @@ def test_a_run_that_is_ended_before_its_first_step_leaves_nothing(called, in_rea
         signal.raise_signal(number)
 
     monkeypatch.setattr(training, "measure_pace", ended)
-    # Who runs the tests may ignore it, as nohup does.
+    # The tests may run under nohup, which ignores it.
     inherited = signal.signal(number, signal.SIG_DFL)
     try:
         result = called("train", "--dataset", "tiny", "--cpu", "--context-window", 16, "--max-steps", 1)

@@ -1,42 +1,44 @@
-"""Training from the command line, and what it leaves."""
+"""Training: the command, the folder of a run, interruption and resuming, and the initial weights."""
 
 import ast
+import contextlib
 import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import LAUNCHER, PROJECT, greylord
+from helpers import LAUNCHER, LONG, PROJECT, greylord
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from greylord import model_folders, modeling, runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
-from greylord.errors import GreylordError, UsageError
+from greylord.errors import GreylordError, SettingError
 from greylord.evaluation import bits_per_byte
 from greylord.evaluation.unseen import read_unseen
-from greylord.progress import silent
 from greylord.signals import ending_signals
-from greylord.training import callbacks
+from greylord.training import callbacks, probe
 from greylord.training import train as training
 from greylord.training.callbacks import GracefulStop, LogAtEvaluation
 from greylord.training.config import Job, TrainingConfig
-from greylord.training.hardware import choose_compilation
-from greylord.training.hf_trainer import make_trainer
-from greylord.training.plan import Plan
+from greylord.training.hardware import choose_compilation, choose_device
+from greylord.training.hf_trainer import make_trainer, training_arguments
+from greylord.training.plan import Pace, Plan
+from greylord.training.probe import measure_pace
 from greylord.training.run_folder import resumed
+from greylord.training.sampling import Order
 
 FILES = {
     "README.md", "config.json", "drafts.json", "generation_config.json", "int_to_vocab.json", "model.safetensors",
@@ -44,6 +46,15 @@ FILES = {
     "training_summary.json", "vocab_to_int.json",
 }  # fmt: skip
 SMALL = ("--context-window", 64, "--batch-size", 4, "--max-steps", 60, "--seed", 3, "--cpu", "--set", "eval_steps=20")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Compute with one thread, as the processes that the tests start: more threads round differently."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +94,19 @@ def test_the_folder_is_complete(run):
     assert "$" not in (run / "README.md").read_text()
 
 
-def test_the_printed_table_says_what_the_summary_says(realm, run):
+def test_the_printed_table_agrees_with_the_summary(realm, run):
     transcript, summary = (realm / "transcript").read_text(), read(run / "training_summary.json")
     for name, figure in {**summary["baselines"], "this model": summary["best_bits_per_byte"]}.items():
         line = next(line for line in transcript.splitlines() if line.strip().startswith(name))
         assert f"{figure:.3f}" in line
     assert f"{summary['scored_bytes']:,} bytes" in transcript
-    assert "expected" in transcript or "about" in transcript
+    labels = [line.split()[0] for line in transcript.splitlines() if line.strip()]
+    announced = ["corpus", "model", "device", "steps", "sampling", "lr", "evaluate", "time"]
+    assert [label for label in labels if label in announced] == announced
+    assert not {"memory", "kernel", "compile"} & set(labels)
+    assert re.search(r"^ +steps  60 .* 4 windows of 64 tokens", transcript, re.MULTILINE)
+    assert re.search(r"^ +lr  .*0\.006 over 3 steps", transcript, re.MULTILINE)
+    assert re.search(r"^ +time  about \d+ s ", transcript, re.MULTILINE)
 
 
 def test_history_and_summary_agree(run):
@@ -103,7 +120,7 @@ def test_history_and_summary_agree(run):
 
 
 def rounding(run: Path) -> float:
-    """How far, relatively, a run's figure may be from the one that float32 gives for its model."""
+    """Relative tolerance between a run's figure and the figure of its model in float32."""
     return 1e-4 if read(run / "training_config.json")["device"]["bf16"] else 1e-5
 
 
@@ -152,8 +169,9 @@ def test_the_folder_is_enough_where_greylord_is_not_installed(run, tmp_path):
     assert ast.literal_eval(result.stdout).startswith("<|pad|><|server|><|delay_short|>")
 
 
-def test_the_same_call_gives_the_same_model(realm, run):
-    result = greylord("train", *SMALL, cwd=realm)
+def test_the_same_call_gives_the_same_model(called, realm, run, monkeypatch):
+    monkeypatch.chdir(realm)
+    result = called("train", *SMALL)
     again = realm / result.stdout.splitlines()[-1]
     assert again != run
     assert (again / "model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
@@ -171,7 +189,7 @@ def test_two_processes_train_the_model_of_one(called, realm, monkeypatch):
     smooth = modeling.new_model(64)
     smooth.config.activation_function = "gelu_pytorch_tanh"
     smooth.save_pretrained(realm / "smooth")
-    # Nor would bfloat16 round such sums alike.
+    # bfloat16 would round such sums differently too.
     line = ("--dataset", "tiny", "--model-path", "smooth", *map(str, SMALL), "--set", "bf16=false")
     one = realm / called("train", *line).stdout.splitlines()[-1]
     result = subprocess.run(
@@ -186,7 +204,7 @@ def test_two_processes_train_the_model_of_one(called, realm, monkeypatch):
     both = realm / result.stdout.splitlines()[-1]
     config = read(both / "training_config.json")
     assert config["plan"]["processes"] == 2
-    assert not config["device"]["bf16"] and config["device"]["reason"].endswith("float32, as asked for")
+    assert not config["device"]["bf16"] and "float32" in config["device"]["reason"]
     curves = [read(folder / "training_history.json") for folder in (one, both)]
     assert [e["step"] for e in curves[0]] == [e["step"] for e in curves[1]]
     for key in ("bits_per_byte", "train_bits_per_token"):
@@ -195,10 +213,13 @@ def test_two_processes_train_the_model_of_one(called, realm, monkeypatch):
         shutil.rmtree(folder)
 
 
-def test_training_goes_on_from_a_model_with_a_longer_context(realm, run):
-    result = greylord("train", "--model-path", run, "--context-window", 96, "--max-steps", 5, "--cpu", cwd=realm)
+def test_training_continues_from_a_model_with_a_longer_context(called, realm, run, monkeypatch):
+    monkeypatch.chdir(realm)
+    result = called(
+        "train", "--model-path", run, "--context-window", 96, "--batch-size", 4, "--max-steps", 5, "--cpu"
+    )  # fmt: skip
     assert result.returncode == 0, result.stderr
-    assert "its position table lengthened from 64 to 96" in result.stdout
+    assert "position table extended from 64 to 96" in result.stdout
     longer = realm / result.stdout.splitlines()[-1]
     assert read(longer / "config.json")["n_positions"] == 96
     assert read(longer / "training_summary.json")["continued_from"] == str(run)
@@ -227,20 +248,20 @@ def test_the_position_table_begins_with_sinusoids():
 
 
 @pytest.mark.parametrize("name", modeling.PRESETS)
-def test_the_first_block_begins_by_passing_on_tokens_and_not_where_they_stand(name):
+def test_the_first_block_begins_by_copying_tokens_and_not_positions(name):
     shape = modeling.PRESETS[name]
     torch.manual_seed(0)
     model = modeling.new_model(64, shape).eval()
     embedding, block = model.transformer, model.transformer.h[0]
-    # Each of 40 tokens at each of 64 positions: what each head would pass on of it, [40, 64, width].
+    # The input of the first block for 40 tokens at 64 positions each, [40, 64, width].
     here = embedding.wte.weight[:40, None] + embedding.wpe.weight[None]
     with torch.no_grad():
         values = (block.ln_1(here) @ block.attn.c_attn.weight[:, 2 * shape.width :]).double()
         size = shape.width // shape.heads
         for head in range(shape.heads):
             heads = slice(head * size, (head + 1) * size)
-            passed = values[..., heads] @ block.attn.c_proj.weight[heads].double()
-            by_position, by_token = passed.var(dim=1).sum(-1).mean(), passed.var(dim=0).sum(-1).mean()
+            copied = values[..., heads] @ block.attn.c_proj.weight[heads].double()
+            by_position, by_token = copied.var(dim=1).sum(-1).mean(), copied.var(dim=0).sum(-1).mean()
             assert by_position < by_token / 100
 
 
@@ -256,7 +277,7 @@ def test_the_first_block_begins_by_looking_back(name):
     size = shape.width // shape.heads
     table = model.transformer.h[0].ln_1(model.transformer.wte(ids) + model.transformer.wpe.weight)[0].detach().numpy()
     for head in range(shape.heads):
-        # What is looked at is near the token that the head is for, and mostly that token.
+        # The head looks at its token or at a neighbour of it.
         far = [int(attention[head, position].argmax()) - (position - head - 1) for position in range(head + 2, 64)]
         assert np.abs(far).max() <= 1
         scores = []
@@ -277,7 +298,7 @@ def test_the_first_block_begins_by_looking_back(name):
 
 
 def stopped(realm: Path, number: signal.Signals, seconds: float, *arguments: object) -> Path:
-    """The folder of a run that gets a signal some seconds after its plan was told."""
+    """Start a run and send it a signal some seconds after it has printed its plan. Returns its folder."""
     process = subprocess.Popen(
         [sys.executable, "-m", "greylord", "train", *map(str, arguments)],
         cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, text=True,
@@ -324,7 +345,7 @@ def test_a_signal_ends_training_at_the_next_step(name):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="there is no such signal")
-def test_a_run_that_ignores_its_terminal_goes_on_when_it_is_closed():
+def test_an_ignored_signal_of_the_terminal_stays_ignored():
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert signal.SIGHUP not in ending_signals() and signal.SIGTERM in ending_signals()
@@ -336,15 +357,9 @@ def job(settings: TrainingConfig, **overrides) -> Job:
     return Job(Path("data/tiny"), settings, overrides, None, cpu=True)
 
 
-def quiet_train(what: Job) -> training.Outcome:
-    from transformers import TrainerCallback
-
-    return training.train(what, lambda subject, sentence: None, silent, lambda plan, density: TrainerCallback())
-
-
 @pytest.fixture
 def in_realm(realm, monkeypatch):
-    """The realm as working directory, and the runs that are there already."""
+    """Use the realm as working directory, and remove new runs in the end. Yields the runs that are there already."""
     monkeypatch.chdir(realm)
     before = set(Path("models").glob("*"))
     yield before
@@ -359,39 +374,41 @@ def test_nan_stops_training_and_is_never_saved(in_realm, monkeypatch):
     new_model = modeling.new_model
 
     def broken(context: int, shape: modeling.Shape):
+        """Make a model whose loss is NaN."""
         model = new_model(context, shape)
         model.transformer.wpe.weight.data.fill_(math.nan)
         return model
 
     monkeypatch.setattr(modeling, "new_model", broken)
-    with pytest.raises(GreylordError, match=r"NaN or infinite at step 1, .* lower --learning-rate than 0\.006"):
-        quiet_train(job(TINY))
+    with pytest.raises(GreylordError, match=r"NaN or infinite at step 1, .* lower learning_rate than 0\.006"):
+        training.train(job(TINY))
     assert set(Path("models").glob("*")) == in_realm
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_no_torn_run(in_realm, monkeypatch):
-    from transformers import Trainer
-
+def test_a_full_disk_is_one_sentence_and_leaves_no_incomplete_run(in_realm, monkeypatch):
     def fail(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Trainer, "_save", fail)
     with pytest.raises(GreylordError, match="The disk of 'models' is full"):
-        quiet_train(job(TINY))
+        training.train(job(TINY))
     assert {path.name for path in set(Path("models").glob("*")) - in_realm} <= {"latest"}
 
 
 def test_patience_ends_training(in_realm):
-    outcome = quiet_train(
-        job(TrainingConfig(context_window=32, max_steps=40, learning_rate=1e-30, patience=1), eval_steps=10)
+    trained = training.train(
+        job(
+            TrainingConfig(context_window=32, batch_size=2, max_steps=40, learning_rate=1e-30, patience=1),
+            eval_steps=10,
+        )
     )
-    assert outcome.summary.steps < 40
-    assert outcome.summary.ended == "no better figure in 1 evaluation"
+    assert trained.summary.steps == 20 and len(trained.evaluations) == 2
+    assert trained.summary.ended == "no improvement in 1 evaluation"
 
 
 def test_any_training_argument_can_be_set(in_realm):
-    outcome = quiet_train(job(TINY, lr_scheduler_type="constant", learning_rate=1e-4))
-    assert [evaluation.learning_rate for evaluation in outcome.evaluations] == [1e-4]
+    trained = training.train(job(TINY, lr_scheduler_type="constant", learning_rate=1e-4))
+    assert [evaluation.learning_rate for evaluation in trained.evaluations] == [1e-4]
 
 
 def test_the_training_loss_is_a_plain_cross_entropy(realm, tmp_path):
@@ -432,7 +449,7 @@ def test_the_loss_is_logged_at_evaluations_and_never_over_a_few_steps(max_steps,
             logged.append(step)
     gaps = np.diff(logged)
     assert gaps.max() <= 2 * logging_steps
-    # But where evaluations themselves are that close.
+    # Gaps are only shorter if evaluations are that close.
     assert gaps[:-1].min(initial=max_steps) >= min(logging_steps / 2, eval_steps) or len(gaps) == 1
     assert gaps[-1] >= min(logging_steps / 2, max_steps % eval_steps or eval_steps)
 
@@ -451,25 +468,24 @@ def test_the_score_command(called, realm, run, monkeypatch):
     assert f"{summary['best_bits_per_byte']:.3f}" in table.stdout and "framing" in table.stdout
 
 
-def test_other_data_is_scored_without_what_the_model_has_read(called, realm, run, tmp_path, monkeypatch):
+def test_other_data_is_scored_without_the_recordings_that_the_model_has_read(called, realm, run, tmp_path, monkeypatch):
     read_before = set(read(run / "training_config.json")["trained_on"])
     others = realm / "others"
     shutil.copytree(realm / "data" / "tiny", others)
-    assert (
-        greylord("data", "sample", "new", "--recordings", 1, "--minutes", 1, "--seed", 9, cwd=tmp_path).returncode == 0
-    )
+    monkeypatch.chdir(tmp_path)
+    assert called("data", "sample", "new", "--recordings", 1, "--minutes", 1, "--seed", 9).returncode == 0
     for path in (tmp_path / "data" / "new").iterdir():
         shutil.copy(path, others)
     monkeypatch.chdir(realm)
     result = called("evaluate", "--model-dir", run, "--data-dir", others, "--cpu", "--json")
     assert result.returncode == 0, result.stderr
     described = json.loads(result.stdout)["data"]
-    assert f"but {len(read_before)} that the model has read ({6 - len(read_before)} recording" in described
+    assert f"except {len(read_before)} that the model was trained on ({6 - len(read_before)} recording" in described
     shutil.rmtree(others)
 
 
-def test_a_redacted_copy_of_what_the_model_has_read_is_left_out_too(realm, run, workplace):
-    assert greylord("data", "redact", realm / "data" / "tiny", "shared", cwd=workplace).returncode == 0
+def test_a_redacted_copy_of_a_read_recording_is_left_out_too(called, realm, run, workplace):
+    assert called("data", "redact", realm / "data" / "tiny", "shared").returncode == 0
     copies, originals = (
         {path.name: path.read_bytes() for path in folder.rglob("*.log")}
         for folder in (Path("data/shared"), realm / "data" / "tiny")
@@ -483,8 +499,8 @@ def test_a_redacted_copy_of_what_the_model_has_read_is_left_out_too(realm, run, 
 def test_scoring_leaves_the_model_as_it_is(run, realm):
     rows = Rows(realm / "corpora" / "tiny", "validation")
     model = modeling.load_model(run)
-    first = bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64)
-    assert bits_per_byte.score(model, rows, whole_rows(rows)[:1], 64) == first
+    first = bits_per_byte.score_spans(model, rows, whole_rows(rows)[:1], 64)
+    assert bits_per_byte.score_spans(model, rows, whole_rows(rows)[:1], 64) == first
 
 
 KILLED = """
@@ -492,8 +508,6 @@ import os, signal, sys
 from pathlib import Path
 from transformers import TrainerCallback
 from helpers import LONG
-from greylord.progress import silent
-from greylord.signals import ending_signals
 from greylord.training import train as training
 from greylord.training.config import Job
 from greylord.training.run_folder import resumed
@@ -510,7 +524,7 @@ class Kill(TrainerCallback):
 def train(job, step, event):
     child = os.fork()
     if not child:
-        training.train(job, print, silent, lambda plan, density: Kill(step, event))
+        training.train(job, live=lambda plan, density: Kill(step, event))
         os._exit(0)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -526,7 +540,7 @@ print(run)
 
 
 def killed(realm: Path, *moments: str) -> Path:
-    """The folder of a run that was begun, and killed and resumed at each of the moments, as "on_step_end:7"."""
+    """Start a run, then kill and resume it at each of the moments, such as "on_step_end:7". Returns its folder."""
     result = subprocess.run(
         [sys.executable, "-c", KILLED, *moments],
         cwd=realm, env={**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}", "OMP_NUM_THREADS": "1"},
@@ -538,25 +552,23 @@ def killed(realm: Path, *moments: str) -> Path:
 
 @pytest.fixture(scope="module")
 def whole(realm) -> Path:
-    """The folder of a run that nothing happened to."""
-    arguments = ("--context-window", 256, "--batch-size", 1, "--max-steps", 30, "--seed", 5, "--set", "eval_steps=6")
-    result = greylord("train", *arguments, "--cpu", cwd=realm)
-    assert result.returncode == 0, result.stderr
-    return realm / result.stdout.splitlines()[-1]
+    """The folder of the same run without an interruption."""
+    with contextlib.chdir(realm):
+        return realm / training.train(Job(Path("data/tiny"), LONG, {"eval_steps": 6}, cpu=True)).folder
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
-def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(realm, whole, kills):
+def test_a_run_that_is_killed_several_times_ends_like_one_without_interruption(realm, whole, kills, monkeypatch):
     last_short = read(whole / "training_config.json")["plan"]["short_steps"]
     assert 1 < last_short < 29
     rng = random.Random(kills)
-    # Just before and after the length changes, and anywhere.
+    # Just before and after the window length changes, and anywhere.
     steps = sorted({last_short - 1, last_short, last_short + 1} | {rng.randrange(1, 30) for _ in range(kills - 3)})
     events = ("on_step_begin", "on_step_end", "on_substep_end", "on_log", "on_evaluate", "on_save")
     moments = [f"{'on_step_end' if step % 6 else rng.choice(events[3:])}:{step}" for step in steps]
     run = killed(realm, *moments)
-    result = greylord("train", "--resume", run, cwd=realm)
-    assert result.returncode == 0, result.stderr
+    monkeypatch.chdir(realm)
+    training.train(resumed(run))
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     keys = ("step", "epoch", "tokens", "bits_per_byte", "train_bits_per_token", "learning_rate")
     histories = [
@@ -568,8 +580,20 @@ def test_a_run_that_is_killed_again_and_again_ends_as_if_nothing_had_happened(re
     shutil.rmtree(run)
 
 
-def test_a_torn_checkpoint_is_skipped_with_a_message(realm, whole):
-    run = killed(realm, "on_step_end:15")
+class Break(TrainerCallback):
+    """Fails after step 15."""
+
+    def on_step_end(self, args, state, control, **_) -> None:
+        if state.global_step == 15:
+            raise RuntimeError("broken")
+
+
+def test_an_incomplete_checkpoint_is_skipped_with_a_message(called, realm, whole, monkeypatch):
+    monkeypatch.chdir(realm)
+    before = set(Path("models").iterdir())
+    with pytest.raises(RuntimeError, match="broken"):
+        training.train(job(LONG, eval_steps=6), live=lambda plan, density: Break())
+    (run,) = set(Path("models").iterdir()) - before
     checkpoint, torn = runs.resume_point(run)
     assert (checkpoint.name, torn) == ("checkpoint-12", [])
     newer = run / "checkpoints" / "checkpoint-14"
@@ -579,89 +603,117 @@ def test_a_torn_checkpoint_is_skipped_with_a_message(realm, whole):
     with (run / "training_history.jsonl").open("a") as journal:
         journal.write('{"step": 14, "epo')
     assert runs.resume_point(run) == (checkpoint, [newer])
-    result = greylord("train", "--resume", run, cwd=realm)
+    result = called("train", "--resume", run)
     assert result.returncode == 0, result.stderr
-    assert f" skipped  {newer}, which was torn" in result.stdout
+    assert f" skipped  {newer}" in result.stdout
     assert f"  resume  from {checkpoint}" in result.stdout
     assert (run / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
     shutil.rmtree(run)
 
 
 def test_a_run_is_not_resumed_on_other_recordings_or_twice(in_realm, monkeypatch):
-    outcome = quiet_train(job(TINY))
-    with pytest.raises(UsageError, match="has ended; continue from its model with --model-path"):
-        resumed(outcome.run)
-    (outcome.run / "training_summary.json").unlink()
-    config = read(outcome.run / "training_config.json")
-    (outcome.run / "training_config.json").write_text(json.dumps({**config, "data_hash": "another"}))
-    with pytest.raises(GreylordError, match=r"The recordings of 'tiny' have changed since .* Start a new run"):
-        quiet_train(resumed(outcome.run))
-    (outcome.run / "training_config.json").write_text(
+    trained = training.train(job(TINY))
+    with pytest.raises(SettingError, match=r"has ended; .* model_path"):
+        resumed(trained.folder)
+    (trained.folder / "training_summary.json").unlink()
+    config = read(trained.folder / "training_config.json")
+    (trained.folder / "training_config.json").write_text(json.dumps({**config, "data_hash": "another"}))
+    with pytest.raises(
+        GreylordError, match=r"The recordings of .tiny. have changed since .* model_path .*checkpoint-N"
+    ):
+        training.train(resumed(trained.folder))
+    (trained.folder / "training_config.json").write_text(
         json.dumps({**config, "plan": {**config["plan"], "processes": 3}})
     )
-    with pytest.raises(GreylordError, match="began with 3 processes, not 1; resume it with as many"):
-        quiet_train(resumed(outcome.run))
-    assert outcome.run.exists()
+    with pytest.raises(GreylordError, match="began with 3 processes, not 1"):
+        training.train(resumed(trained.folder))
+    assert trained.folder.exists()
 
 
-def test_resume_takes_no_other_flag(realm, run):
-    result = greylord("train", "--resume", run, "--batch-size", 3, cwd=realm)
+def test_resume_takes_no_other_flag(called, run):
+    result = called("train", "--resume", run, "--batch-size", 3)
     assert result.returncode == 2
-    assert "--resume goes on with a run as it was begun; leave out --batch-size." in result.stderr
+    assert "leave out --batch-size" in result.stderr
 
 
-def test_a_time_budget_freezes_the_steps_and_is_kept(in_realm, monkeypatch):
-    # However busy or idle the machine gets after the probe: it is kept at the pace that was measured.
+@pytest.fixture
+def set_pace(monkeypatch):
+    """Sets the seconds of a step, an evaluation and a checkpoint that the probe measures."""
+
+    def set_seconds(step: float, evaluation: float = 0.5, checkpoint: float = 0.1) -> Pace:
+        pace = Pace(step, step, evaluation, checkpoint)
+        monkeypatch.setattr(training, "measure_pace", lambda *_: pace)
+        return pace
+
+    return set_seconds
+
+
+def budgeted(time_budget: str) -> Job:
+    return job(TrainingConfig(context_window=64, batch_size=2, time_budget=time_budget))
+
+
+def test_a_time_budget_decides_the_steps_before_the_first(in_realm, set_pace, monkeypatch):
+    # The run ends with its last step, even if the machine is slower or faster than the pace.
     monkeypatch.setattr(training, "LATENESS", 100)
     monkeypatch.setattr(callbacks, "PUNCTUAL_SHARE", 0)
-    paces, measure = [], training.measure_pace
-    monkeypatch.setattr(training, "measure_pace", lambda *args: paces.append(measure(*args)) or paces[-1])
-    outcome = quiet_train(job(TrainingConfig(context_window=128, batch_size=2, time_budget="12s")))
-    plan = Plan(**read(outcome.run / "training_config.json")["plan"])
-    assert outcome.summary.steps == plan.max_steps > 2
-    assert outcome.summary.ended == "all steps done"
-    assert plan.seconds(paces[0]) < 12
-    assert outcome.evaluations[-1].learning_rate < 6e-3 / plan.max_steps * 2
+    pace = set_pace(1.0)
+    trained = training.train(budgeted("1m"))
+    plan = Plan(**read(trained.folder / "training_config.json")["plan"])
+    assert trained.summary.steps == plan.max_steps and 20 < plan.max_steps < 60
+    assert trained.summary.ended == "all steps done"
+    assert plan.seconds(pace) < 60
+    assert trained.evaluations[-1].learning_rate < 6e-3 / plan.max_steps * 2
 
 
-def test_a_time_budget_decides_on_evaluations_alone():
-    with pytest.raises(UsageError, match="--time-budget and --set eval_steps exclude each other"):
+def test_a_time_budget_excludes_eval_steps():
+    with pytest.raises(SettingError, match="time_budget excludes eval_steps"):
         job(TrainingConfig(time_budget="20s"), eval_steps=5)
 
 
-def mistake_pace(monkeypatch, factor: float) -> None:
-    """Let the probe take steps for so many times as slow as they are."""
-    measure = training.measure_pace
-
-    def mistaken(*args):
-        pace = measure(*args)
-        return replace(pace, step=factor * pace.step, short_step=factor * pace.short_step)
-
-    monkeypatch.setattr(training, "measure_pace", mistaken)
-
-
-def test_a_run_that_is_done_long_before_its_time_says_so(in_realm, monkeypatch):
-    mistake_pace(monkeypatch, 20)
-    ended = quiet_train(job(TrainingConfig(context_window=64, batch_size=2, time_budget="15s"))).summary.ended
+def test_a_run_that_is_done_long_before_its_time_says_so(in_realm, set_pace):
+    set_pace(5.0)
+    ended = training.train(budgeted("1m")).summary.ended
     assert ended.startswith("all steps done before the time was over")
 
 
-def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, monkeypatch):
-    mistake_pace(monkeypatch, 1 / 4)
-    outcome = quiet_train(job(TrainingConfig(context_window=64, batch_size=2, time_budget="10s")))
-    planned = read(outcome.run / "training_config.json")["plan"]["max_steps"]
-    assert outcome.summary.steps < planned
-    assert outcome.summary.ended == (
-        f"the time budget was over at step {outcome.summary.steps:,} of {planned:,}: "
-        "the decay of the rate was cut short"
+def test_a_run_past_its_time_budget_stops_and_says_so(in_realm, set_pace):
+    set_pace(1e-4)
+    trained = training.train(budgeted("6s"))
+    planned = read(trained.folder / "training_config.json")["plan"]["max_steps"]
+    assert trained.summary.steps < planned
+    assert trained.summary.ended.startswith(f"time budget over at step {trained.summary.steps:,} of {planned:,}")
+
+
+@pytest.mark.parametrize("budget", [None, 20.0])
+def test_measuring_the_pace_changes_neither_the_model_nor_the_random_state(realm, tmp_path, monkeypatch, budget):
+    monkeypatch.setattr(probe, "MIN_SECONDS", 0.3)
+    rows, validation = (Rows(realm / "corpora" / "tiny", split) for split in ("train", "validation"))
+    # Unlike the trials, the run evaluates every step: the pace must not depend on it.
+    plan = Plan(32, 16, 2, 1, 1, steps_per_epoch=50.0, max_steps=4, short_steps=2, warmup_steps=1, eval_steps=1)
+    scoring = ScoringWindows(validation, sample_spans(validation), 32)
+    arguments = training_arguments(TrainingConfig(seed=3), plan, choose_device(cpu=True, bf16=False), tmp_path, {})
+    model, steps = modeling.new_model(32), []
+    before, state = {name: tensor.clone() for name, tensor in model.state_dict().items()}, torch.get_rng_state()
+    monkeypatch.setattr(
+        probe, "Order", lambda rows, plan, seed: steps.append(plan.max_steps) or Order(rows, plan, seed)
     )
+    began = time.perf_counter()
+    pace = measure_pace(model, arguments, plan, rows, scoring, tmp_path, False, budget)
+    elapsed = time.perf_counter() - began
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert list(tmp_path.iterdir()) == []
+    # Three steps of each length, and with a budget as many again as fill the time.
+    assert steps[0] == 6 and len(steps) == (2 if budget else 1) and (not budget or steps[1] > 6)
+    assert all(0 < seconds < elapsed for seconds in (pace.short_step, pace.step, pace.checkpoint))
+    assert pace.evaluation < elapsed * len(scoring) / (4 * arguments.per_device_eval_batch_size)
 
 
 @pytest.mark.slow
 def test_compiled_blocks_train_the_same_model(in_realm):
     short = TrainingConfig(context_window=64, batch_size=4, max_steps=6)
     plain, compiled = (
-        load_file(quiet_train(job(short.changed({"compile": compile}))).run / "model.safetensors")
+        load_file(training.train(job(short.changed({"compile": compile}))).folder / "model.safetensors")
         for compile in (False, True)
     )
     assert plain.keys() == compiled.keys()
@@ -674,6 +726,7 @@ def test_without_a_compiler_blocks_are_not_compiled(monkeypatch):
         raise RuntimeError("no compiler found\nand much more")
 
     monkeypatch.setattr(torch, "compile", missing)
-    assert choose_compilation(None, "cpu") == (False, "off: only on a GPU it is faster")
-    assert choose_compilation(True, "cpu") == (False, "off: the compiler fails (no compiler found)")
-    assert choose_compilation(False, "cuda") == (False, "off, as the settings have it")
+    assert choose_compilation(None, "cpu")[0] is False
+    compiled, reason = choose_compilation(True, "cpu")
+    assert not compiled and "no compiler found" in reason and "and much more" not in reason
+    assert choose_compilation(False, "cuda") == (False, "off (as set)")

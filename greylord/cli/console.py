@@ -85,9 +85,10 @@ def warn(sentence: str, *details: str) -> None:
         _err.print(f"  {detail}")
 
 
-def say(subject: str, sentence: str) -> None:
-    """Print a line of a command's account of what it does."""
-    out.print(text((f"{subject:>8}", "bold"), "  ", sentence))
+def say(label: str, sentence: str, detail: bool = False) -> None:
+    """Print a line about what a command does, unless it is a detail."""
+    if not detail:
+        out.print(text((f"{label:>8}", "bold"), "  ", sentence))
 
 
 def note(sentence: str) -> None:

@@ -12,13 +12,14 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.advice import command_line
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
-from greylord.training.config import CONFIG, TrainingConfig, command_line, read_config
+from greylord.training.config import CONFIG, TrainingConfig, read_config
 from greylord.training.plan import MAX_MICRO_TOKENS, context_within, tokens_per_step
 
 if TYPE_CHECKING:
-    from greylord.training.memory import Point, Step
+    from greylord.training.memory import MemoryPoint, Step
 
 GB = 10**9
 
@@ -120,7 +121,7 @@ def _bytes(memory_gb: str) -> int:
     return round(size * GB)
 
 
-def _show(points: Sequence[Point], steps: Mapping[int, Step | None]) -> None:
+def _show(points: Sequence[MemoryPoint], steps: Mapping[int, Step | None]) -> None:
     """A column a point, the recommended first: windows and passes, then memory in MB."""
     table = console.table("context", *(f"{point.context:,}" for point in points))
     table.collapse_padding, table.columns[1].style = True, "bold green"
@@ -151,7 +152,7 @@ def _mb(size: int) -> str:
     return f"{size / 10**6:,.0f}"
 
 
-def _as_json(point: Point, steps: Mapping[int, Step | None]) -> dict[str, Any]:
+def _as_json(point: MemoryPoint, steps: Mapping[int, Step | None]) -> dict[str, Any]:
     step = steps.get(point.context)
     return {
         **asdict(point),

@@ -17,7 +17,7 @@ from greylord.errors import GreylordError, UsageError
 from greylord.training.config import CONFIG, TrainingConfig, read_config
 
 if TYPE_CHECKING:
-    from greylord.training.train import Outcome
+    from greylord.training.train import TrainedRun
 
 _HELP = {field.name: field.metadata["help"] for field in fields(TrainingConfig)}
 _DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
@@ -121,10 +121,10 @@ def train(
     else:
         job = Job(
             dataset=wanted or folder.locate(None),
-            settings=settings,
+            config=settings,
             overrides={
                 **parse_values(overrides, f"{str(config or CONFIG)!r}: "),
-                **parse_assignments(assignments or []),
+                **parse_assignments(assignments or [], "--set: "),
             },
             model_path=None if model_path is None else model_folder(model_path),
             cpu=cpu,
@@ -140,7 +140,7 @@ def train(
     if outcome is not None:
         _report(outcome)
         if push_to_hub is not None:
-            _push(outcome.run, push_to_hub)
+            _push(outcome.folder, push_to_hub)
 
 
 def _push(run: Path, repo_id: str) -> None:
@@ -166,7 +166,7 @@ def _refuse_with_resume(names: list[str]) -> None:
         raise UsageError(f"--resume goes on with a run as it was begun; leave out {flag}.")
 
 
-def _report(outcome: Outcome) -> None:
+def _report(outcome: TrainedRun) -> None:
     """The table of figures, and what they say."""
     summary, evaluations = outcome.summary, outcome.evaluations
     console.say(
@@ -192,7 +192,7 @@ def _report(outcome: Outcome) -> None:
         longer = math.ceil(4 * summary.seconds / 60)
         console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.")
     console.out.print()
-    console.out.print(str(outcome.run))
+    console.out.print(str(outcome.folder))
 
 
 def _verdict(figures: dict[str, float]) -> str:

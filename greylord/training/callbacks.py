@@ -1,4 +1,4 @@
-"""What happens at the Trainer's steps besides training: the record of figures, stopping, and refusing NaN."""
+"""Callbacks of the Trainer: the history of evaluations, complete checkpoints, and the reasons to stop."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from greylord import runs, units
+from greylord.errors import TrainingError
 from greylord.files import write_file
 from greylord.signals import ending_signals
 from greylord.training.config import TrainingConfig
@@ -29,38 +30,44 @@ __all__ = [
     "LogAtEvaluation",
     "MarkComplete",
     "StopOnNaN",
-    "why_it_ended",
-    "why_nothing_was_saved",
+    "describe_end",
+    "no_weights_error",
 ]
 
 PUNCTUAL_SHARE = 0.9
-"""Of its time budget that a run takes at least, if it goes as planned."""
+"""Share of its time budget that a run takes at least if it goes as planned."""
 VOTES_PER_EVALUATION = 20
-"""How often processes agree whether to stop, from one evaluation to the next. Each vote waits for the slowest."""
+"""Votes of all processes on stopping between two evaluations. Each vote waits for the slowest process."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One evaluation, and the training since the one before it."""
+    """One evaluation, and the training since the last one.
+
+    Attributes:
+        tokens: Tokens trained on so far, padding included.
+        seconds: Time since training began.
+        train_bits_per_token: Mean training loss since the last evaluation.
+        bits_per_byte: On the validation sample.
+        label_smoothing: Share of a uniform target in the training loss. Above 0, `train_bits_per_token` is not the
+            cross-entropy.
+    """
 
     step: int
     epoch: float
     tokens: int
-    """Tokens trained on so far, padding included."""
     seconds: float
-    """Since training began."""
     train_bits_per_token: float
-    """Mean of the training loss since the last evaluation."""
     bits_per_byte: float
-    """On the validation sample."""
     learning_rate: float
     label_smoothing: float = 0.0
-    """Share of a uniform target in the training loss; above 0, `train_bits_per_token` is not the cross-entropy."""
 
 
 class LogAtEvaluation(TrainerCallback):
-    """Has the loss logged at each evaluation, so that the two can stand side by side, and not just before or after it:
-    the mean of a few steps is noise."""
+    """Logs the loss at each evaluation, so that both figures belong to the same step.
+
+    A log shortly before or after is skipped, because the mean of a few steps is noise.
+    """
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         since = state.global_step % state.eval_steps
@@ -70,9 +77,9 @@ class LogAtEvaluation(TrainerCallback):
 
 
 class History(TrainerCallback):
-    """Collects an `Evaluation` at each evaluation and adds it to a JSONL file at once.
+    """Records an `Evaluation` at each evaluation, in memory and at once in a JSONL file.
 
-    Where a run is resumed the file is cut back to the step from which it goes on.
+    When a run is resumed, the evaluations after its checkpoint are dropped from the file.
     """
 
     def __init__(self, journal: Path, plan: Plan) -> None:
@@ -91,20 +98,17 @@ class History(TrainerCallback):
 
     @property
     def seconds(self) -> float:
-        """Of training so far, without the time between breaking off and going on."""
+        """Time of training so far, without the pause between an interruption and resuming."""
         return round(time.perf_counter() - self._began, 3)
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
-    ) -> None:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        logs = kwargs["logs"]
         if "loss" in logs:
             self._losses.append((state.global_step - self._last_logged, logs["loss"]))
             self._last_logged = state.global_step
             self._learning_rate = logs["learning_rate"]
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         steps = sum(steps for steps, _ in self._losses)
         nats = sum(steps * loss for steps, loss in self._losses) / steps if steps else math.nan
         self._losses = []
@@ -114,7 +118,7 @@ class History(TrainerCallback):
             tokens=state.global_step * self._plan.tokens_per_step,
             seconds=self.seconds,
             train_bits_per_token=nats / math.log(2),
-            bits_per_byte=metrics["eval_bits_per_byte"],
+            bits_per_byte=kwargs["metrics"]["eval_bits_per_byte"],
             learning_rate=self._learning_rate,
             label_smoothing=args.label_smoothing_factor,
         )
@@ -129,18 +133,22 @@ def _line(evaluation: Evaluation) -> str:
 
 
 class MarkComplete(TrainerCallback):
-    """Marks a checkpoint when all of it is written: one without the mark was torn."""
+    """Marks a checkpoint once all of its files are written. A checkpoint without the mark is incomplete."""
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if args.world_size > 1:
             # Each process writes a file of its own.
             torch.distributed.barrier()
         if state.is_world_process_zero:
-            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / runs.COMPLETE).touch()
+            (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / runs.COMPLETE).touch()
 
 
 class StopOnNaN(TrainerCallback):
-    """Stops at a loss or figure that is no number, before it is saved."""
+    """Stops training at a loss or a figure that is NaN or infinite, before such weights are saved.
+
+    Attributes:
+        diverged_at: The step at which it stopped; None if it did not.
+    """
 
     def __init__(self) -> None:
         self.diverged_at: int | None = None
@@ -151,35 +159,35 @@ class StopOnNaN(TrainerCallback):
             control.should_training_stop = True
             control.should_evaluate = control.should_save = False
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
-    ) -> None:
-        self._check(logs.get("loss", 0.0), state, control)
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._check(kwargs["logs"].get("loss", 0.0), state, control)
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any
-    ) -> None:
-        self._check(metrics["eval_bits_per_byte"], state, control)
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self._check(kwargs["metrics"]["eval_bits_per_byte"], state, control)
 
 
 class GracefulStop(TrainerCallback):
-    """Ctrl-C, SIGTERM, a closed terminal or a deadline end training at the next step: evaluated, saved, and with the
-    best weights kept.
+    """Stops training at the next step, with an evaluation and a checkpoint, after a signal or past a deadline.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. Processes agree on the step, or one would wait for the others.
+    The signals are Ctrl-C, SIGTERM and the one of a closed terminal. A second Ctrl-C raises KeyboardInterrupt at once.
+    Several processes agree on the step: one that stopped alone would leave the others waiting.
 
     Args:
-        deadline: a `time.perf_counter()`, or None.
+        deadline: A time by `time.perf_counter()`; None for none.
+
+    Attributes:
+        stopped_at: The step at which it stopped; None if it did not.
+        late: It stopped at the deadline.
     """
 
     def __init__(self, deadline: float | None = None) -> None:
         self.stopped_at: int | None = None
         self.late = False
-        self._asked, self._deadline = False, deadline
+        self._signalled, self._deadline = False, deadline
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Within it the signals are ours."""
+        """Handle the signals within the block."""
         signals = ending_signals()
         before = [signal.signal(number, self._on_signal) for number in signals]
         try:
@@ -190,66 +198,72 @@ class GracefulStop(TrainerCallback):
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         # A launcher sends SIGTERM after every Ctrl-C.
-        if self._asked and number == signal.SIGINT:
+        if self._signalled and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self._asked = True
+        self._signalled = True
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         late = self._deadline is not None and time.perf_counter() > self._deadline
-        asked = self._asked or late
+        stops = self._signalled or late
         if args.world_size > 1:
             if state.global_step % max(1, state.eval_steps // VOTES_PER_EVALUATION):
                 return
-            vote = torch.tensor(float(asked), device=args.device)
+            vote = torch.tensor(float(stops), device=args.device)
             torch.distributed.all_reduce(vote)
-            asked = vote.item() > 0
-        if asked and self.stopped_at is None:
-            self.stopped_at, self.late = state.global_step, late and not self._asked
+            stops = vote.item() > 0
+        if stops and self.stopped_at is None:
+            self.stopped_at, self.late = state.global_step, late and not self._signalled
             control.should_evaluate = control.should_save = control.should_training_stop = True
 
 
-def why_it_ended(
-    plan: Plan,
-    steps: int,
-    guard: StopOnNaN,
-    interruption: GracefulStop,
-    settings: TrainingConfig,
-    seconds: float | None,
+def describe_end(
+    plan: Plan, config: TrainingConfig, steps: int, nan: StopOnNaN, stop: GracefulStop, seconds: float | None
 ) -> str:
-    """Why training ended, after so many seconds in all, if they are those of one time budget."""
-    if guard.diverged_at is not None:
-        return f"the loss was no number any more at step {guard.diverged_at:,}"
-    if interruption.late:
-        return f"the time budget was over at step {steps:,} of {plan.max_steps:,}: the decay of the rate was cut short"
-    if interruption.stopped_at is not None:
-        return f"stopped by hand at step {interruption.stopped_at:,}"
+    """Describe why training ended.
+
+    Args:
+        steps: Optimizer steps that were done.
+        seconds: Duration of the whole run; None for a resumed run, which has no time budget of its own.
+    """
+    if nan.diverged_at is not None:
+        return f"the loss was NaN or infinite at step {nan.diverged_at:,}"
+    if stop.late:
+        return f"time budget over at step {steps:,} of {plan.max_steps:,}, before the learning rate had decayed to 0"
+    if stop.stopped_at is not None:
+        return f"stopped by hand at step {stop.stopped_at:,}"
     if steps < plan.max_steps:
-        return f"no better figure in {units.count(settings.patience, 'evaluation')}"
-    if settings.time_budget and seconds and seconds < PUNCTUAL_SHARE * units.parse_duration(settings.time_budget):
-        return "all steps done before the time was over: they went faster than those that the plan was measured by"
+        return f"no improvement in {units.count(config.patience, 'evaluation')}"
+    budget = config.budget_seconds
+    if budget and seconds and seconds < PUNCTUAL_SHARE * budget:
+        return "all steps done before the time was over (they were faster than the measured pace)"
     return "all steps done"
 
 
-def why_nothing_was_saved(
-    guard: StopOnNaN,
-    interruption: GracefulStop,
+def no_weights_error(
+    nan: StopOnNaN,
+    stop: GracefulStop,
     evaluations: Sequence[Evaluation],
     arguments: TrainingArguments,
     resumed: Path | None,
-) -> str:
-    """Why a run has no weights to publish, and what to do."""
-    if guard.diverged_at is not None:
-        return (
-            f"The loss was NaN or infinite at step {guard.diverged_at:,}, before the first evaluation; nothing was "
-            f"saved. Try a lower --learning-rate than {arguments.learning_rate:g}."
+) -> TrainingError:
+    """Make the error for a run that has no weights to publish: why, and what to do.
+
+    Args:
+        resumed: Folder of the run if it was resumed.
+    """
+    if nan.diverged_at is not None:
+        return TrainingError(
+            f"The loss was NaN or infinite at step {nan.diverged_at:,}, before the first evaluation; nothing was "
+            f"saved. Try a lower learning_rate than {arguments.learning_rate:g}.",
+            "learning_rate",
         )
-    if interruption.stopped_at is not None:
+    if stop.stopped_at is not None:
         if resumed is not None:
-            return f"Interrupted before training went on; start it again with --resume {resumed}."
-        return "Interrupted before the first evaluation was saved; there is nothing to keep."
+            return TrainingError("Interrupted before training continued.", resumable=resumed)
+        return TrainingError("Interrupted before the first evaluation was saved; there is nothing to keep.")
     if not evaluations:
-        return "No evaluation took place, so no weights were saved; leave out --set, or give a smaller eval_steps."
-    return (
-        f"The checkpoints of {units.count(len(evaluations), 'evaluation')} are gone from {arguments.output_dir!r}, so "
-        "there are no weights to publish; train again."
+        return TrainingError("There was no evaluation, so no weights were saved; use a smaller eval_steps.")
+    return TrainingError(
+        f"The checkpoints of {units.count(len(evaluations), 'evaluation')} are missing from {arguments.output_dir!r}, "
+        "so there are no weights to publish; train again."
     )

@@ -1,114 +1,182 @@
-"""What a training run can be told, with its defaults. A config.json overrides them, flags override both."""
+"""The settings of a training run, their defaults and the values they accept."""
 
 from __future__ import annotations
 
 import json
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from greylord import units
-from greylord.errors import UsageError, did_you_mean
+from greylord.errors import SettingError, UsageError, did_you_mean
 from greylord.files import json_text
 from greylord.stream.limits import MAX_CONTEXT
+from greylord.workspace import HERE, Workspace
 
-__all__ = ["ATTENTIONS", "CONFIG", "MIN_CONTEXT", "Job", "TrainingConfig", "command_line", "read_config"]
+__all__ = [
+    "ATTENTIONS",
+    "CONFIG",
+    "MIN_CONTEXT",
+    "Job",
+    "ResolvedConfig",
+    "TrainingConfig",
+    "read_config",
+]
 
 CONFIG = Path("config.json")
-"""Read from the working directory unless --config names another."""
+"""The settings file that is read from the current directory if no other is named."""
 MIN_CONTEXT = 16
-MAX_COUNT, MAX_SEED, MAX_SECONDS = 10**9, 2**32 - 1, 366 * 24 * 3_600
-"""The most steps, epochs or windows; the largest seed that numpy takes; and the longest time budget, in seconds."""
+"""Tokens of the shortest context window."""
+MAX_COUNT = 10**9
+"""The most steps, epochs or windows."""
+MAX_SEED = 2**32 - 1
+"""The largest seed that numpy takes."""
+MAX_SECONDS = 366 * 24 * 3_600
+"""The longest time budget."""
 ATTENTIONS = ("sdpa", "blockwise")
-"""Kernels of attention."""
+"""Attention kernels, by their names in transformers."""
 
 
-def _setting(default: Any, help_text: str) -> Any:
-    return field(default=default, metadata={"help": help_text})
+@dataclass(frozen=True)
+class _Rule:
+    """The values that a setting accepts, and the words for them after "must be"."""
+
+    wanted: str
+    accepts: Callable[[Any], bool]
+
+
+def _whole(least: int, most: int) -> _Rule:
+    # bool is a subclass of int, but true is not a count.
+    return _Rule(
+        f"a whole number from {least:,} to {most:,}", lambda value: type(value) is int and least <= value <= most
+    )
+
+
+def _number(least: float, most: float, above: bool = False) -> _Rule:
+    """A number from `least`, or above it, to `most`."""
+
+    def accepts(value: Any) -> bool:
+        return type(value) in (int, float) and (value > least if above else value >= least) and value <= most
+
+    return _Rule(f"a number above {least} and at most {most}" if above else f"a number from {least} to {most}", accepts)
+
+
+def _one_of(names: tuple[str, ...]) -> _Rule:
+    return _Rule(" or ".join(names), lambda value: value in names)
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and units.parse_duration(value) <= MAX_SECONDS
+    except UsageError:
+        return False
+
+
+_COUNT = _whole(1, MAX_COUNT)
+_NAME = _Rule("a name", lambda value: isinstance(value, str))
+_TIME = _Rule('a time up to a year, such as "90s", "10m" or "1h30m"', _is_time)
+_SWITCH = _Rule("true or false", lambda value: isinstance(value, bool))
+_CONTEXT = _whole(MIN_CONTEXT, MAX_CONTEXT)
+_ATTENTION = _one_of(ATTENTIONS)
+
+
+def _setting(default: Any, rule: _Rule, help_text: str) -> Any:
+    return field(default=default, metadata={"rule": rule, "help": help_text})
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """The defaults of `greylord train`. Each field's help is the help of its flag."""
+    """The settings of a training run.
 
-    preset: str | None = _setting(None, "Size of a fresh model: default, medium or large.")
-    epochs: int = _setting(10, "Passes over the training split.")
-    max_steps: int | None = _setting(None, "Optimizer steps; decides instead of --epochs.")
+    Where None is the default, the run chooses a value itself. Each field carries its description, as the command line
+    shows it, under `metadata["help"]`, and the rule for its values under `metadata["rule"]`.
+
+    Raises:
+        SettingError: A value is out of range, or two settings exclude each other.
+    """
+
+    preset: str | None = _setting(None, _NAME, "Size of a new model: default, medium or large.")
+    epochs: int = _setting(10, _COUNT, "Passes over the training split.")
+    max_steps: int | None = _setting(None, _COUNT, "Optimizer steps; replaces epochs.")
     time_budget: str | None = _setting(
-        None, "Time from the built corpus to the saved model, as 10m or 1h30m; decides instead of --epochs."
+        None, _TIME, "Time from the built corpus to the saved model, such as 10m or 1h30m; replaces epochs."
     )
-    batch_size: int | None = _setting(None, "Windows an optimizer step, over all devices; chosen by the device.")
-    micro_batch: int | None = _setting(None, "Windows of one device in one pass; chosen if not given.")
+    batch_size: int | None = _setting(
+        None, _COUNT, "Windows in an optimizer step, over all devices. Default: depends on the device."
+    )
+    micro_batch: int | None = _setting(
+        None, _COUNT, "Windows in one forward and backward pass on a device. Default: the most that pay off."
+    )
     context_window: int | None = _setting(
-        None, "Tokens the model looks back, up to 8,192; 1,024, or fewer if the time budget is short."
+        None,
+        _CONTEXT,
+        f"Tokens that the model looks back, up to {MAX_CONTEXT:,}. Default: 1,024, or fewer for a short time budget.",
     )
     candidates: int = _setting(
-        16, "Windows offered for each that is read, rare ones likelier, if not all are read anyway; 1: all alike."
+        16,
+        _COUNT,
+        "Windows to sample each training window from, rare ones preferred, in runs below one epoch; 1: no choice.",
     )
-    learning_rate: float = _setting(6e-3, "Peak rate, after the warm-up.")
-    weight_decay: float = _setting(0.1, "Decay of the matrices' weights.")
-    patience: int = _setting(5, "Evaluations without a better figure before training stops.")
-    val_split: float | None = _setting(None, "Share of the bytes that validates; 0.2, or as the corpus has it.")
-    attention: str | None = _setting(None, f"Kernel of attention: {' or '.join(ATTENTIONS)}; chosen by the device.")
-    compile: bool | None = _setting(None, "Compile the model's blocks; chosen by the device.")
-    seed: int = _setting(0, "Draws the weights and the order of the windows.")
+    learning_rate: float = _setting(6e-3, _number(0, 1, above=True), "Peak learning rate, reached after the warm-up.")
+    weight_decay: float = _setting(0.1, _number(0, 10), "Weight decay of the matrices.")
+    patience: int = _setting(5, _COUNT, "Evaluations without improvement before training stops.")
+    val_split: float | None = _setting(
+        None,
+        _number(0, 0.9, above=True),
+        "Share of the bytes for validation. Default: 0.2, or as the corpus was built.",
+    )
+    attention: str | None = _setting(
+        None, _ATTENTION, f"Attention kernel: {_ATTENTION.wanted}. Default: the faster one on the device."
+    )
+    compile: bool | None = _setting(None, _SWITCH, "Compile the model's blocks. Default: only on a GPU.")
+    seed: int = _setting(0, _whole(0, MAX_SEED), "Seed of the initial weights and of the order of the windows.")
 
     def __post_init__(self) -> None:
-        """Raise UsageError for a value that cannot be meant."""
-        if not isinstance(self.time_budget, str | None):
-            raise UsageError(f'--time-budget must be a time in quotes, as "10m", not {self.time_budget!r}.')
-        if self.time_budget is not None:
-            if units.parse_duration(self.time_budget) > MAX_SECONDS:
-                raise UsageError(f"--time-budget may be a year at most, not {self.time_budget!r}.")
-            if self.max_steps is not None:
-                raise UsageError("--time-budget and --max-steps exclude each other.")
-        if not isinstance(self.preset, str | None):
-            raise UsageError(f"--preset must be a name, not {self.preset!r}.")
-        for name in ("epochs", "max_steps", "batch_size", "micro_batch", "candidates", "patience"):
-            value = getattr(self, name)
-            if value is not None and not (_is_whole(value) and 1 <= value <= MAX_COUNT):
-                raise UsageError(f"{_flag(name)} must be a whole number from 1 to {MAX_COUNT:,}, not {value!r}.")
-        context = self.context_window
-        if context is not None and not (_is_whole(context) and MIN_CONTEXT <= context <= MAX_CONTEXT):
-            raise UsageError(f"--context-window must lie between {MIN_CONTEXT} and {MAX_CONTEXT:,}, not {context!r}.")
-        for name, low, high in (("learning_rate", 0, 1), ("weight_decay", -1e-9, 10), ("val_split", 0, 0.9)):
-            value = getattr(self, name)
-            if value is not None and not (type(value) in (int, float) and low < value <= high):
-                raise UsageError(f"{_flag(name)} must lie between {max(low, 0)} and {high}, not {value!r}.")
-        if self.attention not in (None, *ATTENTIONS):
-            raise UsageError(f"--attention must be {' or '.join(ATTENTIONS)}, not {self.attention!r}.")
-        if not isinstance(self.compile, bool | None):
-            raise UsageError(f"compile must be true or false, not {self.compile!r}.")
-        if not (_is_whole(self.seed) and 0 <= self.seed <= MAX_SEED):
-            raise UsageError(f"--seed must be a whole number from 0 to {MAX_SEED:,}, not {self.seed!r}.")
+        """Check each value against the rule of its field."""
+        for setting in fields(TrainingConfig):
+            value, rule = getattr(self, setting.name), setting.metadata["rule"]
+            is_open = value is None and setting.default is None
+            if not is_open and not rule.accepts(value):
+                raise SettingError(f"{setting.name} must be {rule.wanted}, not {value!r}.", setting.name)
+        if self.time_budget is not None and self.max_steps is not None:
+            raise SettingError("time_budget and max_steps exclude each other.", "time_budget", "max_steps")
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """The time budget in seconds, if there is one."""
+        return None if self.time_budget is None else units.parse_duration(self.time_budget)
 
     def changed(self, values: Mapping[str, Any]) -> TrainingConfig:
-        """These settings with the values that are not None."""
+        """Return these settings with the values that are not None."""
         return replace(self, **{name: value for name, value in values.items() if value is not None})
 
-
-def _is_whole(value: object) -> bool:
-    # bool is a subclass of int, but true is not a count.
-    return type(value) is int
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
+    def resolved(self, context_window: int, attention: str, compile: bool) -> ResolvedConfig:
+        """Return these settings with the values that the run has chosen."""
+        chosen = {"context_window": context_window, "attention": attention, "compile": compile}
+        return ResolvedConfig(**{**{setting.name: getattr(self, setting.name) for setting in fields(self)}, **chosen})
 
 
-def command_line(values: Mapping[str, Any], *more: str) -> str:
-    """The `greylord train` line of settings by name, None left out, and of further arguments."""
-    flags = [text for name, value in values.items() if value is not None for text in (_flag(name), str(value))]
-    return shlex.join(["greylord", "train", *flags, *more])
+@dataclass(frozen=True, kw_only=True)
+class ResolvedConfig(TrainingConfig):
+    """The settings of a run that has chosen its context window, attention kernel and compilation."""
+
+    context_window: int
+    attention: str
+    compile: bool
 
 
 def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The settings of a config.json, and the `TrainingArguments` fields under its key "set".
+    """Read a settings file.
 
-    With None config.json of the working directory is read, if there is one. Raises UsageError for a file that is
-    missing, damaged or has a key that no setting has.
+    Args:
+        path: A JSON file; None for config.json in the current directory, if there is one.
+
+    Returns:
+        The settings by field, not yet checked, and the `TrainingArguments` fields under the key "set".
+
+    Raises:
+        UsageError: The file is missing or damaged, or has an unknown key.
     """
     if path is None:
         if not CONFIG.is_file():
@@ -132,21 +200,30 @@ def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Job:
-    """What `train` is asked to do."""
+    """A training run as it is asked for.
+
+    Attributes:
+        dataset: Folder of the recordings. Its corpus is built first if it is missing or out of date.
+        overrides: Further fields of `transformers.TrainingArguments`.
+        model_path: Folder of a model to continue from; None for a new model.
+        cpu: Use no GPU.
+        resume: Folder of an interrupted run to resume.
+        workspace: Where corpora and models lie.
+
+    Raises:
+        SettingError: Two of them exclude each other.
+    """
 
     dataset: Path
-    """The folder of the recordings; its corpus is built first if need be."""
-    settings: TrainingConfig
-    overrides: Mapping[str, Any]
-    """Further fields of `TrainingArguments`."""
-    model_path: Path | None
-    """The folder of the model to continue from."""
-    cpu: bool
-    """Use no GPU."""
+    config: TrainingConfig = TrainingConfig()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    model_path: Path | None = None
+    cpu: bool = False
     resume: Path | None = None
-    """The folder of a run that broke off, to be continued as if it had not."""
+    workspace: Workspace = HERE
 
     def __post_init__(self) -> None:
-        """Raise UsageError for what cannot be had together."""
-        if self.settings.time_budget is not None and "eval_steps" in self.overrides:
-            raise UsageError("--time-budget and --set eval_steps exclude each other: the budget decides that.")
+        if self.config.time_budget is not None and "eval_steps" in self.overrides:
+            raise SettingError(
+                "time_budget excludes eval_steps: the budget decides when the model is evaluated.", "time_budget"
+            )

@@ -34,7 +34,13 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Device:
-    """Type of the device, whether mixed precision with bfloat16 is on, and the sentence that says why."""
+    """A device and its precision.
+
+    Attributes:
+        type: As PyTorch names it: "cpu", "cuda" or "mps".
+        bf16: Computes in mixed precision with bfloat16.
+        reason: Name, precision and the reason for it, in words.
+    """
 
     type: str
     bf16: bool
@@ -42,53 +48,58 @@ class Device:
 
 
 def choose_device(cpu: bool, bf16: bool | None = None, fp16: bool = False) -> Device:
-    """The device that the Trainer will take, and bfloat16 only where the hardware computes in it: emulated, it is
-    slower than float32.
+    """Choose the device that the Trainer takes, and its precision.
+
+    The default is bfloat16 where the hardware computes in it. Emulated bfloat16 is slower than float32.
 
     Args:
-        cpu: use no GPU.
-        bf16: what was asked for; None to have it chosen.
-        fp16: whether float16 was asked for. Then bfloat16 is only on where it was asked for too.
+        cpu: Use no GPU.
+        bf16: Use bfloat16 or not; None to have it chosen.
+        fp16: Use float16, and bfloat16 only if `bf16` is true.
     """
     if not cpu and torch.cuda.is_available():
-        chosen, why = _precision(torch.cuda.is_bf16_supported(including_emulation=False), "card", bf16, fp16)
-        return Device("cuda", chosen, f"{torch.cuda.get_device_name()}, {why}")
+        chosen, precision = _precision(torch.cuda.is_bf16_supported(including_emulation=False), "GPU", bf16, fp16)
+        return Device("cuda", chosen, f"{torch.cuda.get_device_name()}, {precision}")
     if not cpu and torch.backends.mps.is_available():
-        kind = "float16, as asked for" if fp16 else "bfloat16, as asked for" if bf16 else "float32"
+        kind = "float16 (as set)" if fp16 else "bfloat16 (as set)" if bf16 else "float32"
         return Device("mps", bool(bf16), f"Apple GPU, {kind}")
     native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    chosen, why = _precision(native, "processor", bf16, fp16)
+    chosen, precision = _precision(native, "CPU", bf16, fp16)
     threads = torch.get_num_threads()
-    return Device("cpu", chosen, f"CPU, {threads} thread{'s' * (threads != 1)}, {why}")
+    return Device("cpu", chosen, f"CPU, {threads} thread{'s' * (threads != 1)}, {precision}")
 
 
 def device_of(job: Job) -> Device:
-    """What a job computes on."""
+    """Choose the device of a job."""
     return choose_device(job.cpu, job.overrides.get("bf16"), job.overrides.get("fp16", False))
 
 
-def _precision(native: bool, what: str, asked: bool | None, fp16: bool) -> tuple[bool, str]:
-    """Whether to compute in bfloat16, and the words that say why."""
+def _precision(native: bool, hardware: str, bf16: bool | None, fp16: bool) -> tuple[bool, str]:
+    """Choose bfloat16 or not. Returns the choice and a description of the precision."""
     if fp16:
-        return bool(asked), "float16, as asked for"
-    if asked is not None:
-        return asked, ("bfloat16" if asked else "float32") + ", as asked for"
-    return native, "bfloat16" if native else f"float32: the {what} does not compute in bfloat16"
+        return bool(bf16), "float16 (as set)"
+    if bf16 is not None:
+        return bf16, f"{'bfloat16' if bf16 else 'float32'} (as set)"
+    return native, "bfloat16" if native else f"float32 (this {hardware} does not compute in bfloat16)"
 
 
 def missing_cuda() -> str | None:
-    """The sentence for those who have an NVIDIA card and a torch that cannot use it."""
-    card = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
-    if not card or torch.version.cuda is not None or torch.version.hip is not None:
+    """Return advice if there is an NVIDIA GPU that this build of torch cannot use."""
+    has_card = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
+    if not has_card or torch.version.cuda is not None or torch.version.hip is not None:
         return None
     return (
-        f"There is an NVIDIA card, but this torch ({torch.__version__}) cannot use it: install the CUDA build "
-        'with `pip install --force-reinstall "torch>=2.10"` (Windows: the line that pytorch.org/get-started shows).'
+        f"there is an NVIDIA GPU, but this torch ({torch.__version__}) cannot use it: install the CUDA build "
+        'with `pip install --force-reinstall "torch>=2.10"` (on Windows with the line from pytorch.org/get-started)'
     )
 
 
 def peak_memory(device: str) -> int:
-    """Bytes: the most that tensors held on a CUDA device, elsewhere the most that the process held."""
+    """Return the peak memory in bytes: of tensors on a CUDA device, elsewhere of the process.
+
+    Args:
+        device: Type of the device, such as "cpu".
+    """
     if device == "cuda":
         return torch.cuda.max_memory_allocated()
     if sys.platform == "win32":
@@ -102,35 +113,39 @@ def peak_memory(device: str) -> int:
 
 
 OWN_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
-"""Of the environment: who sets one of them has chosen otherwise."""
+"""Environment variables of glibc's allocator. A user who sets one keeps it."""
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Of malloc.h; see mallopt(3)."""
-NEVER, MOST = -1, 32 << 20
-"""When glibc gives free memory back; and bytes up to which it takes an allocation from the heap, by mallopt(3) the
-most that can be asked for."""
+"""Parameters of mallopt(3), from malloc.h."""
+NEVER = -1
+"""The trim threshold at which glibc never returns free memory to the system."""
+LARGEST_MMAP_THRESHOLD = 32 << 20
+"""The most bytes that mallopt(3) lets an allocation take from the heap."""
 
 
 def keep_freed_memory(device: str) -> str | None:
-    """Have this process keep freed memory if it computes on a CPU, and return the words that say why.
+    """Make glibc keep the memory that this process frees, if it computes on a CPU.
+
+    By default glibc returns the large tensors of a step to the system, and the next step fetches them again.
 
     Args:
-        device: type of the device, as "cpu".
+        device: Type of the device, such as "cpu".
 
     Returns:
-        None where nothing has been changed.
+        A description of the change; None if nothing was changed.
     """
     if device != "cpu" or platform.libc_ver()[0] != "glibc" or any(name in os.environ for name in OWN_SETTINGS):
         return None
     libc = ctypes.CDLL(None)
-    if not (libc.mallopt(M_MMAP_THRESHOLD, MOST) and libc.mallopt(M_TRIM_THRESHOLD, NEVER)):
+    if not (libc.mallopt(M_MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD) and libc.mallopt(M_TRIM_THRESHOLD, NEVER)):
         return None
-    return "what a step frees is kept for the next: glibc would give it back and have it fetched anew"
+    return "freed memory is kept for the next step (glibc would return it to the system)"
 
 
 BLOCK_QUERIES = 128
-"""A block looks at nothing after it, so the more blocks, the less is computed in vain; and the more calls there are."""
+"""Queries in a block. Smaller blocks compute fewer masked scores, but need more calls."""
 MAX_TOKENS = 1_024
-"""Up to which blocks are faster. Their weights are kept for the backward pass, by the square of the length."""
+"""Longest window for which blocks are faster. They keep all attention weights for the backward pass, and these grow
+with the square of the length."""
 
 
 def blockwise(
@@ -143,22 +158,22 @@ def blockwise(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention (Vaswani et al. 2017), matrix by matrix for a block of queries and all keys up to its end.
+    """Compute causal attention (Vaswani et al. 2017), one block of queries with all keys up to its end at a time.
 
-    Longer windows than `MAX_TOKENS`, masks, dropout and cached keys go to the fused kernel.
+    Windows above `MAX_TOKENS`, masks, dropout and cached keys go to PyTorch's fused kernel.
 
     Args:
-        module: the attention that calls.
-        query: any float, [windows, heads, tokens, size].
-        key: the same.
-        value: the same.
-        attention_mask: further mask, if any.
-        dropout: of the weights.
-        scaling: of the scores; 1 / sqrt(size) if None.
-        options: of the fused kernel.
+        module: The attention layer that calls.
+        query: Any float, [windows, heads, tokens, size].
+        key: As `query`.
+        value: As `query`.
+        attention_mask: A further mask, if any.
+        dropout: Share of the attention weights to drop.
+        scaling: Factor of the scores; 1 / sqrt(size) if None.
+        options: Passed on to the fused kernel.
 
     Returns:
-        [windows, tokens, heads, size], and no weights.
+        The output, [windows, tokens, heads, size], and None in place of the attention weights.
     """
     windows, heads, tokens, size = query.shape
     if attention_mask is not None or dropout or key.shape != query.shape or tokens > MAX_TOKENS:
@@ -168,12 +183,12 @@ def blockwise(
     scale = size**-0.5 if scaling is None else scaling
     query, key, value = (part.reshape(windows * heads, tokens, size) for part in (query, key, value))
     future = torch.full((tokens, tokens), -torch.inf, dtype=query.dtype, device=query.device).triu_(1)
-    mixed = []
+    outputs = []
     for begin, end in _blocks(tokens):
         mask = future[begin:end, :end].expand(windows * heads, -1, -1)
         scores = torch.baddbmm(mask, query[:, begin:end], key[:, :end].transpose(1, 2), alpha=scale)
-        mixed.append(torch.bmm(scores.softmax(-1), value[:, :end]))
-    return torch.cat(mixed, 1).view(windows, heads, tokens, size).transpose(1, 2), None
+        outputs.append(torch.bmm(scores.softmax(-1), value[:, :end]))
+    return torch.cat(outputs, 1).view(windows, heads, tokens, size).transpose(1, 2), None
 
 
 def _blocks(tokens: int) -> list[tuple[int, int]]:
@@ -181,54 +196,59 @@ def _blocks(tokens: int) -> list[tuple[int, int]]:
 
 
 def keys_of_blocks(tokens: int) -> int | None:
-    """The weights that `blockwise` keeps of a window and head; None where it leaves it to the fused kernel."""
+    """Return the attention weights that `blockwise` keeps for a window and head; None if the fused kernel is used."""
     return sum((end - begin) * end for begin, end in _blocks(tokens)) if tokens <= MAX_TOKENS else None
 
 
 AttentionInterface.register("blockwise", blockwise)
-_WORDS = {
+_KERNELS = {
     "sdpa": "attention by PyTorch's fused kernel",
-    "blockwise": f"attention in blocks of {BLOCK_QUERIES} queries up to {MAX_TOKENS:,} tokens",
+    "blockwise": f"attention in blocks of {BLOCK_QUERIES} queries, for windows up to {MAX_TOKENS:,} tokens",
 }
 
 
-def choose_attention(asked: str | None, device: Device) -> tuple[str, str]:
-    """The name of the kernel for a device, as transformers has it, and the words that say why.
+def choose_attention(attention: str | None, device: Device) -> tuple[str, str]:
+    """Choose the attention kernel.
 
     Args:
-        asked: what the user wants, of `ATTENTIONS`; None where that is left to us.
-        device: with its precision.
+        attention: One of `ATTENTIONS`; None to have it chosen.
+
+    Returns:
+        The kernel's name in transformers, and a description.
     """
-    if asked is not None:
-        return asked, f"{_WORDS[asked]}, as the settings have it"
+    if attention is not None:
+        return attention, f"{_KERNELS[attention]} (as set)"
     if device.type == "cpu" and device.bf16:
-        return "blockwise", f"{_WORDS['blockwise']}: in bfloat16 faster than a CPU's fused kernel"
-    return "sdpa", _WORDS["sdpa"]
+        return "blockwise", f"{_KERNELS['blockwise']} (faster than the fused kernel on a CPU in bfloat16)"
+    return "sdpa", _KERNELS["sdpa"]
 
 
-def choose_compilation(asked: bool | None, device: str) -> tuple[bool, str]:
-    """Whether to compile on a type of device, and the words that say why.
+def choose_compilation(compile: bool | None, device: str) -> tuple[bool, str]:
+    """Choose if the model's blocks are compiled.
 
     Args:
-        asked: what the user wants; None where that is left to us.
-        device: as "cuda".
+        compile: True or false as set; None to have it chosen.
+        device: Type of the device, such as "cuda".
+
+    Returns:
+        The choice, and a description.
     """
-    if asked is None and device != "cuda":
-        return False, "off: only on a GPU it is faster"
-    if asked is False:
-        return False, "off, as the settings have it"
+    if compile is None and device != "cuda":
+        return False, "off (only faster on a GPU)"
+    if compile is False:
+        return False, "off (as set)"
     try:
         layer = torch.compile(torch.nn.Linear(8, 8).to(device))
         layer(torch.ones(2, 8, device=device)).sum().backward()
     except Exception as error:
-        # A compiler that is missing, too old or broken shows in many ways, and none of them is worth a run.
-        what = str(error).strip() or type(error).__name__
-        return False, f"off: the compiler fails ({what.splitlines()[0]})"
-    return True, "blocks compiled; each new shape takes a moment"
+        # A compiler that is missing, too old or broken fails in many ways. Training works without it.
+        message = str(error).strip() or type(error).__name__
+        return False, f"off (the compiler fails: {message.splitlines()[0]})"
+    return True, "blocks are compiled; each new shape takes a moment"
 
 
 def compile_blocks(model: GPT2LMHeadModel) -> None:
-    """Compile a model's blocks when they are called. A copy of the model is not compiled."""
+    """Compile a model's blocks in place, at their first call. A copy of the model is not compiled."""
     for block in model.transformer.h:
-        # A shape is compiled for itself: there are three, and a run of thousands of steps.
+        # Each shape is compiled separately: a run has three of them, and thousands of steps.
         block.compile(dynamic=False)

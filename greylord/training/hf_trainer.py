@@ -1,4 +1,4 @@
-"""The stock Trainer and its arguments, put together for windows of turns and bits per byte."""
+"""The stock Trainer and its arguments, set up for windows of turns and bits per byte."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from transformers import (
     EarlyStoppingCallback,
     GPT2LMHeadModel,
     PrinterCallback,
+    SchedulerType,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -25,9 +26,17 @@ from greylord.stream.tokenizer import GreylordTokenizer
 from greylord.training.callbacks import LogAtEvaluation
 from greylord.training.config import TrainingConfig
 from greylord.training.hardware import Device, compile_blocks
-from greylord.training.plan import Plan
+from greylord.training.plan import DECAY, Plan
 
-__all__ = ["describe_smoothing", "describe_steps", "make_trainer", "training_arguments"]
+__all__ = ["describe_plan", "make_trainer", "training_arguments"]
+
+LOGS_PER_EVALUATION = 20
+"""Times that the training loss is logged from one evaluation to the next."""
+ADAM_BETA2 = 0.99
+MAX_GRAD_NORM = 1.0
+"""Norm to which gradients are clipped."""
+CHECKPOINTS_KEPT = 2
+"""The best checkpoint and the newest."""
 
 
 def make_trainer(
@@ -39,16 +48,15 @@ def make_trainer(
     callbacks: Sequence[TrainerCallback],
     compiled: bool,
 ) -> Trainer:
-    """A stock Trainer whose metric is bits per byte, exactly: sums a window, added up over all windows.
+    """Make a stock Trainer whose metric is exactly bits per byte: sums over windows, added up over all of them.
 
     Args:
-        model: to train, in place.
-        arguments: of the Trainer.
-        training: windows by slot, in the order in which they are trained on.
-        validation: windows of an evaluation.
-        patience: evaluations without a better figure before training stops; None for no such end.
-        callbacks: further ones.
-        compiled: whether the model's blocks are compiled.
+        model: Trained in place.
+        training: Slots of windows, in the order in which the Trainer reads them.
+        validation: Windows of an evaluation.
+        patience: Evaluations without improvement before training stops; None to never stop early.
+        callbacks: Further callbacks.
+        compiled: Compile the model's blocks.
     """
     if compiled:
         compile_blocks(model)
@@ -65,42 +73,42 @@ def make_trainer(
         callbacks=[*callbacks, LogAtEvaluation(), *stopping],
     )
     trainer.remove_callback(PrinterCallback)
-    # It would count the model's parameters at every step, for a total that nobody reads.
-    trainer.floating_point_ops = lambda inputs: 0
+    # The stock method counts the model's parameters at every step, for a total that is not used.
+    trainer.floating_point_ops = lambda inputs: 0  # type: ignore[method-assign]  # cheaper than a subclass
     return trainer
 
 
 def _collate(items: Sequence[Window | list[Window]]) -> dict[str, torch.Tensor]:
-    """Slots of training, or windows of an evaluation, to a batch: the Trainer has one collator for both."""
+    """Collate slots of training or windows of an evaluation: the Trainer has one collator for both."""
     return collate(list(chain.from_iterable(item if isinstance(item, list) else [item] for item in items)))
 
 
-LOGS_PER_EVALUATION = 20
-ADAM_BETA2 = 0.99
-MAX_GRAD_NORM = 1.0
-
-
 def training_arguments(
-    settings: TrainingConfig, plan: Plan, device: Device, folder: Path, overrides: Mapping[str, Any]
+    config: TrainingConfig, plan: Plan, device: Device, folder: Path, overrides: Mapping[str, Any]
 ) -> TrainingArguments:
-    """AdamW with weight decay, linear warm-up and decay, clipping, and the best checkpoint kept in `folder`."""
-    values = {
+    """Make the Trainer's arguments: AdamW, the plan's learning-rate schedule, clipping, evaluations and checkpoints.
+
+    Args:
+        folder: Folder of the checkpoints.
+        overrides: Fields that replace these values.
+    """
+    values: dict[str, Any] = {
         "output_dir": str(folder),
         "use_cpu": device.type == "cpu",
         "bf16": device.bf16,
         "max_steps": plan.max_steps,
         "per_device_train_batch_size": plan.micro_batch,
-        # Which window comes when is decided in order.py.
+        # `sampling.Order` has the windows in order already.
         "train_sampling_strategy": "sequential",
         "per_device_eval_batch_size": batch_size(device.type, plan.context),
         "gradient_accumulation_steps": plan.accumulation,
-        "learning_rate": settings.learning_rate,
-        "weight_decay": settings.weight_decay,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": DECAY,
+        "warmup_steps": plan.warmup_steps,
+        "weight_decay": config.weight_decay,
         "adam_beta2": ADAM_BETA2,
         "max_grad_norm": MAX_GRAD_NORM,
-        "lr_scheduler_type": "linear",
-        "warmup_steps": plan.warmup_steps,
-        "seed": settings.seed,
+        "seed": config.seed,
         "eval_strategy": "steps",
         "eval_steps": plan.eval_steps,
         "batch_eval_metrics": True,
@@ -108,8 +116,8 @@ def training_arguments(
         "greater_is_better": False,
         "save_strategy": "steps",
         "save_steps": plan.eval_steps,
-        "save_total_limit": 2,
-        # The weights of the best evaluation are loaded in best.py.
+        "save_total_limit": CHECKPOINTS_KEPT,
+        # `run_folder.load_best` loads the weights of the best evaluation.
         "load_best_model_at_end": False,
         "restore_callback_states_from_checkpoint": True,
         "logging_steps": max(1, plan.eval_steps // LOGS_PER_EVALUATION),
@@ -117,11 +125,10 @@ def training_arguments(
         "logging_nan_inf_filter": False,
         "disable_tqdm": True,
         "report_to": "none",
-        # What the libraries say by themselves, only once and only if it matters.
         "log_level": "error",
         "log_level_replica": "error",
         "label_names": ["labels"],
-        # The datasets are ours: there are no columns to remove.
+        # The datasets are sequences of windows without columns.
         "remove_unused_columns": False,
         "dataloader_pin_memory": device.type == "cuda",
         "ddp_find_unused_parameters": False,
@@ -132,33 +139,38 @@ def training_arguments(
     return arguments
 
 
-def describe_steps(plan: Plan, arguments: TrainingArguments) -> str:
-    """Length, order, learning rate and evaluations of a run, as the Trainer gets them."""
-    rare = ", rare windows likelier" if plan.samples_by_rarity else ""
-    short = ""
+def describe_plan(plan: Plan, arguments: TrainingArguments) -> list[tuple[str, str]]:
+    """Describe a run as the Trainer gets it, in pairs of a label and a text."""
+    lines = [
+        (
+            "steps",
+            f"{units.count(plan.max_steps, 'optimizer step')} of {units.count(plan.windows_per_step, 'window')} of "
+            f"{plan.context:,} tokens ({plan.max_steps / plan.steps_per_epoch:.3g} epochs)",
+        )
+    ]
     if plan.short_steps:
-        short = f"the first {plan.short_steps:,} in windows of {plan.short_length} at random positions, "
-    return (
-        f"{plan.max_steps:,} of {plan.windows_per_step} x {plan.context:,} tokens "
-        f"({plan.max_steps / plan.steps_per_epoch:.3g} epochs{rare}), {short}"
-        f"{_describe_schedule(plan, arguments)}, {units.count(plan.evaluations, 'evaluation')}"
-    )
+        first = "first step trains" if plan.short_steps == 1 else f"first {plan.short_steps:,} steps train"
+        lines.append(("windows", f"the {first} on windows of {plan.short_length} tokens at random positions"))
+    if plan.samples_by_rarity:
+        lines.append(("sampling", "windows with rare content are more likely"))
+    lines.append(("lr", _describe_schedule(plan, arguments)))
+    if arguments.label_smoothing_factor:
+        lines.append(
+            (
+                "loss",
+                f"label smoothing {arguments.label_smoothing_factor:g}: the training loss is not the cross-entropy and "
+                "does not compare with validation (bits per byte are not smoothed)",
+            )
+        )
+    times = "once, after the last step" if plan.evaluations == 1 else f"{plan.evaluations} times"
+    every = f", every {units.count(plan.eval_steps, 'step')}" if plan.evaluations > 1 else ""
+    return [*lines, ("evaluate", times + every)]
 
 
 def _describe_schedule(plan: Plan, arguments: TrainingArguments) -> str:
-    schedule = arguments.lr_scheduler_type.value
+    schedule = SchedulerType(arguments.lr_scheduler_type).value
     if schedule == "constant":
-        return f"lr {arguments.learning_rate:g} throughout"
-    then = {"linear": "decays to 0", "constant_with_warmup": "stays there"}.get(schedule, f"follows {schedule}")
+        return f"constant at {arguments.learning_rate:g}"
+    decay = {"linear": "decays to 0", "constant_with_warmup": "stays constant"}.get(schedule, f"follows {schedule}")
     warmup = units.count(arguments.get_warmup_steps(plan.max_steps), "step")
-    return f"lr warms up to {arguments.learning_rate:g} over {warmup}, then {then}"
-
-
-def describe_smoothing(factor: float) -> str | None:
-    """What label smoothing does to the training loss; None where there is none."""
-    if not factor:
-        return None
-    return (
-        f"label smoothing {factor:g}: the training loss counts a uniform target too, so it is not the cross-entropy of "
-        "the tokens; compare it with itself only. Bits per byte are not smoothed"
-    )
+    return f"warms up to {arguments.learning_rate:g} over {warmup}, then {decay}"

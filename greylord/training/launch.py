@@ -1,4 +1,4 @@
-"""Training in one process, or in several by accelerate's launcher: one for each GPU."""
+"""The launcher: training in several processes, one for each GPU."""
 
 from __future__ import annotations
 
@@ -17,30 +17,31 @@ from greylord.signals import ending_signals
 __all__ = ["launch", "processes_to_launch"]
 
 
-def processes_to_launch(asked: int | None, cpu: bool) -> int:
-    """How many processes this one has to start; 0 where it trains itself, as one that a launcher has started does.
+def processes_to_launch(processes: int | None, cpu: bool) -> int:
+    """Return the number of processes to launch; 0 if this process trains itself.
 
     Args:
-        asked: as many are wanted; None for as many as there are GPUs.
-        cpu: whether no GPU is to be used.
+        processes: The number to train in; None for one for each GPU.
+        cpu: Use no GPU.
     """
+    # A launcher has started this process.
     if "LOCAL_RANK" in os.environ:
         return 0
-    count = asked or (1 if cpu else torch.cuda.device_count())
+    count = processes or (1 if cpu else torch.cuda.device_count())
     return count if count > 1 else 0
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
-    """Run `greylord ARGUMENTS` in several processes on this machine. Returns the exit code.
+    """Run greylord with command-line arguments in several processes on this machine, and return the exit code.
 
-    What ends a run, as Ctrl-C does, is passed on to them: they agree on the step at which they stop.
+    Signals that end a run are passed on to the processes, and they agree on the step at which they stop.
     """
     command = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_machines", "1"]
     command += ["--num_processes", str(processes), "--main_process_port", "0"]
     command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--module", "greylord", *arguments]
-    # As many threads for all as one process would have.
+    # Together they use as many threads as one process would.
     threads = str(max(1, torch.get_num_threads() // processes))
-    # In a group of its own: the launcher, if a signal reached it, would not let its processes finish.
+    # The child gets a process group of its own: if a signal reached the launcher, its processes could not finish.
     child = subprocess.Popen(
         command, env={"OMP_NUM_THREADS": threads, **os.environ}, start_new_session=sys.platform != "win32"
     )

@@ -1,9 +1,9 @@
-"""What fits into memory: the estimate, and the measured step that checks it.
+"""The memory that training needs: an estimate, and a measured step to check it.
 
-The estimate counts what autograd keeps of a stock GPT-2 without dropout, tensor by tensor (Korthikanti et al. 2022
-do it for their Transformer), and what is alive besides at the two moments that need most: the gradient of the
-logits, and the gradients in the last block's MLP, when the logits are gone. Attention is linear in the context, but
-where a CPU computes it in blocks.
+The estimate adds up the tensors that autograd keeps for a stock GPT-2 without dropout (as Korthikanti et al. 2022 do
+for their Transformer), and the other tensors that are alive at the two peaks: at the gradient of the logits, and at the
+gradients in the last block's MLP, when the logits have been freed. Attention takes memory linear in the context, unless
+a CPU computes it in blocks.
 """
 
 from __future__ import annotations
@@ -30,91 +30,101 @@ from greylord.training.plan import MAX_MICRO_TOKENS, largest_divisor
 
 __all__ = [
     "CONTEXTS",
-    "Kept",
     "Memory",
-    "Point",
+    "MemoryPoint",
     "Step",
+    "TokenBytes",
     "device_bytes",
     "estimate",
-    "kept",
     "least",
     "measure",
     "points",
     "step",
+    "token_bytes",
 ]
 
 CONTEXTS = tuple(2**power for power in range(int(math.log2(MIN_CONTEXT)), int(math.log2(MAX_CONTEXT)) + 1))
 CUDA_CONTEXT_BYTES = 500_000_000
-"""What the CUDA driver and cuBLAS take of a card before the first tensor."""
+"""Memory of a GPU that the CUDA driver and cuBLAS take before the first tensor."""
 CPU_RESERVE = 2 / 3
-"""Of a pass's tensors: what the C library's allocator holds of those that have been freed. Measured with glibc, where
-a third to two thirds came out; nothing of it is left with MALLOC_MMAP_THRESHOLD_=1000000."""
+"""Memory of freed tensors that the C library's allocator keeps, relative to a pass's tensors. With glibc a third to two
+thirds were measured, and nothing with MALLOC_MMAP_THRESHOLD_=1000000."""
 LEARNING_RATE = 1e-4
-"""Of the measured step: AdamW's first moves each weight by as much, and a full rate there wants a warm-up."""
+"""Learning rate of the measured step. AdamW's first step moves each weight by this much; more would need a warm-up."""
+FLOAT32, INT64 = 4, 8
+"""Bytes of a value."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes at the peak of a pass, but not the first of a run: gradients and moments are there."""
+    """Bytes held at the peak of a pass, once gradients and the optimizer's moments exist.
+
+    Attributes:
+        weights: Weights in float32, and the matrices again in bfloat16 if autocast keeps them.
+        gradients: Gradients in float32, and again that of one MLP matrix, before it is added to the last pass's.
+        optimizer: The two moments of AdamW, in float32.
+        activations: Tensors that blocks and norms keep, and those of their gradients that exceed the logits' space.
+        attention: Queries, keys, values and outputs, and the log-sum-exp of each query and head or, in blocks, all
+            attention weights.
+        logits: The log-probabilities, and the loss's two gradients with respect to them, in float32.
+        reserve: Freed tensors that a CPU's allocator keeps.
+        device: Memory without a tensor: of the CUDA driver or, on a CPU, of the process.
+    """
 
     weights: int
-    """In float32, and the matrices once more in bfloat16 where autocast keeps them."""
     gradients: int
-    """In float32, and that of an MLP's matrix once more, before it is added to the one of the pass before."""
     optimizer: int
-    """The two moments of AdamW, in float32."""
     activations: int
-    """What blocks and norms keep, and what their gradients need beyond the room that the logits have left."""
     attention: int
-    """Queries, keys, values, the output, and of each query and head the log-sum-exp or, in blocks, all weights."""
     logits: int
-    """The log-probabilities and the two gradients that the loss has of them, in float32."""
     reserve: int
-    """What a CPU's allocator holds of freed tensors."""
     device: int
-    """What is held without a tensor: by the driver or, on a CPU, by the process."""
 
     @property
     def tensors(self) -> int:
-        """What `torch.cuda.max_memory_allocated` sees."""
+        """Bytes of tensors, as `torch.cuda.max_memory_allocated` counts them."""
         return self.total - self.reserve - self.device
 
     @property
     def total(self) -> int:
+        """Bytes of all items."""
         return sum(asdict(self).values())
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Bytes a token that autograd keeps from the forward pass for the backward pass, parameters not counted."""
+class TokenBytes:
+    """Bytes per token that autograd keeps from the forward pass for the backward pass, without parameters.
+
+    Attributes:
+        block: Kept by the norms and the MLP of one block.
+        attention: Kept by the attention of one block.
+        ends: Ids and labels, and what the last norm keeps.
+        logits: Kept by the loss.
+    """
 
     block: int
-    """By the norms and the MLP of one block."""
     attention: int
-    """By the attention of one block."""
     ends: int
-    """By the ids, the labels and the last norm."""
     logits: int
-    """By the loss."""
 
 
-FLOAT32, INT64 = 4, 8
+def token_bytes(shape: modeling.Shape, context: int, device: Device) -> TokenBytes:
+    """Return the bytes per token that autograd keeps, averaged over a window.
 
+    Norms compute in float32, matrices in the precision of the device. A norm keeps its input, its output (the input of
+    a matrix), its mean and its reciprocal deviation. ReLU keeps its output, four times as wide as the model, and this
+    is also the input of the MLP's second matrix.
 
-def kept(shape: modeling.Shape, context: int, device: Device) -> Kept:
-    """What autograd keeps of a token in windows of a context, on a mean.
-
-    Norms compute in float32, matrices in the compute type. A norm keeps its input, its output (as the matrix's
-    input), mean and reciprocal deviation. ReLU keeps its output, four times as wide as the model, which is the input
-    of the MLP's second matrix too.
+    Args:
+        context: Tokens of a window.
     """
     compute, width = _compute_bytes(device), shape.width
     norm = FLOAT32 * (width + 2) + compute * width
     blocks = keys_of_blocks(context) if choose_attention(None, device)[0] == "blockwise" else None
-    of_query = FLOAT32 if blocks is None else compute * blocks / context
-    return Kept(
+    per_query = FLOAT32 if blocks is None else compute * blocks / context
+    return TokenBytes(
         block=2 * norm + compute * 4 * width,
-        attention=4 * compute * width + round(of_query * shape.heads),
+        attention=4 * compute * width + round(per_query * shape.heads),
         ends=norm + 2 * INT64,
         logits=FLOAT32 * vocabulary.VOCAB_SIZE,
     )
@@ -125,12 +135,18 @@ def _compute_bytes(device: Device) -> int:
 
 
 def estimate(shape: modeling.Shape, context: int, windows: int, device: Device, device_bytes: int) -> Memory:
-    """What training holds with so many windows of so many tokens in a pass."""
+    """Estimate the memory of training.
+
+    Args:
+        context: Tokens of a window.
+        windows: Windows in a pass.
+        device_bytes: Bytes held before the first tensor.
+    """
     matrices = shape.layers * 12 * shape.width**2 + vocabulary.VOCAB_SIZE * shape.width
     parameters = matrices + (13 * shape.layers + 2 + context) * shape.width
-    tokens, token = windows * context, kept(shape, context, device)
+    tokens, token = windows * context, token_bytes(shape, context, device)
     logits = 3 * token.logits
-    # ReLU's backward pass needs one tensor more: its output is alive, and the gradients of output and input.
+    # ReLU's backward pass needs one more tensor: its output and the gradients of output and input are alive.
     hidden = _compute_bytes(device) * 4 * shape.width
     activations = shape.layers * token.block + token.ends + max(0, hidden - logits)
     attention = shape.layers * token.attention
@@ -148,20 +164,20 @@ def estimate(shape: modeling.Shape, context: int, windows: int, device: Device, 
 
 
 def device_bytes(device: Device) -> int:
-    """What a device or, where tensors lie in its memory, a process holds before the first tensor."""
+    """Return the bytes held before the first tensor: by the CUDA driver or, on a CPU, by the process."""
     return CUDA_CONTEXT_BYTES if device.type == "cuda" else peak_memory(device.type)
 
 
 @dataclass(frozen=True)
-class Point:
-    """A context, and an optimizer step in passes that fit.
+class MemoryPoint:
+    """A context window, and an optimizer step in passes that fit into memory.
 
     Attributes:
-        context: tokens.
-        fitting: windows that fit into one pass.
-        micro_batch: windows in one pass of the plan; divides `batch_size`.
-        batch_size: windows in an optimizer step.
-        memory: the estimate for such a pass.
+        context: Tokens of a window.
+        fitting: The most windows that fit into one pass.
+        micro_batch: Windows in one pass; a divisor of `batch_size`.
+        batch_size: Windows in an optimizer step.
+        memory: Estimate for a pass of `micro_batch` windows.
     """
 
     context: int
@@ -177,24 +193,30 @@ class Point:
 
     @property
     def tokens_per_step(self) -> int:
+        """Tokens in an optimizer step."""
         return self.batch_size * self.context
 
 
-def points(shape: modeling.Shape, tokens: int, memory: int, device: Device, device_bytes: int) -> list[Point]:
-    """The contexts of which a window fits into `memory` bytes, in steps of as near to `tokens` as windows allow.
+def points(shape: modeling.Shape, tokens: int, memory: int, device: Device, device_bytes: int) -> list[MemoryPoint]:
+    """Return a point for each context window that fits into memory, shortest first.
 
     Micro-batches are the largest that fit and, on a CPU, stay in its cache.
+
+    Args:
+        tokens: Tokens in an optimizer step; each point comes as near as whole windows allow.
+        memory: Bytes available.
+        device_bytes: Bytes held before the first tensor.
     """
-    found = []
+    fitting_points = []
     for context in CONTEXTS:
-        none, one = (estimate(shape, context, windows, device, device_bytes).total for windows in (0, 1))
-        fitting = (memory - none) // (one - none)
+        empty, one = (estimate(shape, context, windows, device, device_bytes).total for windows in (0, 1))
+        fitting = (memory - empty) // (one - empty)
         if fitting < 1 or memory < _evaluation(shape, context, device, device_bytes):
             continue
         batch = max(1, round(tokens / context))
         micro_batch = largest_divisor(batch, min(fitting, MAX_MICRO_TOKENS.get(device.type, tokens) // context))
-        found.append(
-            Point(
+        fitting_points.append(
+            MemoryPoint(
                 context=context,
                 fitting=fitting,
                 micro_batch=micro_batch,
@@ -202,47 +224,53 @@ def points(shape: modeling.Shape, tokens: int, memory: int, device: Device, devi
                 memory=estimate(shape, context, micro_batch, device, device_bytes),
             )
         )
-    return found
+    return fitting_points
 
 
 def least(shape: modeling.Shape, device: Device, device_bytes: int) -> int:
-    """The bytes that one window of the shortest context needs."""
+    """Return the bytes that training on one window of the shortest context needs."""
     training = estimate(shape, MIN_CONTEXT, 1, device, device_bytes).total
     return max(training, _evaluation(shape, MIN_CONTEXT, device, device_bytes))
 
 
 def _evaluation(shape: modeling.Shape, context: int, device: Device, device_bytes: int) -> int:
-    """What an evaluation in a run holds: nothing is kept, so no more than what training keeps of one block."""
+    """Estimate the bytes of an evaluation during a run. Autograd keeps nothing, so one block is alive at a time."""
     standing = estimate(shape, context, 0, device, device_bytes)
-    tokens, token = batch_size(device.type, context) * context, kept(shape, context, device)
+    tokens, token = batch_size(device.type, context) * context, token_bytes(shape, context, device)
     return standing.total - standing.gradients + tokens * max(token.block, 3 * token.logits)
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training step, measured."""
+    """One measured training step.
+
+    Attributes:
+        windows: Windows in the step.
+        tokens: Tokens in the windows, padding included.
+        loss: Nats per predicted token, before the step.
+        gradient_norm: Norm of the gradients before clipping.
+        peak_memory_bytes: As `hardware.peak_memory` returns it.
+        device: Description of the device.
+    """
 
     windows: int
     tokens: int
-    """In the windows, padding included."""
     loss: float
-    """Nats a predicted token, before the step."""
     gradient_norm: float
-    """Before clipping."""
     seconds: float
     peak_memory_bytes: int
-    """As `greylord.training.device.peak_memory` has it."""
     device: str
 
     @property
     def tokens_per_second(self) -> float:
+        """Speed of the step."""
         return self.tokens / self.seconds
 
 
 def step(model: GPT2LMHeadModel, windows: Sequence[Window], device: Device) -> Step:
-    """Train the model in memory for one step on windows, and measure it."""
-    # Without dropout, as models are trained here; with it, attention would need memory by the square of the context.
-    model.to(device.type).eval()
+    """Measure one training step of a model, which changes its weights."""
+    # greylord trains without dropout. With it, attention would need memory that grows with the square of the context.
+    model.to(device.type).eval()  # type: ignore[arg-type]  # transformers hides the signature behind a decorator
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
     inputs = {name: tensor.to(model.device) for name, tensor in collate(windows).items()}
     if device.type == "cuda":
@@ -254,16 +282,16 @@ def step(model: GPT2LMHeadModel, windows: Sequence[Window], device: Device) -> S
         loss.backward()
         return loss
 
-    # The first pass pays for what later ones find ready; a step without gradients makes the moments, and no more.
+    # The first pass includes one-off costs. The step with zero gradients only creates the moments.
     forward_and_backward()
     optimizer.zero_grad(set_to_none=False)
     optimizer.step()
     began = time.perf_counter()
-    loss = forward_and_backward()
-    norm = clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
+    loss_tensor = forward_and_backward()
+    norm_tensor = clip_grad_norm_(model.parameters(), MAX_GRAD_NORM)
     optimizer.step()
-    # A GPU has finished when its figures are read.
-    loss, norm = loss.item(), norm.item()
+    # Reading the values waits for a GPU to finish.
+    loss, norm = loss_tensor.item(), norm_tensor.item()
     return Step(
         windows=len(windows),
         tokens=len(windows) * windows[0]["length"],
@@ -275,11 +303,11 @@ def step(model: GPT2LMHeadModel, windows: Sequence[Window], device: Device) -> S
     )
 
 
-def measure(shape: modeling.Shape, point: Point, device: Device) -> Step | None:
-    """One real step of a point's micro-batch on random bytes; None if a GPU has run out of memory."""
+def measure(shape: modeling.Shape, point: MemoryPoint, device: Device) -> Step | None:
+    """Measure one step of a point's micro-batch on random bytes. Returns None if a GPU runs out of memory."""
     draw = np.random.default_rng(0)
     rows = draw.integers(vocabulary.PAD, size=(point.micro_batch, point.context))
-    windows = [{"input_ids": row, "length": point.context, "scored_from": 1} for row in rows]
+    windows: list[Window] = [{"input_ids": row, "length": point.context, "scored_from": 1} for row in rows]
     try:
         return step(modeling.new_model(point.context, shape), windows, device)
     except torch.OutOfMemoryError:

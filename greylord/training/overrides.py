@@ -1,7 +1,7 @@
-"""Which fields of `transformers.TrainingArguments` a run may set for itself, and why not the others.
+"""Overrides: the fields of `transformers.TrainingArguments` that a run accepts, and the reasons against the others.
 
-A run promises that its figures belong to its weights, that it is a function of step and plan, that it can be resumed,
-and that nothing leaves the machine. `FIELDS` says of each field whether it could break that.
+A run promises four things: its figures belong to its weights, it depends on the step and the plan alone, it can be
+resumed, and nothing leaves the machine. `FIELDS` has a rule for each field that protects these promises.
 """
 
 from __future__ import annotations
@@ -13,32 +13,45 @@ import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.hf_argparser import DataClassType
 
-from greylord.errors import UsageError, did_you_mean, first_line
+from greylord.errors import OverrideError, did_you_mean, first_line
 
-__all__ = ["FIELDS", "Rule", "check_overrides", "parse_assignments", "parse_values", "written"]
+__all__ = ["FIELDS", "Rule", "check_overrides", "format_assignment", "parse_assignments", "parse_values"]
 
 
 @dataclass(frozen=True)
 class Rule:
-    """How a field is treated."""
+    """The treatment of a field.
+
+    Attributes:
+        kind: "free" for a field that takes any value, "reserved" for one that takes none, "checked" for one that takes
+            some.
+        why: The reason why a free field is harmless or a field is reserved; for a checked one the words after
+            "must be".
+        accepts: Tells whether a checked field takes a value.
+        setting: The setting to use instead of a reserved field, if there is one.
+    """
 
     kind: str
-    """ "free", "ours" (no value is accepted) or "checked" (some values are)."""
     why: str
-    """Why a free field is harmless, who decides one of ours, or what a checked one must be."""
     accepts: Callable[[Any], bool] = lambda value: True
+    setting: str | None = None
 
 
 def _free(why: str) -> Rule:
     return Rule("free", why)
 
 
-def _ours(why: str) -> Rule:
-    return Rule("ours", why)
+def _reserved(why: str) -> Rule:
+    return Rule("reserved", why)
+
+
+def _decided_by(setting: str, why: str | None = None) -> Rule:
+    return Rule("reserved", why or f"the setting {setting} decides it", setting=setting)
 
 
 def _number(least: float, most: float = math.inf, above: bool = False) -> Rule:
@@ -73,35 +86,35 @@ _STEPS = Rule(
     "a whole number of steps, or their share of all steps below 1",
     lambda value: _is_finite(value) and value > 0 and (value < 1 or value % 1 == 0),
 )
-_BEST = _ours("a run always keeps the weights with the fewest bits per byte")
-_EVERY = _ours("a run is evaluated and saved after the same steps; use eval_steps")
-_METRIC = _ours("it has no influence on bits per byte, which are summed batch by batch")
-_SPLIT = _ours("each process holds the whole model and reads its own slots")
-_GROUP = _ours("the launcher has made the process group by then")
-_WORKERS = _ours("a run reads without worker processes: Ctrl-C would end them, and the run with them")
-_TRACKER = _ours("figures stay on this machine, in the run's training_history.json")
-_HUB = _ours("use --push-to-hub USER/NAME, or `greylord push` when the run has ended")
-_COMPILE = _ours("use --compile")
-_FULL_PRECISION = _ours("evaluations compute as training does, or the figure would be that of other weights")
-_UNREAD = _ours("the Trainer itself does not read it")
+_BEST = _reserved("a run always keeps the weights with the fewest bits per byte")
+_EVERY = _reserved("a run is evaluated and saved at the same steps; use eval_steps")
+_METRIC = _reserved("it does not affect bits per byte, which are summed batch by batch")
+_SPLIT = _reserved("each process holds the whole model and reads its own slots")
+_GROUP = _reserved("the launcher has already made the process group")
+_WORKERS = _reserved("a run reads without worker processes, because Ctrl-C would end them and so the run")
+_TRACKER = _reserved("figures stay on this machine, in the run's training_history.json")
+_HUB = _decided_by("push_to_hub", "a model is published when its run has ended")
+_COMPILE = _decided_by("compile")
+_FULL_PRECISION = _reserved("evaluations compute in the precision of training, so that the figure is that of the model")
+_UNREAD = _reserved("the Trainer itself does not read it")
 _LAYERWISE = ("galore_adamw", "galore_adamw_8bit", "galore_adafactor", "apollo_adamw")
 _UNSAVED = ("lomo", "adalomo", *(f"{name}_layerwise" for name in _LAYERWISE))
-"""Optimizers that step while gradients are computed, and keep their state to themselves."""
+"""Optimizers that step while gradients are computed, with a state that checkpoints do not hold."""
 
 FIELDS: Mapping[str, Rule] = {
     # Length, batches and the order of windows: the plan.
-    "output_dir": _ours("runs lie in models/"),
-    "num_train_epochs": _ours("use --epochs"),
-    "max_steps": _ours("use --max-steps"),
-    "per_device_train_batch_size": _ours("use --micro-batch"),
-    "gradient_accumulation_steps": _ours("use --batch-size"),
-    "auto_find_batch_size": _ours("the plan is made for one batch size; use --micro-batch"),
-    "seed": _ours("use --seed"),
-    "data_seed": _ours("use --seed"),
-    "train_sampling_strategy": _ours("windows come in the order of the plan"),
-    "length_column_name": _ours("windows come in the order of the plan"),
-    "ignore_data_skip": _ours("a resumed run reads on where it broke off"),
-    "full_determinism": _free("it chooses other kernels, the same at every step"),
+    "output_dir": _reserved("runs are saved in models/"),
+    "num_train_epochs": _decided_by("epochs"),
+    "max_steps": _decided_by("max_steps"),
+    "per_device_train_batch_size": _decided_by("micro_batch"),
+    "gradient_accumulation_steps": _decided_by("batch_size"),
+    "auto_find_batch_size": _decided_by("micro_batch", "the plan is made for one batch size"),
+    "seed": _decided_by("seed"),
+    "data_seed": _decided_by("seed"),
+    "train_sampling_strategy": _reserved("windows come in the order of the plan"),
+    "length_column_name": _reserved("windows come in the order of the plan"),
+    "ignore_data_skip": _reserved("a resumed run continues with the next window"),
+    "full_determinism": _free("it selects other kernels, the same at every step"),
     # The optimizer and its schedule, a function of the step.
     "learning_rate": _number(0, 1, above=True),
     "weight_decay": _number(0, 10),
@@ -115,18 +128,18 @@ FIELDS: Mapping[str, Rule] = {
     "lr_scheduler_type": _none_of(("reduce_lr_on_plateau", "greedy"), "one that depends on nothing but the step"),
     "lr_scheduler_kwargs": _free("the schedule reads it"),
     "warmup_steps": _number(0),
-    "warmup_ratio": _ours("use warmup_steps, which takes a share of all steps too"),
+    "warmup_ratio": _reserved("use warmup_steps, which also takes a share of all steps"),
     "label_smoothing_factor": Rule(
         "checked",
         "a number of at least 0 and below 1",
         lambda value: _is_finite(value) and 0 <= value < 1,
     ),
     "neftune_noise_alpha": _number(0),
-    "average_tokens_across_devices": _ours("several processes train the model that one would"),
+    "average_tokens_across_devices": _reserved("several processes train the same model as one process"),
     # Precision, memory and speed.
-    "bf16": _free("evaluations follow it, and the run says so"),
-    "fp16": _free("evaluations follow it, and the run says so"),
-    "tf32": _free("evaluations follow it"),
+    "bf16": _free("evaluations use it too, and the run prints it"),
+    "fp16": _free("evaluations use it too, and the run prints it"),
+    "tf32": _free("evaluations use it too"),
     "bf16_full_eval": _FULL_PRECISION,
     "fp16_full_eval": _FULL_PRECISION,
     "activation_checkpointing": _free("it computes the same"),
@@ -137,36 +150,36 @@ FIELDS: Mapping[str, Rule] = {
     "torch_compile": _COMPILE,
     "torch_compile_backend": _COMPILE,
     "torch_compile_mode": _COMPILE,
-    "use_liger_kernel": _ours("Liger has no kernels for GPT-2"),
-    "liger_kernel_config": _ours("Liger has no kernels for GPT-2"),
-    "use_cache": _ours("training predicts all tokens of a window at once"),
-    "use_cpu": _ours("use --cpu"),
+    "use_liger_kernel": _reserved("Liger has no kernels for GPT-2"),
+    "liger_kernel_config": _reserved("Liger has no kernels for GPT-2"),
+    "use_cache": _reserved("training predicts all tokens of a window at once"),
+    "use_cpu": _decided_by("cpu"),
     # Evaluations and checkpoints.
     "eval_strategy": _EVERY,
     "eval_steps": _STEPS,
     "eval_delay": _EVERY,
-    "eval_on_start": _ours("a resumed run would be evaluated twice"),
-    "per_device_eval_batch_size": _ours("windows are scored in batches of which each process has as many"),
-    "prediction_loss_only": _ours("bits per byte need predictions"),
+    "eval_on_start": _reserved("a resumed run would be evaluated twice"),
+    "per_device_eval_batch_size": _reserved("each process scores the same number of batches"),
+    "prediction_loss_only": _reserved("bits per byte need predictions"),
     "eval_do_concat_batches": _METRIC,
     "eval_use_gather_object": _METRIC,
     "eval_accumulation_steps": _METRIC,
     "include_for_metrics": _METRIC,
-    "batch_eval_metrics": _ours("bits per byte are summed batch by batch"),
-    "label_names": _ours("the labels are those that greylord makes"),
-    "remove_unused_columns": _ours("windows are no table with columns"),
+    "batch_eval_metrics": _reserved("bits per byte are summed batch by batch"),
+    "label_names": _reserved("greylord makes the labels"),
+    "remove_unused_columns": _reserved("windows are not a table with columns"),
     "save_strategy": _EVERY,
     "save_steps": _EVERY,
-    "save_only_model": _ours("a checkpoint without optimizer could not be resumed"),
-    "save_on_each_node": _ours("the first process alone writes"),
-    "save_total_limit": _whole(2, ", for the best checkpoint and the newest"),
-    "enable_jit_checkpoint": _ours("SIGTERM already ends a run with a checkpoint"),
+    "save_only_model": _reserved("a checkpoint without optimizer could not be resumed"),
+    "save_on_each_node": _reserved("the first process alone writes"),
+    "save_total_limit": _whole(2, ", for the best and the newest checkpoint"),
+    "enable_jit_checkpoint": _reserved("SIGTERM already ends a run with a checkpoint"),
     "load_best_model_at_end": _BEST,
     "metric_for_best_model": _BEST,
     "greater_is_better": _BEST,
-    "restore_callback_states_from_checkpoint": _ours("a resumed run goes on with the patience that was left"),
+    "restore_callback_states_from_checkpoint": _reserved("a resumed run continues with the remaining patience"),
     # Reading windows.
-    "dataloader_drop_last": _ours("each window counts"),
+    "dataloader_drop_last": _reserved("each window has to be read"),
     "dataloader_num_workers": _WORKERS,
     "dataloader_persistent_workers": _WORKERS,
     "dataloader_prefetch_factor": _WORKERS,
@@ -187,18 +200,18 @@ FIELDS: Mapping[str, Rule] = {
     "ddp_broadcast_buffers": _free("the model has no buffers that change"),
     "ddp_static_graph": _free("it adds up the same gradients"),
     # What is logged, and what leaves the machine.
-    "logging_strategy": _free("the loss is logged at evaluations in any case"),
+    "logging_strategy": _free("the loss is always logged at evaluations too"),
     "logging_steps": _STEPS,
-    "logging_first_step": _ours("the loss is logged every logging_steps and at evaluations"),
-    "logging_nan_inf_filter": _ours("a loss that is NaN or infinite ends the run, so it may not be hidden"),
+    "logging_first_step": _reserved("the loss is logged every logging_steps and at evaluations"),
+    "logging_nan_inf_filter": _reserved("a loss that is NaN or infinite ends the run, so it must not be hidden"),
     "logging_dir": _TRACKER,
-    "log_level": _free("it is what the libraries print"),
-    "log_level_replica": _free("it is what the libraries print"),
-    "log_on_each_node": _free("it is what the libraries print"),
-    "disable_tqdm": _ours("greylord draws the progress bar"),
-    "include_num_input_tokens_seen": _ours("the run's training_history.json has the tokens"),
-    "skip_memory_metrics": _ours("the run's training_summary.json has the memory"),
-    "debug": _ours("a loss that is NaN or infinite ends the run in any case"),
+    "log_level": _free("it controls only what the libraries print"),
+    "log_level_replica": _free("it controls only what the libraries print"),
+    "log_on_each_node": _free("it controls only what the libraries print"),
+    "disable_tqdm": _reserved("greylord draws the progress bar"),
+    "include_num_input_tokens_seen": _reserved("the run's training_history.json has the tokens"),
+    "skip_memory_metrics": _reserved("the run's training_summary.json has the memory"),
+    "debug": _reserved("a loss that is NaN or infinite always ends the run"),
     "report_to": Rule(
         "checked",
         "none: figures stay on this machine, in the run's training_history.json",
@@ -220,93 +233,98 @@ FIELDS: Mapping[str, Rule] = {
     "do_train": _UNREAD,
     "do_eval": _UNREAD,
     "do_predict": _UNREAD,
-    "resume_from_checkpoint": _ours("use --resume"),
+    "resume_from_checkpoint": _decided_by("resume"),
 }
-"""All fields of the versions of transformers that greylord works with."""
+"""The rules for all fields that the supported versions of transformers have."""
 _NEW = _free("the field is newer than this table; like all others it is tried before the run begins")
 
 
-def check_overrides(overrides: Mapping[str, Any], where: str = "") -> None:
-    """Refuse fields that are not there, fields of ours, and values that a checked field does not take.
+def check_overrides(overrides: Mapping[str, Any], prefix: str = "") -> None:
+    """Check overrides against the rules of their fields.
 
     Args:
-        overrides: values by field.
-        where: what the sentence begins with: who has set them, as "--set: ".
+        overrides: Values by field.
+        prefix: Beginning of the error's sentence that says where they come from, such as "config.json: ".
 
     Raises:
-        UsageError: which field, and why.
+        OverrideError: A field does not exist or is reserved, or does not take its value.
     """
     for name, value in overrides.items():
-        rule = _rule(name, where)
+        rule = _rule(name, prefix)
         if not rule.accepts(value):
-            raise UsageError(f"{where}{name} must be {rule.why}; it is {value!r}.")
+            raise OverrideError(f"{prefix}{name} must be {rule.why}; it is {value!r}.")
 
 
-def _rule(name: str, where: str) -> Rule:
-    """Return the rule of a field. Raises UsageError for a field that is not there or ours."""
+def _rule(name: str, prefix: str) -> Rule:
+    """Return the rule of a field. Raises OverrideError for a field that does not exist or is reserved."""
     known = [field.name for field in fields(TrainingArguments)]
     if name not in known:
-        raise UsageError(f"{where}TrainingArguments has no field {name!r}.{did_you_mean(name, known)}")
+        raise OverrideError(f"{prefix}TrainingArguments has no field {name!r}.{did_you_mean(name, known)}")
     rule = FIELDS.get(name, _NEW)
-    if rule.kind == "ours":
+    if rule.kind == "reserved":
         # The value is not repeated: it may be a secret.
-        raise UsageError(f"{where}{name} cannot be set: {rule.why}.")
+        raise OverrideError(f"{prefix}{name} cannot be set: {rule.why}.", rule.setting)
     return rule
 
 
-def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
-    """Parse "field=value" texts as the types that `TrainingArguments` has. Of two values of a field the last counts.
+def parse_assignments(assignments: Sequence[str], prefix: str = "") -> dict[str, Any]:
+    """Parse texts such as "adam_beta2=0.95" as values of the types that `TrainingArguments` has.
 
-    Raises UsageError as `check_overrides` does, and for a value of another type.
+    Args:
+        assignments: If a field is assigned twice, the last value counts.
+        prefix: As in `check_overrides`.
+
+    Raises:
+        OverrideError: As in `check_overrides`, or a text does not have this form or type.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
-            raise UsageError(f"--set takes field=value, not {assignment!r}.")
-        values |= parse_values({name: text}, "--set: ")
+            raise OverrideError(f"{prefix}{assignment!r} must have the form field=value.")
+        values |= parse_values({name: text}, prefix)
     return values
 
 
-def parse_values(values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Parse texts, or values as JSON has them, as the types that `TrainingArguments` has.
+def parse_values(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Parse texts, or values from JSON, as values of the types that `TrainingArguments` has.
 
     Args:
-        values: by field.
-        where: as `check_overrides` takes it.
+        values: Texts or values by field.
+        prefix: As in `check_overrides`.
 
     Raises:
-        UsageError: as `check_overrides` does, and for a value of another type.
+        OverrideError: As in `check_overrides`, or a value is of another type.
     """
-    parsed = {name: _parse(name, value, where) for name, value in values.items() if _rule(name, where)}
-    check_overrides(parsed, where)
+    parsed = {name: _parse(name, value, prefix) for name, value in values.items() if _rule(name, prefix)}
+    check_overrides(parsed, prefix)
     return parsed
 
 
-def _parse(name: str, value: Any, where: str) -> Any:
+def _parse(name: str, value: Any, prefix: str) -> Any:
     if isinstance(value, dict | list):
         if type(value).__name__ in str(_types()[name]):
             return value
-        raise UsageError(f"{where}{name} takes one value, not {value!r}.")
+        raise OverrideError(f"{prefix}{name} takes one value, not {value!r}.")
     if value is None:
-        raise UsageError(f"{where}{name} has no value; leave it out where it is not to be set.")
+        raise OverrideError(f"{prefix}{name} has no value; leave it out to keep the default.")
     text = str(value).lower() if isinstance(value, bool) else str(value)
     try:
         return getattr(_parser().parse_args(["--output_dir=", f"--{name}={text}"]), name)
     except Exception as error:
-        # What a type of Python's or of transformers' raises for a text is not documented.
+        # The errors that types of Python and of transformers raise for a text are not documented.
         reason = re.sub(r"^argument \S+: ", "", first_line(error))
-        raise UsageError(f"{where}{name} does not take {value!r}: {reason}.") from error
+        raise OverrideError(f"{prefix}{name} does not take {value!r}: {reason}.") from error
 
 
 class _Parser(HfArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise ValueError(message)
 
 
 @cache
 def _parser() -> _Parser:
-    return _Parser([TrainingArguments], allow_abbrev=False)
+    return _Parser([cast(DataClassType, TrainingArguments)], allow_abbrev=False)
 
 
 @cache
@@ -314,6 +332,6 @@ def _types() -> dict[str, Any]:
     return typing.get_type_hints(TrainingArguments)
 
 
-def written(name: str, value: Any) -> str:
-    """A field and its value as `parse_assignments` takes them."""
+def format_assignment(name: str, value: Any) -> str:
+    """Return a field and its value as a text that `parse_assignments` takes."""
     return f"{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"

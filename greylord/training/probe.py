@@ -1,4 +1,4 @@
-"""Short trial runs of the real Trainer: how fast the run will be, and whether it takes the overrides."""
+"""Trial runs of the Trainer: to measure the pace of a run, and to check that its overrides work."""
 
 from __future__ import annotations
 
@@ -19,35 +19,35 @@ import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list
 from accelerate.utils.memory import should_reduce_batch_size
-from torch.utils.data import Subset
 from transformers import GPT2LMHeadModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from greylord import modeling
 from greylord.corpus.windows import ScoringWindows, Window, whole_rows
-from greylord.errors import UsageError, first_line
+from greylord.errors import OverrideError, first_line
 from greylord.training.config import Job
 from greylord.training.hardware import device_of
 from greylord.training.hf_trainer import make_trainer, training_arguments
-from greylord.training.overrides import check_overrides, written
+from greylord.training.overrides import check_overrides, format_assignment
 from greylord.training.plan import Pace, Plan
 from greylord.training.sampling import Order
 
 __all__ = ["Clock", "measure_pace", "try_overrides"]
 
 FIRST_STEPS = 3
-"""Of each length, in the first try; what they need once (compilation, memory) is left out of the pace."""
+"""Steps of each length in the first trial. One-off costs such as compilation and memory fall into them."""
 BUDGET_SHARE, MIN_SECONDS, MAX_SECONDS = 0.01, 3, 10
-"""Of a time budget, what the second try takes for each length: what else a machine does comes and goes in seconds."""
+"""Share of the time budget for each length in the second trial, within bounds in seconds. The load of a machine varies
+within seconds."""
 SUSTAINED = 1.1
-"""Times as long as the median step of a probe the mean step of a run takes: pauses, logging, choosing windows, and a
-machine that does not keep up for minutes what it does for seconds. It was 0.98 to 1.25. A run planned too short loses
-a few steps; one planned too long the end of the rate's decay, which is worth more."""
-BATCHES = 4
-"""Scored for the pace of an evaluation."""
+"""Mean step of a run, relative to the median step of a trial: it includes pauses, logging and sampling. 0.98 to 1.25
+were measured. Too high a value loses a few steps; too low a value loses the end of the learning rate's decay, which
+costs more."""
+EVALUATED_BATCHES = 4
+"""Batches that are scored to measure the pace of an evaluation."""
 
 
 class Clock(TrainerCallback):
-    """When each step, the evaluation and the checkpoint were done."""
+    """Records when each step, the last evaluation and the last checkpoint were done, by `time.perf_counter()`."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -78,29 +78,29 @@ def measure_pace(
     compiled: bool,
     budget: float | None,
 ) -> Pace:
-    """Train a copy of the model for a few steps of each length, evaluate and save it. Leaves random state and weights.
+    """Measure the pace of a run: train a copy of the model for a few steps of each length, evaluate and save it.
+
+    The model and the random state stay as they are.
 
     Args:
-        model: to be trained.
-        arguments: of the run.
-        plan: of the run, its number of steps aside.
-        rows: of the training split.
-        scoring: windows of an evaluation.
-        folder: on the disk that checkpoints are written to.
-        compiled: whether the run compiles the model's blocks.
-        budget: seconds that will be planned by the pace. Then, or if compiling would pass for the pace, it takes the
-            time for a second try.
+        plan: Plan of the run. The number of steps does not matter.
+        rows: Recordings of the training split.
+        scoring: Windows of an evaluation.
+        folder: A folder on the disk of the checkpoints.
+        compiled: The run compiles the model's blocks.
+        budget: Time budget in seconds, if there is one. With a budget, or if compilation would distort the pace, a
+            second trial of more steps follows the first.
     """
     batch = arguments.per_device_eval_batch_size * plan.processes
-    tried = Subset(scoring, range(min(len(scoring), BATCHES * batch)))
-    pace = _try(model, arguments, plan, rows, tried, folder, compiled, FIRST_STEPS)
+    sample = scoring[: EVALUATED_BATCHES * batch]
+    pace = _try(model, arguments, plan, rows, sample, folder, compiled, FIRST_STEPS)
     seconds = min(max(MIN_SECONDS, BUDGET_SHARE * (budget or 0)), MAX_SECONDS)
-    # All processes must take as many steps.
+    # All processes must take the same number of steps.
     steps = [math.ceil(seconds / max(pace.short_step, pace.step))]
     broadcast_object_list(steps)
     if (budget or compiled) and steps[0] > FIRST_STEPS:
-        pace = _try(model, arguments, plan, rows, tried, folder, compiled, steps[0])
-    paces = [replace(pace, evaluation=pace.evaluation * len(scoring) / len(tried))]
+        pace = _try(model, arguments, plan, rows, sample, folder, compiled, steps[0])
+    paces = [replace(pace, evaluation=pace.evaluation * len(scoring) / len(sample))]
     broadcast_object_list(paces)
     return paces[0]
 
@@ -110,7 +110,7 @@ def _try(
     arguments: TrainingArguments,
     plan: Plan,
     rows: Sequence[np.ndarray],
-    tried: Sequence[Window],
+    sample: Sequence[Window],
     folder: Path,
     compiled: bool,
     steps: int,
@@ -129,10 +129,10 @@ def _try(
         shortened.output_dir = output
         shortened.max_steps = shortened.eval_steps = shortened.save_steps = total
         order = Order(rows, short_plan, 0)
-        make_trainer(copy.deepcopy(model), shortened, order, tried, None, [clock], compiled).train()
+        make_trainer(copy.deepcopy(model), shortened, order, sample, None, [clock], compiled).train()
     seconds = [after - before for before, after in pairwise(clock.steps)]
-    # Without the first of each length: it pays for what later ones find ready.
-    # One pause would spoil the mean of so few.
+    # The first step of each length is left out because it includes one-off costs.
+    # A median, because one pause would distort the mean of so few.
     full = SUSTAINED * median(seconds[total - steps :])
     return Pace(
         short_step=SUSTAINED * median(seconds[: steps - 1]) if lengths > 1 else full,
@@ -142,8 +142,8 @@ def _try(
     )
 
 
-SHAPE = modeling.Shape(layers=1, width=32, heads=2)
-PLAN = Plan(
+_SHAPE = modeling.Shape(layers=1, width=32, heads=2)
+_PLAN = Plan(
     context=16,
     short_length=16,
     micro_batch=1,
@@ -158,42 +158,43 @@ PLAN = Plan(
 
 
 def try_overrides(job: Job) -> None:
-    """Train a model of one layer for two steps under a job's overrides, and resume it from the first.
+    """Try a job's overrides: train a model of one layer for two steps, and resume it from the first.
 
-    Does nothing where a job has none. Leaves torch's random state changed.
+    Does nothing for a job without overrides. Changes torch's random state.
 
     Raises:
-        UsageError: the Trainer, the optimizer or the schedule does not take them.
+        OverrideError: The Trainer, the optimizer or the schedule does not take them.
     """
     if not job.overrides:
         return
     check_overrides(job.overrides)
     threads = torch.get_num_threads()
-    # More would wait for each other longer than a model this small computes.
+    # For a model this small, more threads would wait longer than they compute.
     torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             _train(job, Path(folder), None)
-            # Of several processes, each with a folder of its own, the first alone has written a checkpoint.
+            # In a group, each process has a folder of its own here, and only the first writes checkpoints.
             if accelerate.PartialState().num_processes == 1:
                 _train(job, Path(folder), "checkpoint-1")
     except Exception as error:
-        # The libraries document none of the errors that they raise here.
+        # The errors that the libraries raise here are not documented.
         if should_reduce_batch_size(error) or getattr(error, "errno", None) == errno.ENOSPC:
-            # Memory and disks are full whatever is overridden; the run says what to do if they still are.
+            # This is not the fault of the overrides. If it persists, the run itself reports it.
             return
-        given = ", ".join(starmap(written, job.overrides.items()))
-        raise UsageError(f"The Trainer does not work with {given}: {first_line(error)}.") from error
+        given = ", ".join(starmap(format_assignment, job.overrides.items()))
+        raise OverrideError(f"The Trainer does not work with {given}: {first_line(error)}.") from error
     finally:
         torch.set_num_threads(threads)
 
 
 def _train(job: Job, folder: Path, checkpoint: str | None) -> None:
-    arguments = training_arguments(job.settings, PLAN, device_of(job), folder, job.overrides)
-    # What it prints of itself would be taken for the run's.
+    arguments = training_arguments(job.config, _PLAN, device_of(job), folder, job.overrides)
+    # Its messages would be mistaken for the run's.
     arguments.log_level = arguments.log_level_replica = "error"
-    rows = [np.arange(PLAN.context * PLAN.max_steps, dtype=np.uint16)]
-    scoring = ScoringWindows(rows, whole_rows(rows), PLAN.context, arguments.eval_batch_size * arguments.world_size)
-    order = Order(rows, replace(PLAN, processes=arguments.world_size), seed=0)
-    trainer = make_trainer(modeling.new_model(PLAN.context, SHAPE), arguments, order, scoring, None, [], compiled=False)
+    rows = [np.arange(_PLAN.context * _PLAN.max_steps, dtype=np.uint16)]
+    scoring = ScoringWindows(rows, whole_rows(rows), _PLAN.context, arguments.eval_batch_size * arguments.world_size)
+    order = Order(rows, replace(_PLAN, processes=arguments.world_size), seed=0)
+    model = modeling.new_model(_PLAN.context, _SHAPE)
+    trainer = make_trainer(model, arguments, order, scoring, None, [], compiled=False)
     trainer.train(resume_from_checkpoint=str(folder / checkpoint) if checkpoint else None)

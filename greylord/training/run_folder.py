@@ -1,4 +1,4 @@
-"""The folder of a run: its frozen plan, its best checkpoint, and the model that it publishes."""
+"""The folder of a run: its training_config.json, its checkpoints, and the model that it publishes in the end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import importlib.metadata
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import typing
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import accelerate
 from accelerate.utils import broadcast_object_list
@@ -21,107 +21,108 @@ from transformers import GPT2LMHeadModel
 import greylord
 from greylord import cards, modeling, plots, runs, units
 from greylord.corpus.manifest import Manifest
-from greylord.errors import GreylordError, UsageError, first_line
+from greylord.errors import GreylordError, OutOfMemoryError, SettingError, TrainingError, UsageError, first_line
 from greylord.files import new_folder, write_file
 from greylord.generation import drafts
 from greylord.json_fields import check_fields
 from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.training.callbacks import Evaluation
-from greylord.training.config import MIN_CONTEXT, Job, TrainingConfig, command_line
+from greylord.training.config import MIN_CONTEXT, Job, ResolvedConfig, TrainingConfig
 from greylord.training.hardware import Device
-from greylord.training.overrides import parse_values, written
+from greylord.training.overrides import parse_values
 from greylord.training.plan import Plan, largest_divisor
+from greylord.workspace import HERE, Workspace
 
 __all__ = [
     "Summary",
     "credentials",
-    "freeze",
-    "frozen",
-    "frozen_plan",
     "load_best",
     "open_run",
-    "publish",
+    "publish_folder",
+    "read_plan",
     "resumed",
     "versions",
+    "write_config",
 ]
 
 
 def versions() -> dict[str, str]:
-    """The versions that a run depends on."""
+    """Return the versions of greylord and of the packages that a run depends on."""
     packages = ("torch", "transformers", "accelerate", "datasets", "tokenizers")
     return {"greylord": greylord.__version__, **{name: importlib.metadata.version(name) for name in packages}}
 
 
-def freeze(run: Path, config: Mapping[str, Any]) -> None:
-    """Write training_config.json: what decides the run, before its first step."""
-    write_file(run / CONFIG_NAME, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
-
-
 @dataclass(frozen=True)
 class Summary:
-    """training_summary.json."""
+    """The content of training_summary.json.
+
+    Attributes:
+        data_hash: Content hash of the corpus.
+        protocol: Protocol of the figure, in words.
+        scored_bytes: Payload bytes of the validation sample.
+        baselines: Bits per byte of compressors and of an order 2 model on the same bytes.
+        ended: Why training ended, in words.
+        tokens: Tokens trained on, padding included.
+        bytes_seen: Payload bytes trained on.
+        seconds: Duration of training and evaluations.
+        total_seconds: Duration from the built corpus to the end, for a resumed run only since it was resumed.
+        parameters: Parameters outside the position table.
+        position_parameters: Parameters of the position table.
+        device: Description of the device.
+        continued_from: Folder of the model that training continued from.
+        credentials: Treatment of passwords in the recordings: "masked", "kept" or "unknown".
+    """
 
     dataset: str
     data_hash: str
-    """The content hash of the corpus."""
     best_bits_per_byte: float
     best_step: int
     protocol: str
     scored_bytes: int
-    """Payload bytes of the validation sample."""
     baselines: dict[str, float]
-    """Bits per byte of others on the same bytes."""
     ended: str
-    """Why training ended."""
     steps: int
     epochs: float
     tokens: int
-    """Tokens trained on, padding included."""
     bytes_seen: int
-    """Payload bytes among them."""
     seconds: float
-    """Training and evaluations."""
     total_seconds: float
-    """From the built corpus to the writing of this folder; of a resumed run, since it went on."""
     parameters: int
-    """Weights without the position table."""
     position_parameters: int
     peak_memory_bytes: int
     device: str
     continued_from: str | None
     versions: dict[str, str]
     credentials: str = "unknown"
-    """Whether passwords in the recordings were masked: "masked", "kept" or "unknown"."""
 
 
-def publish(
+def publish_folder(
     run: Path,
     model: GPT2LMHeadModel,
     evaluations: Sequence[Evaluation],
     losses: Sequence[tuple[int, float]],
     summary: Summary,
-    said: Sequence[int],
+    draft_ids: Sequence[int],
 ) -> None:
-    """Replace the folder of a run that has ended by the finished one, and let models/latest name it.
+    """Replace the folder of a run by that of the finished model, in one step, and let models/latest name it.
 
     Args:
-        run: the folder.
-        model: with its best weights.
-        evaluations: the history.
-        losses: optimizer steps, and the mean bits per token of training since the one before.
-        summary: of the run.
-        said: ids that the model has said, for drafts.
+        run: The folder.
+        model: The model with its best weights.
+        evaluations: The history.
+        losses: Pairs of an optimizer step and the mean training loss since the last pair, in bits per token.
+        draft_ids: Sampled ids for prompt lookup.
     """
     config = (run / CONFIG_NAME).read_text(encoding="utf-8")
     with new_folder(run) as folder:
         model.config.use_cache = True
         model.save_pretrained(folder)
-        # safetensors makes the file for its owner only.
+        # safetensors lets only the owner read the file.
         (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
         GreylordTokenizer(model.config.n_positions).save_pretrained(folder)
         write_vocabulary(folder)
-        drafts.write(folder, said)
+        drafts.write(folder, draft_ids)
         write_file(folder / CONFIG_NAME, config)
         history = json.dumps([asdict(evaluation) for evaluation in evaluations], indent=1)
         (folder / HISTORY).write_text(history + "\n", encoding="utf-8")
@@ -149,8 +150,19 @@ def _curves(
 
 @contextmanager
 def open_run(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[Path]:
-    """The folder of the run, the same in all processes. If the block fails, it stays only if it has a checkpoint."""
-    names = [str(job.resume or runs.new_run(job.dataset.name)) if state.is_main_process else ""]
+    """Make or reopen the folder of a run, the same in all processes.
+
+    If the block fails, a new folder without a checkpoint is removed.
+
+    Args:
+        plan: Decides what to advise when memory runs out; its number of steps does not matter.
+
+    Raises:
+        TrainingError: The block ran out of memory or disk space.
+    """
+    names = [
+        str(job.resume or runs.new_run(job.dataset.name, workspace=job.workspace)) if state.is_main_process else ""
+    ]
     broadcast_object_list(names)
     run = Path(names[0])
     try:
@@ -159,31 +171,25 @@ def open_run(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[P
         checkpoint, _ = runs.resume_point(run)
         if checkpoint is None and job.resume is None and state.is_main_process:
             shutil.rmtree(run, ignore_errors=True)
-        kept = f" Its last checkpoint is kept; go on with --resume {run}." if checkpoint else ""
+        resumable = run if checkpoint else None
         if isinstance(error, Exception) and should_reduce_batch_size(error):
-            passes = f"{units.count(plan.micro_batch, 'window')} of {plan.context:,} tokens"
-            raise GreylordError(f"Out of memory with {passes} in a pass; try `{_smaller(job, plan)}`.{kept}") from error
+            windows = units.count(plan.micro_batch, "window")
+            raise OutOfMemoryError(
+                f"Out of memory with passes of {windows} of {plan.context:,} tokens.", _smaller(plan), resumable
+            ) from error
         if _disk_is_full(error, run.parent):
-            raise GreylordError(f"The disk of {str(run.parent)!r} is full.{kept}") from error
+            raise TrainingError(f"The disk of {str(run.parent)!r} is full.", resumable=resumable) from error
         raise
 
 
-def _smaller(job: Job, plan: Plan) -> str:
-    """The line of the same run with half the windows a pass or, if that is one, windows of half the context."""
-    settings = job.settings
+def _smaller(plan: Plan) -> dict[str, int]:
+    """Return settings for the same step with half the windows in a pass or, if that is one, half the context."""
     context, batch, micro_batch = plan.context, plan.windows_per_step, 1
     if plan.micro_batch > 1:
         micro_batch = largest_divisor(plan.micro_batch * plan.accumulation, plan.micro_batch // 2)
     else:
         context, batch = max(MIN_CONTEXT, context // 2), 2 * batch
-    given = {name: value for name, value in asdict(settings).items() if value != getattr(TrainingConfig(), name)}
-    changed = {"context_window": context, "batch_size": batch, "micro_batch": micro_batch}
-    overrides = [f"--set={written(name, value)}" for name, value in job.overrides.items()]
-    return command_line(
-        {"data_dir": job.dataset, "model_path": job.model_path, **given, **changed},
-        *overrides,
-        *["--cpu"] * job.cpu,
-    )
+    return {"context_window": context, "batch_size": batch, "micro_batch": micro_batch}
 
 
 def _disk_is_full(error: BaseException, folder: Path) -> bool:
@@ -196,18 +202,18 @@ def _disk_is_full(error: BaseException, folder: Path) -> bool:
 
 
 def load_best(model: GPT2LMHeadModel, checkpoints: Path, evaluations: Sequence[Evaluation]) -> Evaluation | None:
-    """Load the weights of the best evaluation whose checkpoint is complete, and return that evaluation.
+    """Load the weights of the best evaluation that has a complete checkpoint.
 
-    The Trainer keeps the best figure and the best checkpoint apart: a run that is interrupted between an evaluation
-    and its checkpoint, or resumed where a checkpoint is gone, has the figure of one and the weights of another.
+    The Trainer tracks the best figure and the best checkpoint separately. After an interruption between an evaluation
+    and its checkpoint, or if a checkpoint is missing on resuming, they can belong to different steps.
 
     Args:
-        model: whose weights are replaced.
-        checkpoints: the folder of the run's checkpoints.
-        evaluations: the run's history. Of equal figures the first is the best.
+        model: Gets the weights.
+        checkpoints: Folder of the run's checkpoints.
+        evaluations: History of the run. The first of several equal figures is the best.
 
     Returns:
-        None where no evaluation with a figure has a checkpoint; the model is then left as it is.
+        The evaluation. None if no evaluation with a finite figure has a checkpoint; the model is then unchanged.
     """
     folders = {evaluation: checkpoints / f"checkpoint-{evaluation.step}" for evaluation in evaluations}
     candidates = [
@@ -222,62 +228,71 @@ def load_best(model: GPT2LMHeadModel, checkpoints: Path, evaluations: Sequence[E
 
 
 _FROZEN_FIELDS = {"dataset_folder": str, "settings": dict, "training_arguments": dict, "cpu": bool}
-"""What a training_config.json must hold for a run to be resumed."""
+"""Fields that training_config.json needs for a run to be resumed, with their types."""
 
 
-def resumed(run: Path) -> Job:
-    """The job of a run that broke off.
+def resumed(run: Path, workspace: Workspace = HERE) -> Job:
+    """Read the job of an interrupted run, to resume it.
+
+    Args:
+        run: The folder.
+        workspace: Where the corpus of the run lies.
 
     Raises:
-        UsageError: there is none to go on with, or it was begun with overrides that are no longer accepted.
-        GreylordError: its training_config.json is not as greylord writes it.
+        UsageError: The run has ended, or it began with overrides that are no longer accepted.
+        GreylordError: Its training_config.json is damaged.
     """
-    found = runs.read_run(run)
-    if found.summary:
-        raise UsageError(f"{str(run)!r} has ended; continue from its model with --model-path {run}.")
-    config, file = found.config, run / runs.CONFIG_NAME
-    check_fields(file, config, _FROZEN_FIELDS)
-    continued_from = config.get("continued_from")
+    record = runs.read_run(run)
+    if record.summary:
+        raise SettingError(f"{str(run)!r} has ended; give it as model_path to continue from its model.", "model_path")
+    content, file = record.config, run / runs.CONFIG_NAME
+    check_fields(file, content, _FROZEN_FIELDS)
+    continued_from = content.get("continued_from")
     if continued_from is not None:
-        check_fields(file, config, {"continued_from": str})
-    # An older version may have accepted more.
-    overrides = parse_values(config["training_arguments"], f"{str(file)!r}: ")
-    frozen_plan(run)
+        check_fields(file, content, {"continued_from": str})
+    # An older version may have accepted more overrides.
+    overrides = parse_values(content["training_arguments"], f"{str(file)!r}: ")
+    read_plan(run)
     try:
-        # Older runs knew one kernel only.
-        settings = TrainingConfig(**{"attention": "sdpa", **config["settings"]})
+        # Older runs had one kernel only.
+        config = TrainingConfig(**{"attention": "sdpa", **content["settings"]})
     except (TypeError, UsageError) as error:
         raise GreylordError(f"{str(file)!r} is damaged: its settings cannot be used ({first_line(error)}).") from error
     return Job(
-        dataset=Path(config["dataset_folder"]),
-        settings=settings,
+        dataset=Path(content["dataset_folder"]),
+        config=config,
         overrides=overrides,
         model_path=Path(continued_from) if continued_from else None,
-        cpu=config["cpu"],
+        cpu=content["cpu"],
         resume=run,
+        workspace=workspace,
     )
 
 
-def frozen_plan(run: Path) -> Plan:
-    """Read the plan of a run that broke off. Raises GreylordError if it is not as greylord writes it."""
+def read_plan(run: Path) -> Plan:
+    """Read the plan of an interrupted run.
+
+    Raises:
+        GreylordError: Its training_config.json is damaged.
+    """
     plan, file = runs.read_run(run).config["plan"], run / runs.CONFIG_NAME
-    kinds = {field.name: {"int": int, "float": float}[field.type] for field in fields(Plan)}
+    kinds = typing.get_type_hints(Plan)
     check_fields(file, plan, {name: kind for name, kind in kinds.items() if name in plan or name != "candidates"})
     if unknown := [name for name in plan if name not in kinds]:
-        raise GreylordError(f"{str(file)!r} is damaged: a plan has no {unknown[0]!r}.")
+        raise GreylordError(f"{str(file)!r} is damaged: a plan does not have {unknown[0]!r}.")
     for name in kinds:
         if name not in ("short_steps", "warmup_steps", "candidates") and not plan[name] > 0:
             raise GreylordError(f"{str(file)!r} is damaged: {name} must be above 0, not {plan[name]}.")
     return Plan(**plan)
 
 
-def frozen(job: Job, settings: TrainingConfig, plan: Plan, device: Device, manifest: Manifest) -> dict[str, Any]:
-    """The training_config.json of a run: all that decides it, and what the model has read by its end."""
-    return {
+def write_config(run: Path, job: Job, config: ResolvedConfig, plan: Plan, device: Device, manifest: Manifest) -> None:
+    """Write training_config.json, before the first step: everything that decides the run, and its training data."""
+    content = {
         "dataset": manifest.dataset,
         "dataset_folder": str(job.dataset),
         "data_hash": manifest.content_hash,
-        "settings": asdict(settings),
+        "settings": asdict(config),
         "plan": asdict(plan),
         "training_arguments": dict(job.overrides),
         "device": asdict(device),
@@ -288,18 +303,25 @@ def frozen(job: Job, settings: TrainingConfig, plan: Plan, device: Device, manif
         "pauses": manifest.pauses,
         "trained_on": _trained_on(job, manifest),
     }
+    write_file(run / CONFIG_NAME, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def _trained_on(job: Job, manifest: Manifest) -> list[str]:
-    """What the model and the one it goes on from have read, so that an evaluation on other data can leave it out."""
+    """Return the payload hashes of all training recordings, also those of the model that the job continues from.
+
+    An evaluation on other data leaves them out.
+    """
     before = runs.read_provenance(job.model_path).trained_on if job.model_path else ()
     hashes = {entry.payload_sha256 for entry in manifest.recordings if entry.split != "validation"}
     return sorted(hashes.union(before))
 
 
 def credentials(job: Job, manifest: Manifest) -> str:
-    """Whether the model has read credentials: "masked" if none, "kept", or "unknown" if it goes on from a model that
-    does not tell."""
+    """Return the treatment of passwords in the training data.
+
+    Returns:
+        "kept", "masked", or "unknown" if the job continues from a model that does not tell.
+    """
     if manifest.settings.keep_credentials:
         return "kept"
     if job.model_path is None:

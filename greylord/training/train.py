@@ -1,4 +1,8 @@
-"""`greylord train`: from the folder of a dataset to the folder of a model."""
+"""Training, from the folder of a dataset to the folder of a model, in four stages.
+
+`prepare` (a module of its own) builds the corpus and the model, `plan` fixes all decisions, `run` trains, and `publish`
+writes the model's folder. Each stage takes the value that the one before returns.
+"""
 
 from __future__ import annotations
 
@@ -10,297 +14,237 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import accelerate
-import transformers
 from accelerate.utils import broadcast_object_list
-from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from greylord import modeling, runs, units
-from greylord.corpus.batching import batch_size
-from greylord.corpus.build import build_corpus
-from greylord.corpus.manifest import Manifest, describe_corpus
-from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
-from greylord.errors import GreylordError, UsageError
-from greylord.evaluation import baselines
-from greylord.evaluation.bits_per_byte import payload_bytes, protocol, stream_of
+from greylord import modeling, runs
+from greylord.evaluation.bits_per_byte import protocol
 from greylord.generation import drafts
-from greylord.progress import Progress
+from greylord.progress import Progress, silent
 from greylord.training.callbacks import (
     Evaluation,
     GracefulStop,
     History,
     MarkComplete,
     StopOnNaN,
-    why_it_ended,
-    why_nothing_was_saved,
+    describe_end,
+    no_weights_error,
 )
-from greylord.training.config import Job, TrainingConfig
-from greylord.training.hardware import (
-    Device,
-    choose_attention,
-    choose_compilation,
-    device_of,
-    keep_freed_memory,
-    missing_cuda,
-    peak_memory,
-)
-from greylord.training.hf_trainer import describe_smoothing, describe_steps, make_trainer, training_arguments
-from greylord.training.plan import Pace, Plan, context_within, describe_time, make_plan, plan_within
+from greylord.training.config import Job
+from greylord.training.hardware import peak_memory
+from greylord.training.hf_trainer import describe_plan, make_trainer, training_arguments
+from greylord.training.plan import Pace, Plan, describe_time, plan_within
+from greylord.training.prepare import Prepared, Say, prepare
 from greylord.training.probe import measure_pace, try_overrides
 from greylord.training.run_folder import (
     Summary,
     credentials,
-    freeze,
-    frozen,
-    frozen_plan,
     load_best,
     open_run,
-    publish,
+    publish_folder,
     versions,
+    write_config,
 )
 from greylord.training.sampling import Order
 
-__all__ = ["Outcome", "train"]
+__all__ = ["Live", "Say", "TrainedRun", "train"]
 
 CLOSING_SECONDS, CLOSING_SHARE = 2, 0.015
-"""Of a time budget: the model's folder is written in them, and what it says for drafts is said."""
+"""Seconds, and share of the time budget, reserved for sampling drafts and for saving."""
 LATENESS = 1.1
-"""A run that takes this much of its time budget is stopped."""
+"""Duration at which a run is stopped, relative to its time budget."""
+
+
+Live = Callable[[Plan, float], TrainerCallback]
+"""Makes the callback that shows training, from the plan and the payload bytes per token."""
+
+
+def print_line(label: str, text: str, detail: bool = False) -> None:
+    """Print a line unless it is a detail."""
+    if not detail:
+        print(f"{label:>8}  {text}")
+
+
+def train(job: Job, say: Say = print_line, progress: Progress = silent, live: Live | None = None) -> TrainedRun | None:
+    """Train a model and publish it in a folder of its own.
+
+    Args:
+        job: The run as it is asked for.
+        say: Called for each choice that was made.
+        progress: Shows the work before and after training.
+        live: Makes a callback of the Trainer that shows training; None for none.
+
+    Returns:
+        The finished run. In a group of several processes, None in all but the first.
+
+    Raises:
+        GreylordError: The job cannot be done. Complete checkpoints are kept.
+    """
+    try_overrides(job)
+    prepared = prepare(job, say, progress)
+    with open_run(job, prepared.outline, prepared.state) as folder:
+        planned = plan(prepared, folder)
+        trained = run(planned, live)
+        return publish(trained)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A run that has been published."""
+class Planned:
+    """A prepared run with all decisions made, as training_config.json has them.
 
-    run: Path
+    Attributes:
+        folder: Folder of the run.
+        deadline: Time by `time.perf_counter()` at which training has to stop; None without a time budget.
+    """
+
+    prepared: Prepared
+    folder: Path
+    plan: Plan
+    arguments: TrainingArguments
+    deadline: float | None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A planned run after its training, with the callbacks that know how it went."""
+
+    planned: Planned
+    trainer: Trainer
+    history: History
+    nan: StopOnNaN
+    stop: GracefulStop
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run.
+
+    Attributes:
+        folder: Folder of the model, models/NAME_TIME.
+        summary: Content of its training_summary.json.
+        evaluations: Its history, in the order of the steps.
+    """
+
+    folder: Path
     summary: Summary
     evaluations: list[Evaluation]
 
 
-def train(
-    job: Job,
-    say: Callable[[str, str], object],
-    progress: Progress,
-    live: Callable[[Plan, float], TrainerCallback],
-) -> Outcome | None:
-    """Train and publish a model. Returns None in all processes but the first.
-
-    Args:
-        job: what to do.
-        say: called with a subject and a sentence for each choice that has been made.
-        progress: shows the work before and after training.
-        live: makes the callback that shows training, from the plan and the payload bytes in a token.
-
-    Raises:
-        GreylordError: the job cannot be done, and why. Whatever is complete is kept.
-    """
-    try_overrides(job)
-    device = device_of(job)
-    state = accelerate.PartialState(cpu=device.type == "cpu")
-    if not state.is_main_process:
-        say = _say_nothing
-    if advice := missing_cuda():
-        say("card", advice)
-    settings = _with_context(job, device)
-    transformers.set_seed(settings.seed)
-    model, origin = _model(job, settings)
-    with state.main_process_first():
-        built = build_corpus(job.dataset, val_split=settings.val_split, progress=progress)
-    began = time.perf_counter()
-    corpus, manifest = built.folder, built.manifest
-    say("corpus", describe_corpus(corpus, manifest, built.is_new))
-    say("model", modeling.describe(model, origin))
-    say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
-    if why := keep_freed_memory(device.type):
-        say("memory", why)
-    attention, why = choose_attention(settings.attention, device)
-    model.set_attn_implementation(attention)
-    say("kernel", why)
-    compiled, why = choose_compilation(settings.compile, device.type)
-    say("compile", why)
-    # Frozen with the rest: a run that is resumed is to compute as it did.
-    settings = settings.changed({"attention": attention, "compile": compiled})
-    training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
-    spans = sample_spans(validation)
-    scored = payload_bytes(validation, spans)
-    figures = {}
-    if state.is_main_process:
-        figures["order 2"] = baselines.measure_order_2(training, validation, spans, scored, progress)
-        figures |= baselines.measure_compressors(stream_of(validation, spans), scored, progress)
-    context = settings.context_window
-    scoring = ScoringWindows(validation, spans, context, batch_size(device.type, context) * state.num_processes)
-
-    if job.resume:
-        plan = _frozen_plan(job.resume, manifest, state)
-    else:
-        plan = make_plan(
-            settings,
-            len(TrainingWindows(training, context)),
-            context * len(scoring),
-            device.type,
-            state.num_processes,
-            pretrained=job.model_path is not None,
-            eval_steps=job.overrides.get("eval_steps"),
-        )
-
-    with open_run(job, plan, state) as run:
-        checkpoints, pace = run / runs.CHECKPOINTS, None
-        if not job.resume:
-            arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
-            budget = units.parse_duration(settings.time_budget) if settings.time_budget else None
-            pace = measure_pace(model, arguments, plan, training, scoring, run, compiled, budget)
-            if settings.time_budget:
-                left = [_open_seconds(settings.time_budget) - (time.perf_counter() - began)]
-                # Each process has a clock of its own, and all must plan as many steps.
-                broadcast_object_list(left)
-                plan = plan_within(left[0], plan, pace)
-            if state.is_main_process:
-                freeze(run, frozen(job, settings, plan, device, manifest))
-        arguments = training_arguments(settings, plan, device, checkpoints, job.overrides)
-        say("steps", describe_steps(plan, arguments))
-        if sentence := describe_smoothing(arguments.label_smoothing_factor):
-            say("loss", sentence)
-        if pace:
-            say("time", describe_time(plan, pace))
-        history = History(run / runs.JOURNAL, plan)
-        guard, interruption = StopOnNaN(), GracefulStop(_deadline(settings, began, pace))
-        callbacks = [history, guard, interruption, MarkComplete()]
-        if state.is_main_process:
-            callbacks.append(live(plan, manifest.splits["train"].payload_bytes / manifest.splits["train"].tokens))
-        order = Order(training, plan, settings.seed)
-        patience = None if settings.time_budget else settings.patience
-        trainer = make_trainer(model, arguments, order, scoring, patience, callbacks, compiled)
-        _run(trainer, interruption, _checkpoint_to_resume(job, state, say))
-        if not state.is_main_process:
-            return None
-
-        best = load_best(trainer.model, checkpoints, history.evaluations)
-        if best is None:
-            raise GreylordError(why_nothing_was_saved(guard, interruption, history.evaluations, arguments, job.resume))
-        steps = trainer.state.global_step
-        parameters, positions = modeling.parameter_counts(trainer.model)
-        said = drafts.sample(trainer.model.eval(), steps * plan.tokens_per_step, progress)
-        total_seconds = round(time.perf_counter() - began, 1)
-        summary = Summary(
-            dataset=manifest.dataset,
-            data_hash=manifest.content_hash,
-            best_bits_per_byte=best.bits_per_byte,
-            best_step=best.step,
-            protocol=protocol(context),
-            scored_bytes=scored,
-            baselines=figures,
-            ended=why_it_ended(plan, steps, guard, interruption, settings, None if job.resume else total_seconds),
-            steps=steps,
-            epochs=round(steps / plan.steps_per_epoch, 3),
-            tokens=steps * plan.tokens_per_step,
-            bytes_seen=round(steps / plan.steps_per_epoch * manifest.splits["train"].payload_bytes),
-            seconds=history.seconds,
-            total_seconds=total_seconds,
-            parameters=parameters,
-            position_parameters=positions,
-            peak_memory_bytes=peak_memory(device.type),
-            device=device.reason,
-            continued_from=str(job.model_path) if job.model_path else None,
-            versions=versions(),
-            credentials=credentials(job, manifest),
-        )
-        publish(run, trainer.model, history.evaluations, _losses(trainer), summary, said)
-    return Outcome(run, summary, history.evaluations)
+def plan(prepared: Prepared, folder: Path) -> Planned:
+    """Measure the pace, fix the number of steps and write training_config.json. A resumed run keeps its plan."""
+    job, config, device, data = prepared.job, prepared.config, prepared.device, prepared.data
+    checkpoints, budget = folder / runs.CHECKPOINTS, config.budget_seconds
+    final, pace = prepared.outline, None
+    if not job.resume:
+        arguments = training_arguments(config, final, device, checkpoints, job.overrides)
+        pace = measure_pace(prepared.model, arguments, final, data.rows, data.scoring, folder, config.compile, budget)
+        if budget is not None:
+            remaining = [_open_seconds(budget) - (time.perf_counter() - prepared.started)]
+            # Each process has a clock of its own, and all must plan the same number of steps.
+            broadcast_object_list(remaining)
+            final = plan_within(remaining[0], final, pace)
+        if prepared.state.is_main_process:
+            write_config(folder, job, config, final, device, data.manifest)
+    arguments = training_arguments(config, final, device, checkpoints, job.overrides)
+    for label, text in describe_plan(final, arguments):
+        prepared.say(label, text)
+    if pace:
+        prepared.say("time", describe_time(final, pace))
+    return Planned(prepared, folder, final, arguments, _deadline(budget, prepared.started, pace))
 
 
-def _with_context(job: Job, device: Device) -> TrainingConfig:
-    """The settings with a context: that of the model to continue from, else one that the time is enough for."""
-    settings = job.settings
-    if settings.context_window is not None:
-        return settings
-    if job.model_path is not None:
-        return settings.changed({"context_window": modeling.read_config(job.model_path).n_positions})
-    seconds = units.parse_duration(settings.time_budget) if settings.time_budget else math.inf
-    return settings.changed({"context_window": context_within(seconds, device.type, device.bf16)})
+def run(planned: Planned, live: Live | None) -> Trained:
+    """Train until the last step, a lack of improvement, a signal or the deadline."""
+    prepared, folder = planned.prepared, planned.folder
+    config, data, state = prepared.config, prepared.data, prepared.state
+    history, nan, stop = History(folder / runs.JOURNAL, planned.plan), StopOnNaN(), GracefulStop(planned.deadline)
+    callbacks: list[TrainerCallback] = [history, nan, stop, MarkComplete()]
+    if live is not None and state.is_main_process:
+        split = data.manifest.splits["train"]
+        callbacks.append(live(planned.plan, split.payload_bytes / split.tokens))
+    order = Order(data.rows, planned.plan, config.seed)
+    patience = None if config.time_budget else config.patience
+    trainer = make_trainer(prepared.model, planned.arguments, order, data.scoring, patience, callbacks, config.compile)
+    checkpoint = _checkpoint_to_resume(prepared.job, state, prepared.say)
+    with stop.handled():
+        try:
+            trainer.train(resume_from_checkpoint=checkpoint)
+        except KeyboardInterrupt:
+            stop.stopped_at = trainer.state.global_step
+    return Trained(planned, trainer, history, nan, stop)
 
 
-def _frozen_plan(run: Path, manifest: Manifest, state: accelerate.PartialState) -> Plan:
-    """The plan of a run that broke off. Raises GreylordError where it cannot be followed any more."""
-    config, plan = runs.read_run(run).config, frozen_plan(run)
-    start_anew = f"Start a new run, from its last checkpoint with --model-path {run / runs.CHECKPOINTS}/checkpoint-N."
-    if config["data_hash"] != manifest.content_hash:
-        raise GreylordError(
-            f"The recordings of {manifest.dataset!r} have changed since {str(run)!r} began. {start_anew}"
-        )
-    if plan.processes != state.num_processes:
-        raise GreylordError(
-            f"{str(run)!r} began with {units.count(plan.processes, 'process', 'processes')}, "
-            f"not {state.num_processes}; resume it with as many."
-        )
-    return plan
+def publish(trained: Trained) -> TrainedRun | None:
+    """Write the folder of the model with its best weights. Does nothing in all processes but the first."""
+    planned, history, nan, stop = trained.planned, trained.history, trained.nan, trained.stop
+    prepared, final = planned.prepared, planned.plan
+    job, config, data, model = prepared.job, prepared.config, prepared.data, prepared.model
+    if not prepared.state.is_main_process:
+        return None
+    best = load_best(model, planned.folder / runs.CHECKPOINTS, history.evaluations)
+    if best is None:
+        raise no_weights_error(nan, stop, history.evaluations, planned.arguments, job.resume)
+    steps = trained.trainer.state.global_step
+    parameters, positions = modeling.parameter_counts(model)
+    draft_ids = drafts.sample(model.eval(), steps * final.tokens_per_step, prepared.progress)
+    total_seconds = round(time.perf_counter() - prepared.started, 1)
+    summary = Summary(
+        dataset=data.manifest.dataset,
+        data_hash=data.manifest.content_hash,
+        best_bits_per_byte=best.bits_per_byte,
+        best_step=best.step,
+        protocol=protocol(config.context_window),
+        scored_bytes=data.scored_bytes,
+        baselines=data.baselines,
+        ended=describe_end(final, config, steps, nan, stop, None if job.resume else total_seconds),
+        steps=steps,
+        epochs=round(steps / final.steps_per_epoch, 3),
+        tokens=steps * final.tokens_per_step,
+        bytes_seen=round(steps / final.steps_per_epoch * data.manifest.splits["train"].payload_bytes),
+        seconds=history.seconds,
+        total_seconds=total_seconds,
+        parameters=parameters,
+        position_parameters=positions,
+        peak_memory_bytes=peak_memory(prepared.device.type),
+        device=prepared.device.reason,
+        continued_from=str(job.model_path) if job.model_path else None,
+        versions=versions(),
+        credentials=credentials(job, data.manifest),
+    )
+    publish_folder(planned.folder, model, history.evaluations, _losses(trained.trainer), summary, draft_ids)
+    return TrainedRun(planned.folder, summary, history.evaluations)
 
 
-def _checkpoint_to_resume(job: Job, state: accelerate.PartialState, say: Callable[[str, str], object]) -> str | None:
+def _checkpoint_to_resume(job: Job, state: accelerate.PartialState, say: Say) -> str | None:
+    """Return the newest complete checkpoint of a run to resume, and remove incomplete ones."""
     if job.resume is None:
         return None
     checkpoint, torn = runs.resume_point(job.resume)
     for path in torn:
-        say("skipped", f"{path}, which was torn")
+        say("skipped", f"{path}, which is incomplete")
     state.wait_for_everyone()
     if state.is_main_process:
-        # A later checkpoint of the same step could not take its place.
+        # Otherwise a checkpoint of the same step could not be written.
         for path in torn:
             shutil.rmtree(path)
     say("resume", f"from {checkpoint}" if checkpoint else "from the beginning: there is no checkpoint yet")
     return str(checkpoint) if checkpoint else None
 
 
-def _deadline(settings: TrainingConfig, began: float, pace: Pace | None) -> float | None:
-    """When a run under a time budget has to stop, so that evaluating and saving it end in time."""
-    if settings.time_budget is None or pace is None:
+def _deadline(budget: float | None, started: float, pace: Pace | None) -> float | None:
+    """Return when training has to stop so that the last evaluation and saving end within the allowed lateness."""
+    if budget is None or pace is None:
         return None
-    late = (LATENESS - 1) * units.parse_duration(settings.time_budget)
-    return began + _open_seconds(settings.time_budget) + late - pace.evaluation - pace.checkpoint
+    return started + _open_seconds(budget) + (LATENESS - 1) * budget - pace.evaluation - pace.checkpoint
 
 
-def _open_seconds(time_budget: str) -> float:
-    """Of a time budget, up to its closing."""
-    return (1 - CLOSING_SHARE) * units.parse_duration(time_budget) - CLOSING_SECONDS
-
-
-def _say_nothing(subject: str, sentence: str) -> None:
-    del subject, sentence
-
-
-def _model(job: Job, settings: TrainingConfig) -> tuple[GPT2LMHeadModel, str]:
-    """The model to train, and where it comes from in words."""
-    context = settings.context_window
-    if job.model_path is None:
-        model = modeling.new_model(context, modeling.preset(job.settings.preset))
-        origin = "fresh"
-    else:
-        model = modeling.load_model(job.model_path)
-        _check_preset(job.settings.preset, job.model_path, modeling.shape_of(model.config))
-        before = model.config.n_positions
-        model = modeling.extend_context(model, context)
-        origin = f"from {job.model_path}"
-        if context > before:
-            origin += f", its position table lengthened from {before:,} to {context:,}"
-    model.config.use_cache = False
-    return model, origin
-
-
-def _check_preset(preset: str | None, path: Path, shape: modeling.Shape) -> None:
-    if preset is not None and modeling.preset(preset) != shape:
-        raise UsageError(
-            f"--preset {preset} is {modeling.preset(preset)}, but {str(path)!r} has {shape}; leave out --preset or "
-            "--model-path."
-        )
-
-
-def _run(trainer: Trainer, interruption: GracefulStop, checkpoint: str | None) -> None:
-    with interruption.handled():
-        try:
-            trainer.train(resume_from_checkpoint=checkpoint)
-        except KeyboardInterrupt:
-            interruption.stopped_at = trainer.state.global_step
+def _open_seconds(budget: float) -> float:
+    """Return the part of a time budget that is not reserved for saving, in seconds."""
+    return (1 - CLOSING_SHARE) * budget - CLOSING_SECONDS
 
 
 def _losses(trainer: Trainer) -> list[tuple[int, float]]:
-    """Steps at which the training loss was logged, and its mean since the one before, in bits per token."""
-    logged = [(entry["step"], entry["loss"] / math.log(2)) for entry in trainer.state.log_history if "loss" in entry]
-    return [(step, bits) for step, bits in logged if math.isfinite(bits)]
+    """Return pairs of an optimizer step and the mean training loss since the last pair, in bits per token."""
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    losses = [(int(entry["step"]), entry["loss"] / math.log(2)) for entry in logged]
+    return [(step, bits) for step, bits in losses if math.isfinite(bits)]

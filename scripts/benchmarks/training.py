@@ -1,5 +1,7 @@
-"""The stock Trainer as `greylord train` sets it up, beside a bare PyTorch loop and the naive way; and what each
-recipe reaches in a time."""
+"""Benchmarks of training: its speed beside a bare PyTorch loop and a naive setup, and the figure that recipes reach.
+
+All three ways train the same model on the same batches of full windows.
+"""
 
 from __future__ import annotations
 
@@ -31,22 +33,22 @@ from greylord.training.sampling import Order
 
 __all__ = ["recipes", "training_speeds"]
 
-PAIRS, STEPS = 5, 16
-"""Rounds in which each way takes its turn, and the optimizer steps of a turn. Its pace is that of the median step, for
-whatever else the machine does falls on some of them only."""
-PLAIN_RATE = 1e-3
-"""Of the plain recipe: the lowest of the rates usual for small models from scratch, and so the safest."""
+ROUNDS, STEPS = 5, 16
+"""Rounds in which each way takes a turn, and the optimizer steps of a turn. The pace of a turn is its median step, so
+that other load on the machine does not count."""
+PLAIN_LEARNING_RATE = 1e-3
+"""Learning rate of the plain recipe: the lowest that is usual for small models from scratch, and so the safest."""
 
 
-def _fresh(context: int, device: Device) -> GPT2LMHeadModel:
-    """The default model as `greylord train` begins with it."""
+def _new_model(context: int, device: Device) -> GPT2LMHeadModel:
+    """Make the default model as a run begins with it."""
     model = modeling.new_model(context)
     model.set_attn_implementation(choose_attention(None, device)[0])
     return model
 
 
 def naive_model(context: int) -> GPT2LMHeadModel:
-    """The default model as GPT2Config has it: eager attention, dropout, GELU in eight operations."""
+    """Make the default model as GPT2Config has it: eager attention, dropout, and GELU in eight operations."""
     stock = GPT2Config()
     names = ("activation_function", "resid_pdrop", "embd_pdrop", "attn_pdrop")
     config = modeling.new_model(context).config
@@ -65,7 +67,15 @@ def bare_loop(
     compiled: bool,
     stop: Callable[[int], bool] = lambda step: False,
 ) -> list[float]:
-    """Train by a loop of PyTorch alone, on the batches that the Trainer gets. Returns when each step was done."""
+    """Train by a plain PyTorch loop, on the batches that the Trainer gets.
+
+    Args:
+        rate: Peak learning rate.
+        stop: Tells after each step if training ends.
+
+    Returns:
+        The time at the end of each step, by `time.perf_counter()`.
+    """
     model.to(device.type).train()
     if compiled:
         compile_blocks(model)
@@ -96,38 +106,38 @@ def bare_loop(
 
 
 def _pace(times: Sequence[float]) -> float:
-    """Of the median step, the first two left out."""
+    """Return the seconds of the median step, without the first two."""
     return statistics.median(after - before for before, after in pairwise(times[1:]))
 
 
 def _trainer(
-    model: GPT2LMHeadModel, order: Order, plan: Plan, settings: TrainingConfig, device: Device, compiled: bool
+    model: GPT2LMHeadModel, order: Order, plan: Plan, config: TrainingConfig, device: Device, compiled: bool
 ) -> float:
-    """Seconds a step of the stock Trainer."""
+    """Return the seconds per step of the stock Trainer."""
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         overrides = {
             "eval_strategy": "no",
             "save_strategy": "no",
-            # A run logs at one step in a hundred or so; one as short as this would at each.
+            # A run logs about every hundredth step. One as short as this would log every step.
             "logging_steps": STEPS,
         }
-        arguments = training_arguments(settings, plan, device, Path(folder), overrides)
+        arguments = training_arguments(config, plan, device, Path(folder), overrides)
         make_trainer(model, arguments, order, [], None, [clock], compiled).train()
     return _pace(clock.steps)
 
 
 def _speed(way: str, corpus: Path, context: int) -> float:
-    """Tokens a second of a way. All get the same batches of full windows."""
+    """Return the tokens per second of one way to train."""
     rows, device = Rows(corpus, "train"), choose_device(cpu=False)
-    settings = TrainingConfig(context_window=context, max_steps=STEPS)
-    plan = make_plan(settings, len(TrainingWindows(rows, context)), 1, device.type, 1, pretrained=True)
-    order, rate = Order(rows, plan, seed=0), settings.learning_rate
     compiled, _ = choose_compilation(None, device.type)
+    config = TrainingConfig(max_steps=STEPS).resolved(context, choose_attention(None, device)[0], compiled)
+    plan = make_plan(config, len(TrainingWindows(rows, context)), 1, device.type, 1, pretrained=True)
+    order, rate = Order(rows, plan, seed=0), config.learning_rate
     if way == "greylord":
-        pace = _trainer(_fresh(context, device), order, plan, settings, device, compiled)
+        pace = _trainer(_new_model(context, device), order, plan, config, device, compiled)
     elif way == "bare loop":
-        pace = _pace(bare_loop(_fresh(context, device), order, plan, device, rate, compiled))
+        pace = _pace(bare_loop(_new_model(context, device), order, plan, device, rate, compiled))
     else:
         plain = replace(device, bf16=False)
         pace = _pace(bare_loop(naive_model(context), order, plan, plain, rate, compiled=False))
@@ -135,26 +145,31 @@ def _speed(way: str, corpus: Path, context: int) -> float:
 
 
 def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
-    """Tokens a second of the Trainer, the bare loop and the naive way, of five interleaved rounds.
+    """Measure the tokens per second of the Trainer, the bare loop and the naive way, in five interleaved rounds.
 
-    The naive way has a process of its own, for in that of the others freed memory is kept.
+    The naive way has a process of its own, because the process of the others keeps freed memory.
     """
-    speeds = {"greylord": [], "bare loop": [], "naive": []}
+    speeds: dict[str, list[float]] = {"greylord": [], "bare loop": [], "naive": []}
     quieten = transformers.utils.logging.set_verbosity_error
-    with ProcessPoolExecutor(1, get_context("spawn"), quieten) as apart:
-        for _ in range(PAIRS):
+    with ProcessPoolExecutor(1, get_context("spawn"), quieten) as other_process:
+        for _ in range(ROUNDS):
             speeds["greylord"].append(_speed("greylord", corpus, context))
             speeds["bare loop"].append(_speed("bare loop", corpus, context))
-            speeds["naive"].append(apart.submit(_speed, "naive", corpus, context).result())
+            speeds["naive"].append(other_process.submit(_speed, "naive", corpus, context).result())
     return speeds
 
 
 def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[str, float]]:
-    """The model that the recipe makes in as many seconds of training, the tokens that it reads, and the bits per byte
-    that it and a plain recipe reach, both in the bare loop.
+    """Train by greylord's recipe and by a plain one for the same time, both in the bare loop.
 
-    The plain one has the same model, kernel, batch and linear schedule, but full windows of 1,024 from the start, all
-    alike, random positions and a rate of 1e-3.
+    The plain recipe has the same model, kernel, batch and linear schedule. Its windows are full (1,024 tokens) from the
+    start and not sampled by rarity, its positions begin at random, and its learning rate is 1e-3.
+
+    Args:
+        seconds: Time to train in each recipe.
+
+    Returns:
+        The model of greylord's recipe, the tokens that it was trained on, and the bits per byte of both.
     """
     rows, validation, device = Rows(corpus, "train"), Rows(corpus, "validation"), choose_device(cpu=False)
     compiled, _ = choose_compilation(None, device.type)
@@ -162,17 +177,18 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
     figures = {}
     own = TrainingConfig()
     for name, context, rate, candidates in (
-        ("plain", 1_024, PLAIN_RATE, 1),
+        ("plain", 1_024, PLAIN_LEARNING_RATE, 1),
         ("greylord", context_within(seconds, device.type, device.bf16), own.learning_rate, own.candidates),
     ):
         torch.manual_seed(0)
-        model = _fresh(context, device)
+        model = _new_model(context, device)
         if name == "plain":
             torch.nn.init.normal_(model.transformer.wpe.weight, std=model.config.initializer_range)
-        settings = TrainingConfig(context_window=context, max_steps=STEPS, candidates=candidates)
+        attention, _ = choose_attention(None, device)
+        config = TrainingConfig(max_steps=STEPS, candidates=candidates).resolved(context, attention, compiled)
         windows = len(TrainingWindows(rows, context))
-        shape = make_plan(settings, windows, 1, device.type, 1, pretrained=name == "plain")
-        pace = _pace(bare_loop(_fresh(context, device), Order(rows, shape, 0), shape, device, rate, compiled))
+        shape = make_plan(config, windows, 1, device.type, 1, pretrained=name == "plain")
+        pace = _pace(bare_loop(_new_model(context, device), Order(rows, shape, 0), shape, device, rate, compiled))
         plan = shape.scheduled(max(STEPS, int(seconds / pace)), 1)
         began = time.perf_counter()
         late = lambda step, began=began: time.perf_counter() - began > 1.1 * seconds  # noqa: E731
