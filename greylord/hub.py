@@ -205,7 +205,9 @@ def _copy_for_publication(path: Path, target: Path, repo_id: str) -> None:
         shutil.copyfile(path, target)
 
 
-def corpus_files(dataset: Path, target: Path, repo_id: str, progress: Progress = silent) -> dict[str, int]:
+def corpus_files(
+    dataset: Path, target: Path, repo_id: str, progress: Progress = silent, *, workspace: Workspace = HERE
+) -> dict[str, int]:
     """Write the files that `push_corpus` would publish: segments as Parquet, and the card.
 
     Args:
@@ -220,7 +222,7 @@ def corpus_files(dataset: Path, target: Path, repo_id: str, progress: Progress =
         UnmaskedCredentialsError: The corpus holds passwords in clear.
         GreylordError: The corpus cannot be built.
     """
-    corpus = build_corpus(dataset, progress=progress)
+    corpus = build_corpus(dataset, workspace=workspace, progress=progress)
     manifest = corpus.manifest
     if manifest.settings.keep_credentials:
         raise UnmaskedCredentialsError(
@@ -235,7 +237,13 @@ def corpus_files(dataset: Path, target: Path, repo_id: str, progress: Progress =
 
 
 def push_corpus(
-    dataset: Path, repo_id: str, private: bool = False, revision: str | None = None, progress: Progress = silent
+    dataset: Path,
+    repo_id: str,
+    private: bool = False,
+    revision: str | None = None,
+    progress: Progress = silent,
+    *,
+    workspace: Workspace = HERE,
 ) -> Pushed:
     """Publish the corpus of a dataset as a new commit of a repository, which is created if need be.
 
@@ -251,7 +259,7 @@ def push_corpus(
     """
     check_access(repo_id)
     with tempfile.TemporaryDirectory() as temporary:
-        sizes = corpus_files(dataset, Path(temporary), repo_id, progress)
+        sizes = corpus_files(dataset, Path(temporary), repo_id, progress, workspace=workspace)
         url = _upload(Path(temporary), dataset.name, repo_id, "dataset", private, revision, ["data/*", *UNWANTED])
     return Pushed(url, sizes)
 

@@ -65,7 +65,7 @@ def _near(name: str, parent: Path, workspace: Workspace, cutoff: float = 0.75) -
     """Find the subfolder, or models/latest, whose name is most like `name`. models/ need not exist to be found."""
     if not parent.is_dir():
         return None
-    candidates = {workspace.models.name: workspace.models} if parent == workspace.root else {}
+    candidates = {workspace.models.name: workspace.models} if parent == Path(workspace.root) else {}
     candidates |= {each.name.casefold(): each for each in parent.iterdir() if each.is_dir() or each.name == runs.LATEST}
     close = difflib.get_close_matches(name.casefold(), candidates, n=1, cutoff=cutoff)
     return candidates[close[0]] if close else None

@@ -192,12 +192,13 @@ def read_config(folder: Path) -> GPT2Config:
     return config
 
 
-def load_model(folder: Path) -> GPT2LMHeadModel:
+def load_model(folder: str | Path) -> GPT2LMHeadModel:
     """Load a model folder in float32, on the CPU.
 
     Raises:
         UsageError: The folder does not hold a sound GPT-2 with greylord's vocabulary.
     """
+    folder = Path(folder)
     read_config(folder)
     # transformers would replace missing tensors by random ones.
     check_tensors(folder, read_architecture(folder))

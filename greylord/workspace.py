@@ -10,22 +10,22 @@ __all__ = ["HERE", "Workspace"]
 class Workspace:
     """A folder that holds `data/`, `corpora/` and `models/`; the current directory by default."""
 
-    root: Path = Path()
+    root: str | Path = ""
 
     @property
     def data(self) -> Path:
         """Recordings, one folder for each dataset."""
-        return self.root / "data"
+        return Path(self.root, "data")
 
     @property
     def corpora(self) -> Path:
         """Corpora built from the datasets."""
-        return self.root / "corpora"
+        return Path(self.root, "corpora")
 
     @property
     def models(self) -> Path:
         """Trained and pulled models, one folder for each run."""
-        return self.root / "models"
+        return Path(self.root, "models")
 
 
 HERE = Workspace()

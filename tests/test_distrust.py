@@ -19,7 +19,7 @@ from greylord.diagnostics import vocabulary
 from greylord.diagnostics.model import inspect
 from greylord.errors import GreylordError, UsageError
 from greylord.stream import turns
-from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream.tokenizer import Tokenizer, write_vocabulary
 from greylord.terminal.display import Display
 from greylord.terminal.telnet import SUBNEGOTIATION_BYTES, Telnet
 
@@ -114,7 +114,7 @@ def folder(workplace) -> Path:
     torch.manual_seed(0)
     made = Path("models/evil")
     modeling.new_model(16).save_pretrained(made)
-    GreylordTokenizer(16).save_pretrained(made)
+    Tokenizer(16).save_pretrained(made)
     write_vocabulary(made)
     return made
 

@@ -20,7 +20,7 @@ from greylord import hub as hub_client
 from greylord import model_folders, runs
 from greylord.corpus import arrow, segments
 from greylord.modeling import new_model
-from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream.tokenizer import Tokenizer, write_vocabulary
 from greylord.workspace import Workspace
 
 REPOSITORY = "user/majormud"
@@ -106,7 +106,7 @@ def model(workplace) -> Path:
     folder = Path("models/run")
     model = new_model(320)
     model.save_pretrained(folder)
-    GreylordTokenizer(320).save_pretrained(folder)
+    Tokenizer(320).save_pretrained(folder)
     write_vocabulary(folder)
     config = {"credentials": "masked", "dataset_folder": "/home/somebody/data/game", "continued_from": None}
     (folder / runs.CONFIG_NAME).write_text(json.dumps(config))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from greylord.stream import turns, vocabulary
-from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream.tokenizer import Tokenizer, write_vocabulary
 
 FOLDER = Path(__file__).parent.parent / "tokenizer"
 
@@ -21,7 +21,7 @@ def tokenizer():
 
 
 def test_the_committed_folder_is_what_the_code_writes(tmp_path):
-    GreylordTokenizer().save_pretrained(tmp_path)
+    Tokenizer().save_pretrained(tmp_path)
     write_vocabulary(tmp_path)
     written = {path.name: path.read_text() for path in tmp_path.iterdir()}
     assert written == {path.name: path.read_text() for path in FOLDER.iterdir()}

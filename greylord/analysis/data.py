@@ -35,6 +35,7 @@ from greylord.corpus.recordings import read_dataset
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
 from greylord.stream.lines import transcript_of, typed_lines
+from greylord.workspace import HERE, Workspace
 
 __all__ = ["DataReport", "Division", "RecordingSize", "analyze", "draw"]
 
@@ -96,7 +97,7 @@ class DataReport:
     division: Division
 
 
-def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
+def analyze(dataset: Path, progress: Progress = silent, *, workspace: Workspace = HERE) -> DataReport:
     """Count what the recordings in a folder and its subfolders hold, copies once.
 
     Args:
@@ -106,10 +107,10 @@ def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
     Raises:
         GreylordError: There is no recording.
     """
-    manifest = Manifest.read(corpus_of(dataset))
+    manifest = Manifest.read(corpus_of(dataset, workspace=workspace))
     settings = manifest.settings if manifest else CorpusSettings()
     with tempfile.TemporaryDirectory() as spool:
-        rows, counts = read_dataset(dataset, Path(spool), settings, progress)
+        rows, counts = read_dataset(dataset, Path(spool), settings, progress, workspace=workspace)
     groups = split.time_groups([row.file.grouped_at for row in rows])
     tally = _Tally(settings, cut=max(groups) + 1 < split.MIN_GROUPS)
     recordings = []

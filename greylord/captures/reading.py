@@ -51,7 +51,7 @@ class Recording:
         return redaction.mask(self.session, self.credentials, self.spool)
 
 
-def read_session(path: Path, *, keep_credentials: bool = False, spool: Path | None = None) -> Session:
+def read_session(path: str | Path, *, keep_credentials: bool = False, spool: Path | None = None) -> Session:
     """Read a recording.
 
     Args:
@@ -65,14 +65,14 @@ def read_session(path: Path, *, keep_credentials: bool = False, spool: Path | No
         OSError: Reading broke off, or the disk of `spool` is full.
     """
     if keep_credentials:
-        _, session = _read(path, spool)
+        _, session = _read(Path(path), spool)
         return session
     return read_recording(path, spool=spool).masked
 
 
-def read_recording(path: Path, *, spool: Path | None = None) -> Recording:
+def read_recording(path: str | Path, *, spool: Path | None = None) -> Recording:
     """Read a recording and find its passwords. Takes and raises the same as `read_session`."""
-    _, session = _read(path, spool)
+    _, session = _read(Path(path), spool)
     return Recording(session, redaction.find(session, spool), spool)
 
 

@@ -24,6 +24,7 @@ from greylord.realm.recorder import record
 from greylord.stream import turns, vocabulary
 from greylord.training.hardware import choose_device
 from greylord.training.memory import Step, step
+from greylord.workspace import HERE, Workspace
 
 __all__ = ["UNIFORM_NATS", "WEIGHT_BOUND", "ModelReport", "WeightReport", "inspect"]
 
@@ -83,7 +84,7 @@ class ModelReport:
     """One sentence each."""
 
 
-def inspect(folder: Path) -> ModelReport:
+def inspect(folder: Path, *, workspace: Workspace = HERE) -> ModelReport:
     """Check the folder of a model without changing it.
 
     Raises:
@@ -115,7 +116,7 @@ def inspect(folder: Path) -> ModelReport:
         problems.append(str(error))
     else:
         weights = _inspect_weights(folder, model)
-        rows, data = _training_rows(folder)
+        rows, data = _training_rows(folder, workspace)
         device = choose_device(cpu=False)
         windows = TrainingWindows(rows, context)
         batch = min(batch_size(device.type, context), len(windows))
@@ -193,10 +194,10 @@ def _block_and_part(name: str) -> tuple[str, str]:
     return (f"block {path[2]}", _PARTS.get(path[3], path[3])) if path[1] == "h" else (_TABLES[path[-2]], "all")
 
 
-def _training_rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
+def _training_rows(folder: Path, workspace: Workspace) -> tuple[Sequence[np.ndarray], str]:
     """Return rows to train on, and where they come from: the model's own corpus or, without it, the built-in realm."""
     try:
-        corpus = build.corpus_of(own_dataset(folder))
+        corpus = build.corpus_of(own_dataset(folder), workspace=workspace)
         if Manifest.read(corpus) is not None:
             return Rows(corpus, "train"), str(corpus)
     except GreylordError:

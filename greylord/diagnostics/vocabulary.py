@@ -23,7 +23,7 @@ from greylord import model_folders, runs, units
 from greylord.errors import UsageError
 from greylord.files import json_text
 from greylord.stream import turns, vocabulary
-from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream.tokenizer import Tokenizer, write_vocabulary
 from greylord.workspace import HERE, Workspace
 
 __all__ = ["FILES", "SAMPLES", "Entry", "Form", "VocabularyReport", "greylord_id", "inspect", "vocabulary_folder"]
@@ -246,7 +246,7 @@ def inspect(folder: Path | None) -> VocabularyReport:
     """
     if folder is None:
         with tempfile.TemporaryDirectory() as temporary:
-            GreylordTokenizer().save_pretrained(temporary)
+            Tokenizer().save_pretrained(temporary)
             write_vocabulary(Path(temporary))
             return inspect(Path(temporary))
     readers: dict[str, Callable[[Path], _Codec]] = {NAMES: _read_names, IDS: _read_ids, TOKENIZER: _read_tokenizer}

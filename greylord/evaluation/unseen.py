@@ -18,6 +18,7 @@ from greylord.corpus.recordings import read_dataset
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError, MissingDatasetError
 from greylord.progress import Progress, silent
+from greylord.workspace import HERE, Workspace
 
 __all__ = ["Unseen", "own_dataset", "read_trained", "read_unseen"]
 
@@ -49,7 +50,7 @@ def own_dataset(model_dir: Path) -> Path:
     return dataset
 
 
-def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent) -> Unseen:
+def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent, *, workspace: Workspace = HERE) -> Unseen:
     """Read what a model has not seen of a dataset, with credentials masked.
 
     It is the validation split if the model was trained on this dataset, else all recordings that the model was not
@@ -65,11 +66,11 @@ def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
     """
     provenance = runs.read_provenance(model_dir)
     if provenance.dataset is not None and provenance.dataset.resolve() == dataset.resolve():
-        corpus = build_corpus(dataset, progress=progress)
+        corpus = build_corpus(dataset, workspace=workspace, progress=progress)
         if corpus.manifest.content_hash == provenance.data_hash:
             rows = Rows(corpus.folder, "validation")
             return Unseen(rows, rows.starts, f"the validation split of {corpus.folder} ({_count(len(rows))})")
-    recordings = _read(dataset, progress)
+    recordings = _read(dataset, progress, workspace)
     unseen = [recording for recording in recordings if recording.payload_sha256 not in provenance.trained_on]
     left_out = len(recordings) - len(unseen)
     if not unseen:
@@ -84,7 +85,7 @@ def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
     )
 
 
-def read_trained(model_dir: Path, progress: Progress = silent) -> Sequence[np.ndarray]:
+def read_trained(model_dir: Path, progress: Progress = silent, *, workspace: Workspace = HERE) -> Sequence[np.ndarray]:
     """Read the recordings that a model was trained on, with credentials masked.
 
     Returns:
@@ -93,10 +94,10 @@ def read_trained(model_dir: Path, progress: Progress = silent) -> Sequence[np.nd
     provenance = runs.read_provenance(model_dir)
     if provenance.dataset is None or not provenance.dataset.is_dir():
         return []
-    corpus = build_corpus(provenance.dataset, progress=progress)
+    corpus = build_corpus(provenance.dataset, workspace=workspace, progress=progress)
     if corpus.manifest.content_hash == provenance.data_hash:
         return Rows(corpus.folder, "train")
-    recordings = _read(provenance.dataset, progress)
+    recordings = _read(provenance.dataset, progress, workspace)
     return [recording.ids for recording in recordings if recording.payload_sha256 in provenance.trained_on]
 
 
@@ -106,14 +107,14 @@ class _Recording(NamedTuple):
     ids: np.ndarray
 
 
-def _read(dataset: Path, progress: Progress) -> list[_Recording]:
+def _read(dataset: Path, progress: Progress, workspace: Workspace) -> list[_Recording]:
     """Read the recordings of a folder, each once, in the order of their starts, with credentials masked.
 
     Raises:
         GreylordError: There are none.
     """
     with tempfile.TemporaryDirectory() as spool:
-        rows, _ = read_dataset(dataset, Path(spool), CorpusSettings(), progress)
+        rows, _ = read_dataset(dataset, Path(spool), CorpusSettings(), progress, workspace=workspace)
         return [
             # Copied, since the spool's folder is about to go.
             _Recording(row.reading.payload_sha256, row.file.started_at, row.ids().copy())

@@ -12,17 +12,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer, decoders, models
+import tokenizers
+from tokenizers import AddedToken, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from greylord.files import write_file
 from greylord.stream import vocabulary
 from greylord.stream.limits import MAX_CONTEXT
 
-__all__ = ["GreylordTokenizer", "write_vocabulary"]
+__all__ = ["Tokenizer", "write_vocabulary"]
 
 
-class GreylordTokenizer(PreTrainedTokenizerFast):
+class Tokenizer(PreTrainedTokenizerFast):
     """A `PreTrainedTokenizerFast` of the 262 tokens whose saved folder loads in transformers 4.45 to 5.x.
 
     Tokenize payload with `split_special_tokens=True`: a player can type `<|server|>`.
@@ -32,7 +33,7 @@ class GreylordTokenizer(PreTrainedTokenizerFast):
     """
 
     def __init__(self, model_max_length: int = MAX_CONTEXT) -> None:
-        tokenizer = Tokenizer(models.BPE(vocab={chr(byte): byte for byte in range(256)}, merges=[]))
+        tokenizer = tokenizers.Tokenizer(models.BPE(vocab={chr(byte): byte for byte in range(256)}, merges=[]))
         tokenizer.decoder = decoders.Fuse()
         tokenizer.add_special_tokens(
             [AddedToken(token, special=True, normalized=False) for token in vocabulary.SPECIAL_TOKENS]
@@ -99,5 +100,5 @@ def write_vocabulary(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    GreylordTokenizer().save_pretrained(sys.argv[1])
+    Tokenizer().save_pretrained(sys.argv[1])
     write_vocabulary(Path(sys.argv[1]))

@@ -22,7 +22,7 @@ from greylord import units
 from greylord.corpus.batching import batch_size, collate
 from greylord.corpus.windows import Window
 from greylord.evaluation.bits_per_byte import SumsOverBatches, window_sums
-from greylord.stream.tokenizer import GreylordTokenizer
+from greylord.stream.tokenizer import Tokenizer
 from greylord.training.callbacks import LogAtEvaluation
 from greylord.training.config import TrainingConfig
 from greylord.training.hardware import Device, compile_blocks
@@ -67,7 +67,7 @@ def make_trainer(
         train_dataset=training,
         eval_dataset=validation,
         data_collator=_collate,
-        processing_class=GreylordTokenizer(model.config.n_positions),
+        processing_class=Tokenizer(model.config.n_positions),
         compute_metrics=SumsOverBatches(),
         preprocess_logits_for_metrics=window_sums,
         callbacks=[*callbacks, LogAtEvaluation(), *stopping],

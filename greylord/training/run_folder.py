@@ -26,7 +26,7 @@ from greylord.files import new_folder, write_file
 from greylord.generation import drafts
 from greylord.json_fields import check_fields
 from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
-from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.stream.tokenizer import Tokenizer, write_vocabulary
 from greylord.training.callbacks import Evaluation
 from greylord.training.config import MIN_CONTEXT, Job, ResolvedConfig, TrainingConfig
 from greylord.training.hardware import Device
@@ -120,7 +120,7 @@ def publish_folder(
         model.save_pretrained(folder)
         # safetensors lets only the owner read the file.
         (folder / "model.safetensors").chmod((folder / "config.json").stat().st_mode)
-        GreylordTokenizer(model.config.n_positions).save_pretrained(folder)
+        Tokenizer(model.config.n_positions).save_pretrained(folder)
         write_vocabulary(folder)
         drafts.write(folder, draft_ids)
         write_file(folder / CONFIG_NAME, config)

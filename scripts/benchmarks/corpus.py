@@ -10,7 +10,7 @@ from pathlib import Path
 from greylord.captures.reading import is_recording, read_session
 from greylord.corpus.build import build_corpus
 from greylord.corpus.listing import list_files
-from greylord.stream.tokenizer import GreylordTokenizer
+from greylord.stream.tokenizer import Tokenizer
 from greylord.workspace import Workspace
 
 __all__ = ["corpus_speeds"]
@@ -40,9 +40,9 @@ def corpus_speeds(dataset: Path) -> dict[str, list[float]]:
 
 
 def _tokenizer_speed(files: list[Path]) -> float:
-    """Measure `GreylordTokenizer` on payload that has been read already, in MB of raw bytes/s."""
+    """Measure `Tokenizer` on payload that has been read already, in MB of raw bytes/s."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    tokenizer = GreylordTokenizer()
+    tokenizer = Tokenizer()
     texts, size, raw = [], 0, 0
     for path in filter(is_recording, files):
         payload = read_session(path, keep_credentials=True).payload.tobytes()
