@@ -72,7 +72,7 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
         ("data prune game --min-size tiny", "'tiny' is no size"),
         ("data prune game --pattern a.log b.log c.log", "quote the pattern"),
         ("data prune game --min-size 1MB", "add --yes to prune"),
-        ("data sample game", "is there already"),
+        ("data sample game", "already exists"),
         ("data show nix", "There is no dataset 'nix'"),
         ("push old user/game", "is no model folder"),
     ],

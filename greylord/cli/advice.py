@@ -1,31 +1,61 @@
-"""What the command line adds to an error of the library: flags for settings, and the command to type."""
+"""Turns the library's errors into sentences for the command line: flags for settings, and the command to type.
+
+The library names settings by their fields. A typed error of `greylord.errors` carries what its advice needs, and an
+entry in `ADVICE` makes the sentence.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 
 from greylord.errors import GreylordError, SettingError, UsageError
+from greylord.training.config import TrainingConfig
 
-__all__ = ["exit_code", "flag", "sentence"]
+__all__ = ["exit_code", "flag", "prefixed", "sentence", "with_flags"]
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
-"""By the type of an error, the sentence to add to it. The function takes the error."""
+"""The sentence to add to an error, by its class. The function takes the error."""
+
+OTHER_FLAGS = frozenset(
+    {
+        "cpu", "data_dir", "dataset", "keep_credentials", "keep_records", "model_dir", "model_path", "num_processes",
+        "push_to_hub", "resume", "revision",
+    }
+)  # fmt: skip
+"""Arguments that have a flag of their own, besides the fields of `TrainingConfig`."""
+
+_FLAGS = OTHER_FLAGS | {field.name for field in fields(TrainingConfig)}
 
 
 def flag(setting: str) -> str:
-    """Return the flag of a setting: `time_budget` has `--time-budget`."""
-    return "--" + setting.replace("_", "-")
+    """Return what sets a setting: `--time-budget`, or `--set eval_steps` for a field of `TrainingArguments`."""
+    return "--" + setting.replace("_", "-") if setting in _FLAGS else f"--set {setting}"
+
+
+def with_flags(text: str, *settings: str) -> str:
+    """Return the text with a flag for each of the settings, where it is not part of a quoted value."""
+    for setting in settings:
+        text = re.sub(rf"(?<![\w'\"./-]){re.escape(setting)}(?![\w'\"/-])", flag(setting), text)
+    return text
 
 
 def sentence(error: GreylordError) -> str:
     """Return what to print for an error."""
     text = str(error)
     if isinstance(error, SettingError):
-        for setting in error.settings:
-            text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
-    advice = ADVICE.get(type(error))
-    return f"{text} {advice(error)}" if advice else text
+        text = with_flags(text, *error.settings)
+    for kind in type(error).__mro__:
+        if kind in ADVICE:
+            return f"{text} {ADVICE[kind](error)}"
+    return text
+
+
+def prefixed(text: str, error: GreylordError) -> GreylordError:
+    """Return an error with the same exit code, whose sentence begins with the text."""
+    kind = UsageError if isinstance(error, UsageError) else GreylordError
+    return kind(f"{text} {sentence(error)}")
 
 
 def exit_code(error: GreylordError) -> int:
