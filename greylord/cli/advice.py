@@ -16,7 +16,7 @@ from greylord.training.config import TrainingConfig
 __all__ = ["exit_code", "flag", "prefixed", "sentence", "with_flags"]
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
-"""The sentence to add to an error, by its class. The function takes the error."""
+"""The sentence to add to an error, by its class. The function takes the error, and may return nothing."""
 
 OTHER_FLAGS = frozenset(
     {
@@ -48,7 +48,7 @@ def sentence(error: GreylordError) -> str:
         text = with_flags(text, *error.settings)
     for kind in type(error).__mro__:
         if kind in ADVICE:
-            return f"{text} {ADVICE[kind](error)}"
+            return f"{text} {ADVICE[kind](error)}".rstrip()
     return text
 
 

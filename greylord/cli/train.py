@@ -124,7 +124,7 @@ def train(
         try_overrides(job)
         console.say("launch", units.count(count, "process", "processes"))
         raise typer.Exit(launch.launch(context.obj, count))
-    outcome = training.train(job, _say(verbose), console.progress, Live)
+    outcome = training.train(job, printer(verbose), console.progress, Live)
     # Otherwise a process may abort at its exit, while threads of its group are still running.
     PartialState().destroy_process_group()
     if outcome is not None:
@@ -192,8 +192,8 @@ def _new_job(
     )
 
 
-def _say(verbose: bool) -> Callable[..., None]:
-    """Return what prints the messages of training, details only with --verbose."""
+def printer(verbose: bool) -> Callable[..., None]:
+    """Return the function that prints messages of training; details only if `verbose`."""
 
     def say(label: str, text: str, detail: bool = False) -> None:
         if verbose or not detail:
