@@ -1,16 +1,29 @@
 """Errors of greylord, each with one sentence: what is wrong, the value found, what to do.
 
-    GreylordError        a job that cannot be done
-    └── UsageError       a call that cannot be meant
-        └── SettingError a setting out of range, or two that exclude each other
+    GreylordError                     a job that cannot be done
+    ├── UsageError                    a call that cannot be meant
+    │   └── SettingError              a setting out of range, or two that exclude each other
+    └── RecordingError                a file that cannot be read as a recording
+        ├── NotARecordingError        it holds no record; a UsageError, too
+        └── UnreadableRecordingError  the system refuses to open or to read it
 
 The sentences name settings and arguments, never flags or commands: the command line adds those.
 """
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
-__all__ = ["GreylordError", "SettingError", "UsageError", "did_you_mean", "first_line"]
+__all__ = [
+    "GreylordError",
+    "NotARecordingError",
+    "RecordingError",
+    "SettingError",
+    "UnreadableRecordingError",
+    "UsageError",
+    "did_you_mean",
+    "first_line",
+]
 
 
 class GreylordError(Exception):
@@ -32,6 +45,30 @@ class SettingError(UsageError):
     def __init__(self, sentence: str, *settings: str) -> None:
         super().__init__(sentence)
         self.settings = settings
+
+
+class RecordingError(GreylordError):
+    """A file cannot be read as a recording.
+
+    Attributes:
+        path: The file.
+        reason: What is wrong with it, as the rest of a sentence that begins with its name.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path, self.reason = path, reason
+
+    def __str__(self) -> str:
+        return f"{str(self.path)!r} {self.reason}."
+
+
+class NotARecordingError(RecordingError, UsageError):
+    """A file holds no record, does not exist, or is a pipe, a device or a folder."""
+
+
+class UnreadableRecordingError(RecordingError):
+    """The system refuses to open or to read a file."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""How text that others wrote is shown: in a terminal, a picture or a Markdown file it stays text."""
+"""Escape text from files and names, so that a terminal, a picture or a Markdown file shows it as text."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import re
 __all__ = ["markdown", "visible"]
 
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
-"""The lone surrogates by which Python spells the bytes of a name that is not Unicode."""
+"""Lone surrogates, in which Python keeps the bytes of a name that is not Unicode (PEP 383)."""
 _MARKUP = re.compile(r"[\\`*\[\]<>#|$~&!]|(?<![^\W_])_|_(?![^\W_])")
-"""What Markdown reads as markup. It leaves an underscore between letters or digits alone."""
+"""Characters that Markdown reads as markup. An underscore between letters or digits is not one."""
 
 
 def visible(text: str) -> str:
-    r"""Show a text in one line and hide nothing.
+    r"""Escape every character that is not printable, so that the text is one line and hides nothing.
 
     Args:
         text: A name, a line of a file, a message.
 
     Returns:
-        The text with each character that is not printable as Python writes it: ESC as `\x1b`, a line break as `\n`, a
-        mark that reverses the direction as `\u202e`. A byte of a name that is not Unicode becomes `\xe9`.
+        The text with escapes as Python writes them: ESC as `\x1b`, a line break as `\n`, a mark that reverses the
+        direction as `\u202e`, a byte of a name that is not Unicode as `\xe9`.
     """
     return text if text.isprintable() else "".join(map(_visible_character, text))
 
@@ -34,9 +34,9 @@ def _visible_character(character: str) -> str:
 
 
 def markdown(text: str) -> str:
-    """Spell a text so that Markdown shows it as it is.
+    """Escape a text for Markdown.
 
     Returns:
-        The visible text, with a backslash before each character that Markdown would read as markup.
+        The text as `visible` gives it, with a backslash before each character of markup.
     """
     return _MARKUP.sub(r"\\\g<0>", visible(text))

@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all: written under a temporary name, then renamed."""
+"""Write files and folders that appear whole or not at all: under a temporary name first, then renamed."""
 
 import contextlib
 import errno
@@ -14,13 +14,17 @@ from greylord.errors import UsageError
 __all__ = ["json_text", "new_folder", "numbered", "replacing", "user_path", "write_file"]
 
 MAX_NAME_BYTES = 255
-"""The longest name of a file, on every common file system."""
+"""Bytes of the longest file name on common file systems."""
 MAX_SUFFIX = 16
-"""Characters of an extension; what is longer is part of the name."""
+"""Characters of the longest extension; a longer one is part of the name."""
 
 
 def user_path(text: str | Path) -> Path:
-    """Return the path that `text` means, `~` expanded. Raises UsageError for the home of an unknown user."""
+    """Expand `~` in a path that a user typed.
+
+    Raises:
+        UsageError: It names the home of an unknown user.
+    """
     try:
         return Path(text).expanduser()
     except RuntimeError as error:
@@ -28,11 +32,11 @@ def user_path(text: str | Path) -> Path:
 
 
 def json_text(path: Path) -> str:
-    """Read the text of a JSON file: UTF-8, or with a mark of its encoding, as editors on Windows save it.
+    """Read the text of a JSON file in UTF-8, or in UTF-16 or UTF-32, as editors on Windows save it.
 
     Raises:
-        OSError: It cannot be read, or is a pipe or a device, which might be waited for.
-        ValueError: It is neither UTF-8 nor UTF-16 nor UTF-32.
+        OSError: The file cannot be read, or is a pipe or a device, which could block.
+        ValueError: The file is in another encoding.
     """
     if path.exists() and not path.is_file():
         number = errno.EISDIR if path.is_dir() else errno.EINVAL
@@ -43,10 +47,10 @@ def json_text(path: Path) -> str:
 
 @contextlib.contextmanager
 def _temporary_name(target: Path) -> Iterator[Path]:
-    """Yield a free hidden name beside `target`; what is left there when the block ends is removed."""
+    """Yield a free hidden name beside `target`, and remove what is left there when the block ends."""
     is_new = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The name does not hold the target's, which may be as long as names can be.
+    # The name does not contain the target's, which may already have the maximum length.
     holder = Path(tempfile.mkdtemp(prefix=".", suffix=".tmp", dir=target.parent))
     try:
         yield holder / "new"
@@ -65,7 +69,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Replace `path` by `content` in one step. Text becomes UTF-8, and what that does not have, JSON's `\\udce9`."""
+    """Replace the content of a file in one step.
+
+    Args:
+        path: The file.
+        content: Text is encoded as UTF-8; lone surrogates are escaped as JSON does, `\\udce9`.
+    """
     with replacing(path) as temporary:
         temporary.write_bytes(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
@@ -88,7 +97,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def numbered(path: Path, number: int) -> Path:
-    """Return `path` with a number before its extension, as "a~2.log", shortened if it would be too long a name."""
+    """Return `path` with a number before its extension, as "a~2.log", shortened to the maximum length of a name."""
     suffix = path.suffix if len(path.suffix) <= MAX_SUFFIX else ""
     ending = f"~{number}{suffix}"
     stem = os.fsencode(path.name.removesuffix(suffix))

@@ -1,4 +1,4 @@
-"""How long work tells how far it is, without knowing who shows it."""
+"""Progress of long work, reported without knowing what displays it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from contextlib import AbstractContextManager
 __all__ = ["Advance", "Progress", "silent"]
 
 Advance = Callable[[int], object]
-"""Called with what has been done since the last call."""
+"""A function that is called with the amount done since its last call."""
 
 Progress = Callable[[str, int], AbstractContextManager[Advance]]
-"""Opened with a description and the total."""
+"""A function that opens a progress display; it takes a description and the total amount."""
 
 
 @contextlib.contextmanager
 def silent(description: str, total: int) -> Iterator[Advance]:
-    """A `Progress` that shows nothing."""
+    """Display nothing; a `Progress`."""
     del description, total
     yield lambda _: None

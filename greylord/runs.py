@@ -15,7 +15,7 @@ from typing import Any
 
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
-from greylord.records import CONFIG_FIELDS, EVALUATION_FIELDS, PLAN_FIELDS, SUMMARY_FIELDS, check_fields
+from greylord.json_fields import CONFIG_FIELDS, EVALUATION_FIELDS, PLAN_FIELDS, SUMMARY_FIELDS, check_fields
 from greylord.workspace import HERE
 
 __all__ = [

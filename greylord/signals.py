@@ -1,4 +1,4 @@
-"""Which signals ask a command to end."""
+"""The signals that end a command."""
 
 import signal
 
@@ -6,9 +6,9 @@ __all__ = ["ending_signals"]
 
 
 def ending_signals() -> list[signal.Signals]:
-    """Return the signals that end a command: Ctrl-C, SIGTERM, and the one that a closed terminal sends.
+    """Return the signals that end a command: SIGINT (Ctrl-C), SIGTERM, and SIGHUP (the terminal was closed).
 
-    A signal that is ignored, as `nohup` has that of the terminal, is left out; Ctrl-C never is.
+    A signal that the process ignores is left out, as SIGHUP under `nohup`; SIGINT never is.
     """
     names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]

@@ -1,7 +1,7 @@
 """Arrays that may be larger than memory: built by appending, then read block by block.
 
 A small array stays in memory. A large one lies in a temporary file and is mapped. Mapped pages count as used memory
-once they are read, so whoever reads such an array in order gives them back behind each block.
+once they are read, so code that reads such an array in order releases them after each block.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import mmap
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,39 +20,47 @@ __all__ = ["Spool", "blocks", "map_file", "release"]
 MEMORY_BYTES = 1 << 22
 """The largest array that a spool holds in memory."""
 BLOCK_ITEMS = 1 << 20
-"""What is read at a time: it fits into a processor's cache."""
+"""Items read at a time; so many bytes fit into a processor's cache."""
 
 
 class Spool:
     """An array that is built by appending.
 
     Args:
-        dtype: of the array.
-        folder: where the temporary file lies if one is needed; the system's folder for such files by default.
-            It disappears with the array.
-        memory_bytes: the largest size without a file, `MEMORY_BYTES` by default.
+        dtype: Type of the items.
+        folder: Folder for the temporary file if one is needed, the system's temporary folder by default.
+            The file disappears with the array.
+        memory_bytes: Size of the largest array without a file, `MEMORY_BYTES` by default.
     """
 
     def __init__(self, dtype: type, folder: Path | None = None, memory_bytes: int | None = None) -> None:
         self._dtype, self._folder = np.dtype(dtype), folder
         self._memory_bytes = MEMORY_BYTES if memory_bytes is None else memory_bytes
         self._parts: list[np.ndarray] = []
-        self._bytes, self._file = 0, None
+        self._bytes = 0
+        self._file: BinaryIO | None = None
 
     def append(self, values: ArrayLike) -> None:
-        """Add values at the end; they must not change afterwards. Raises OSError if the disk is full."""
+        """Add values at the end.
+
+        Args:
+            values: They must not change afterwards.
+
+        Raises:
+            OSError: The disk is full.
+        """
         values = np.asarray(values, self._dtype)
         self._parts.append(values)
         self._bytes += values.nbytes
         if self._bytes > self._memory_bytes:
             if self._file is None:
-                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
+                self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder))  # noqa: SIM115
             for part in self._parts:
-                self._file.write(np.ascontiguousarray(part))
+                self._file.write(np.ascontiguousarray(part).data)
             self._parts.clear()
 
     def array(self) -> np.ndarray:
-        """The values, one-dimensional and, if mapped, read-only. Nothing can be appended afterwards."""
+        """Return the values, one-dimensional and, if mapped, read-only. Nothing can be appended afterwards."""
         if self._file is not None:
             with self._file as file:
                 file.flush()
@@ -63,7 +71,7 @@ class Spool:
 
 
 def map_file(path: Path) -> mmap.mmap:
-    """The contents of a file that is not empty; a buffer for `np.frombuffer`."""
+    """Map a file that is not empty, as a buffer for `np.frombuffer`."""
     with path.open("rb") as file:
         return _map(file)
 
@@ -73,9 +81,14 @@ def _map(file: BinaryIO) -> mmap.mmap:
 
 
 def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield where each block begins, and the block.
+    """Yield where each block of an array begins, and the block, and release the array's pages after each.
 
-    Blocks are views of `BLOCK_ITEMS` items, the last shorter, and each also has the `overlap` items that follow it.
+    Args:
+        array: One-dimensional.
+        overlap: Items of the next block that each block has, too.
+
+    Yields:
+        The position, and a view of `BLOCK_ITEMS` items and the overlap; the last is shorter.
     """
     for begin in range(0, len(array), BLOCK_ITEMS):
         yield begin, array[begin : begin + BLOCK_ITEMS + overlap]
@@ -83,8 +96,9 @@ def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[tuple[int, np.ndarra
 
 
 def release(*arrays: np.ndarray | memoryview) -> None:
-    """Give the pages of mapped arrays back. They are read again when they are needed."""
-    for owner in arrays:
+    """Give the pages of mapped arrays back to the system. They are read again when they are needed."""
+    for array in arrays:
+        owner: object = array
         while isinstance(owner, (np.ndarray, memoryview)):
             owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
         if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):

@@ -1,4 +1,4 @@
-"""Sizes and durations as people write and read them."""
+"""Sizes, durations and counts as people write and read them."""
 
 import re
 
@@ -14,10 +14,17 @@ _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
-    """Bytes of "1MB" (10^6), "64 KiB" (2^16), "1.5G" or "300". Raises UsageError for anything else."""
+    """Parse a size: "300", "1.5G", "1MB" (10^6), "64 KiB" (2^16).
+
+    Returns:
+        Bytes.
+
+    Raises:
+        UsageError: The text is not a size.
+    """
     match = _SIZE.fullmatch(text)
     if not match or (match[3] and not match[2]):
-        raise UsageError(f"{text!r} is no size; write it like 300, 10KB, 1MB or 2GiB.")
+        raise UsageError(f"{text!r} is not a size; write it like 300, 10KB, 1MB or 2GiB.")
     factor = _FACTORS[match[2].upper()]
     if match[3]:
         factor = 1 << 10 * list(_FACTORS.values()).index(factor)
@@ -25,25 +32,32 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of "10m", "90s", "1h30m" or "1.5 h". Raises UsageError for anything else."""
+    """Parse a duration: "10m", "90s", "1h30m", "1.5 h".
+
+    Returns:
+        Seconds, more than 0.
+
+    Raises:
+        UsageError: The text is not a duration, or is 0.
+    """
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION_PART.findall(text))
     if not _DURATION.fullmatch(text) or not seconds:
-        raise UsageError(f"{text!r} is no time; write it like 90s, 10m or 1h30m.")
+        raise UsageError(f"{text!r} is not a duration; write it like 90s, 10m or 1h30m.")
     return seconds
 
 
-def size(count_of_bytes: float) -> str:
-    """Bytes for people: "512 B", "1.3 kB", "118 MB", "4.2 GB"."""
+def size(number: float) -> str:
+    """Format a number of bytes: "512 B", "1.3 kB", "118 MB", "4.2 GB"."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count_of_bytes < 1_000 or unit == "GB":
+        if number < 1_000 or unit == "GB":
             break
-        count_of_bytes /= 1_000
-    digits = 0 if unit == "B" or count_of_bytes >= 99.95 else 1
-    return f"{count_of_bytes:.{digits}f} {unit}"
+        number /= 1_000
+    digits = 0 if unit == "B" or number >= 99.95 else 1
+    return f"{number:.{digits}f} {unit}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people: "45 s", "2 min 50 s", "1 h 30 min"."""
+    """Format seconds: "45 s", "2 min 50 s", "1 h 30 min"."""
     seconds = max(0, round(seconds))
     if seconds < 60:
         return f"{seconds} s"
@@ -55,10 +69,10 @@ def duration(seconds: float) -> str:
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
-    """ "1 recording", "126 recordings", "1,024 bytes"."""
+    """Format a number of things: "1 recording", "126 recordings", "1,024 bytes"."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def percent(share: float | None) -> str:
-    """A share for people: "38.9 %"; "-" where there is none."""
+    """Format a share between 0 and 1: "38.9 %", or "-" for None."""
     return "-" if share is None else f"{100 * share:.1f} %"

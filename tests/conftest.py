@@ -18,14 +18,17 @@ from hypothesis import settings
 settings.register_profile("greylord", deadline=None)
 settings.load_profile("greylord")
 
-CAPTURES = PROJECT.parent / "shared" / "captures" / "captures.tar.xz"
+CAPTURES = Path(os.environ.get("GREYLORD_CAPTURES") or PROJECT / "data" / "captures").absolute()
+"""The 126 real recordings, which are not part of the repository: a folder, or a tar archive of one."""
 
 
 @pytest.fixture(scope="session")
 def real_captures(tmp_path_factory) -> Path:
-    """A folder with 126 real recordings, where they are at hand."""
+    """A folder with the real recordings. Tests that ask for it are skipped where they are absent."""
     if not CAPTURES.exists():
-        pytest.skip("the real recordings are not here")
+        pytest.skip(f"no real recordings at {CAPTURES}; name their folder or archive in GREYLORD_CAPTURES")
+    if CAPTURES.is_dir():
+        return CAPTURES
     folder = tmp_path_factory.mktemp("captures")
     with tarfile.open(CAPTURES) as archive:
         archive.extractall(folder, filter="data")

@@ -1,11 +1,11 @@
-"""Coverage-guided fuzzing of what reads others' bytes, names and overrides: not part of the tests, for it ends when it
-is told to.
+"""Coverage-guided fuzzing of recordings, names and overrides from others. Not part of the tests, since it runs until
+its time is over.
 
     pip install atheris
     python tests/fuzz.py readers|names|overrides CORPUS_FOLDER -max_total_time=600
 
-The arguments are libFuzzer's. A crash, an input that takes longer than 10 seconds or more than 1 GB of memory at once
-is written to the working directory. The process itself grows by some GB an hour: libFuzzer's, not the readers'.
+The arguments are libFuzzer's. An input that crashes, takes longer than 10 seconds or allocates more than 1 GB at once
+is written to the working directory. The process itself grows by some GB an hour, which is libFuzzer's memory.
 """
 
 import io
@@ -18,8 +18,10 @@ import transformers  # noqa: F401  (not to be instrumented)
 
 with atheris.instrument_imports(include=["greylord"]):
     from greylord import files
-    from greylord.captures import proxylog, redaction
-    from greylord.captures.signs import signs_of
+    from greylord.captures import redaction
+    from greylord.captures.formats import proxylog
+    from greylord.captures.signs import find_signs
+    from greylord.captures.start_times import parse_start, plausible_start
     from greylord.corpus import folder
     from greylord.corpus.identity import Candidate, head_of, same_recordings
     from greylord.corpus.likeness import clusters, samples_of
@@ -43,15 +45,15 @@ DICTIONARY += [b"<|hex#", proxylog.V3_HEADER, bytes(40), b"\r\n", b"\xc3\xa9", b
 
 
 def read(data: bytes) -> None:
-    """What a build and a viewer do with a recording."""
+    """Do what a build and a viewer do with a recording."""
     session = proxylog.read(io.BytesIO(data))
-    masked = redaction.masked(session, redaction.find(session))
+    masked = redaction.mask(session, redaction.find(session))
     assert len(masked.payload) == len(session.payload)
     ids = turns.encode(turns.turns_of(masked))
     assert turns.payload_of(ids).tobytes() == masked.payload.tobytes()
     assert (turns.encode(turns.decode(ids)) == ids).all()
-    signs_of(session)
-    # A copy, and what it was when half of it was written: they count once.
+    find_signs(session)
+    # A copy, and the file when half of it was written, count once.
     halves = [proxylog.read(io.BytesIO(part)).payload for part in (data, data, data[: len(data) // 2])]
     same = same_recordings([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])
     assert same[1].index in (0, 2)
@@ -62,7 +64,7 @@ def read(data: bytes) -> None:
 
 
 def readers(provider: atheris.FuzzedDataProvider) -> None:
-    """Half of the inputs are made of a recording's own tokens."""
+    """Read any bytes, half of the time made of a recording's own tokens."""
     if not provider.ConsumeBool():
         read(provider.ConsumeBytes(provider.remaining_bytes()))
         return
@@ -74,10 +76,10 @@ def readers(provider: atheris.FuzzedDataProvider) -> None:
 
 
 def names(provider: atheris.FuzzedDataProvider) -> None:
-    """What is made of the name of a file or a dataset."""
+    """Parse any name of a file or a dataset."""
     name = os.fsdecode(provider.ConsumeBytes(provider.remaining_bytes()).replace(b"\0", b""))
-    start = proxylog.started_at(name)
-    assert start is None or proxylog.plausible_start(start) == start
+    start = parse_start(name)
+    assert start is None or plausible_start(start) == start
     folder.shown(name).encode()
     try:
         folder.check_name(name)
@@ -95,7 +97,7 @@ def names(provider: atheris.FuzzedDataProvider) -> None:
 
 
 def overrides(provider: atheris.FuzzedDataProvider) -> None:
-    """A field of TrainingArguments, mostly one that there is, and any text for it."""
+    """Parse any text for a field of TrainingArguments, mostly one that exists."""
     kind = provider.ConsumeIntInRange(0, 9)
     taken = [field for field, rule in FIELDS.items() if kind == 1 or rule.kind != "ours"]
     name = provider.ConsumeUnicode(20) if kind == 0 else provider.PickValueInList(taken)

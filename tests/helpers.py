@@ -17,7 +17,7 @@ import torch
 import typer
 
 from greylord import modeling, runs
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
 from greylord.stream import turns

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -17,9 +18,12 @@ from hypothesis import strategies as st
 
 from greylord import plots
 from greylord.analysis import data, training
-from greylord.captures import proxylog, redaction
-from greylord.captures.markup import CSI, covered
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
+from greylord.captures.markup import CSI, span_mask
+from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
+from greylord.captures.start_times import parse_start
 from greylord.cli import main
 from greylord.corpus import build
 from greylord.corpus.manifest import DialectCounts
@@ -416,17 +420,17 @@ def power(value: int) -> int:
 def test_every_figure_of_recordings(dataset):
     report = data.analyze(dataset)
     paths = [path for path in sorted(dataset.rglob("*.log")) if path.name != "change.log"]
-    sessions = {path.relative_to(dataset).as_posix(): proxylog.read_file(path) for path in paths}
+    sessions = {path.relative_to(dataset).as_posix(): read_session(path, keep_credentials=True) for path in paths}
     assert report.skipped == ["change.log"]
 
     assert {entry.name for entry in report.recordings} == set(sessions)
     assert [entry.started_at for entry in report.recordings] == sorted(
-        proxylog.started_at(path.name).isoformat(timespec="milliseconds") for path in paths
+        parse_start(path.name).isoformat(timespec="milliseconds") for path in paths
     )
     for entry in report.recordings:
         session = sessions[entry.name]
         assert (entry.server_bytes, entry.client_bytes) == (len(said_by(session, S)), len(said_by(session, C)))
-    starts = sorted(proxylog.started_at(path.name) for path in paths)
+    starts = sorted(parse_start(path.name) for path in paths)
     assert report.time_groups == 1 + sum(after - before > timedelta(hours=1) for before, after in pairwise(starts))
     counts = DialectCounts()
     for session in sessions.values():
@@ -559,15 +563,15 @@ def test_a_cut_is_the_corpus_own(workplace):
 
 
 def test_recordings_are_read_one_at_a_time(dataset, monkeypatch):
-    read, kept = proxylog.read_file, []
+    read, kept = proxylog.read, []
 
-    def read_file(path: Path, folder: Path | None = None) -> Session:
+    def read_alone(source: BinaryIO, spool: Path | None = None) -> Session:
         assert not any(reference() for reference in kept)
-        session = read(path, folder)
+        session = read(source, spool=spool)
         kept.append(weakref.ref(session))
         return session
 
-    monkeypatch.setattr(proxylog, "read_file", read_file)
+    monkeypatch.setattr(proxylog, "read", read_alone)
     data.analyze(dataset)
     # Once to tell copies apart, which reads change.log too, and once to count.
     assert len(kept) == 10 + 9
@@ -636,4 +640,4 @@ def test_control_sequences_are_those_of_the_grammar(payload):
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 20)).map(sorted), max_size=6))
 def test_covered_positions(spans):
     begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
-    assert covered(begins, ends, 20).tolist() == [any(a <= at < b for a, b in spans) for at in range(20)]
+    assert span_mask(begins, ends, 20).tolist() == [any(a <= at < b for a, b in spans) for at in range(20)]

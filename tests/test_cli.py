@@ -146,7 +146,7 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
         ("data copy nowhere game", "There is nothing at 'nowhere'"),
         ("data copy text ../up", "cannot be a dataset's name"),
         ("data prune game", "Give --min-size, --pattern or both"),
-        ("data prune game --min-size tiny", "'tiny' is no size"),
+        ("data prune game --min-size tiny", "'tiny' is not a size"),
         ("data prune game --pattern a.log b.log c.log", "quote the pattern"),
         ("data prune game --min-size 1MB", "add --yes to prune"),
         ("data sample game", "already exists"),

@@ -15,8 +15,11 @@ from helpers import START, write_recording
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
+from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
+from greylord.captures.start_times import parse_start
 from greylord.corpus import build, reading, segments, split
 from greylord.corpus.manifest import Manifest
 from greylord.corpus.windows import Rows, row_arrays
@@ -35,7 +38,7 @@ def dataset(workplace) -> Path:
 
 
 def without_credentials(session: Session) -> bytes:
-    return redaction.masked(session, redaction.find(session)).payload.tobytes()
+    return redaction.mask(session, redaction.find(session)).payload.tobytes()
 
 
 def payloads(ids: np.ndarray) -> bytes:
@@ -69,10 +72,10 @@ def test_each_recording_is_one_row_with_all_its_bytes(dataset):
     rows = [row for part in corpus.values() for row in part]
     assert len(rows) == 6
     for row in rows:
-        session = proxylog.read_file(dataset / row["name"])
+        session = read_session(dataset / row["name"], keep_credentials=True)
         assert payloads(np.array(row["input_ids"])) == without_credentials(session)
         assert row["server_bytes"] + row["client_bytes"] == len(session.payload)
-        assert row["started_at"] == proxylog.started_at(Path(row["name"]).name)
+        assert row["started_at"] == parse_start(Path(row["name"]).name)
         assert row["records"] == len(session)
     assert corpus["train"].features["input_ids"] == datasets.List(datasets.Value("uint16"))
     assert [path.name for path in Path("corpora").iterdir()] == ["game"]
@@ -87,7 +90,7 @@ def test_the_manifest_counts_what_the_rows_hold(dataset):
         assert counts.turns == sum(map(len, decoded))
         assert counts.payload_bytes == sum(len(each.payload) for each in decoded)
         assert counts.tokens == counts.payload_bytes + 2 * counts.turns
-    sessions = [proxylog.read_file(dataset / entry.name) for entry in manifest.recordings]
+    sessions = [read_session(dataset / entry.name, keep_credentials=True) for entry in manifest.recordings]
     counts = manifest.dialects["v3"]
     assert counts.recordings == 6
     assert counts.records.client == sum(record.direction == Direction.CLIENT for each in sessions for record in each)
@@ -125,7 +128,7 @@ def test_credentials_are_masked_unless_they_are_to_be_kept(dataset):
         parts = (Rows(build.corpus_of(dataset), name) for name in build.SPLITS)
         return b"".join(payloads(row) for part in parts for row in part)
 
-    whole = sum(len(proxylog.read_file(path).payload) for path in dataset.rglob("*_*.log"))
+    whole = sum(len(read_session(path, keep_credentials=True).payload) for path in dataset.rglob("*_*.log"))
     manifest, _ = build.refresh(dataset)
     assert not manifest.settings.keep_credentials
     assert (manifest.dialects["v3"].logins, manifest.dialects["v3"].credential_bytes) == (1, 6)
@@ -164,7 +167,7 @@ def test_several_processes_build_the_same_corpus(dataset, monkeypatch):
     monkeypatch.setattr(reading, "MAX_PROCESSES", 2)
     monkeypatch.setattr(reading.os, "cpu_count", lambda: 2)
     # This process has nothing to read by itself.
-    monkeypatch.setattr(reading.proxylog, "read_file", None)
+    monkeypatch.setattr(reading, "read_recording", None)
     build.refresh(dataset)
     assert built(build.corpus_of(dataset)) == alone
 
@@ -203,7 +206,7 @@ def test_few_groups_are_cut_at_their_ends_with_a_gap(workplace):
         Rows(Path("corpora/one"), "validation"),
         strict=True,
     ):
-        whole = proxylog.read_file(folder / entry.name).payload.tobytes()
+        whole = read_session(folder / entry.name, keep_credentials=True).payload.tobytes()
         head, tail = payloads(train), payloads(validation)
         assert whole.startswith(head) and whole.endswith(tail) and len(head) + len(tail) < len(whole)
         assert 0.15 < len(tail) / len(whole) < 0.25
@@ -259,7 +262,7 @@ def test_large_rows_do_not_share_a_batch(dataset, monkeypatch):
     rows = Rows(build.corpus_of(dataset), "train")
     names = [entry.name for entry in manifest.recordings if entry.split == "train"]
     assert [payloads(row) for row in rows] == [
-        without_credentials(proxylog.read_file(dataset / name)) for name in names
+        without_credentials(read_session(dataset / name, keep_credentials=True)) for name in names
     ]
 
 

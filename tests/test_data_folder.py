@@ -198,7 +198,7 @@ def test_sizes(text, size):
 
 @pytest.mark.parametrize("text", ["", "MB", "1XB", "-1", "1iB", "1 2"])
 def test_no_sizes(text):
-    with pytest.raises(UsageError, match="is no size"):
+    with pytest.raises(UsageError, match="is not a size"):
         units.parse_size(text)
 
 

@@ -1,4 +1,4 @@
-"""What others send is not trusted: recordings cost time and memory by their size, models run nothing."""
+"""Files from others are not trusted: a recording costs time and memory by its size, and a model runs no code."""
 
 import io
 import json
@@ -13,7 +13,8 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from greylord import hub, modeling, runs
-from greylord.captures import proxylog, redaction
+from greylord.captures import redaction
+from greylord.captures.formats import proxylog
 from greylord.diagnostics import vocabulary
 from greylord.diagnostics.model import inspect
 from greylord.errors import GreylordError, UsageError
@@ -52,21 +53,21 @@ SIZE = 30_000
 
 
 def read(log: bytes) -> None:
-    """All that a build does with a recording."""
+    """Do what a build does with a recording."""
     session = proxylog.read(io.BytesIO(log))
-    masked = redaction.masked(session, redaction.find(session))
+    masked = redaction.mask(session, redaction.find(session))
     assert len(turns.encode(turns.turns_of(masked))) > len(session.payload)
 
 
 def cost(log: bytes) -> tuple[float, int]:
-    """Seconds of the processor, the less of two, and the most bytes of memory."""
+    """Measure the processor seconds, the lower of two runs, and the peak memory in bytes."""
     tracemalloc.start()
     read(log)
     _, memory = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     seconds = []
     for _ in range(2):
-        # It holds the patterns of a short recording, not those of a long one.
+        # The cache holds the patterns of a short recording but not those of a long one.
         re.purge()
         began = time.process_time()
         read(log)
@@ -75,9 +76,9 @@ def cost(log: bytes) -> tuple[float, int]:
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_a_hostile_recording_takes_time_and_memory_by_its_size(name):
+def test_time_and_memory_of_a_hostile_recording_are_linear_in_its_size(name):
     small, large = (cost(CAPTURES[name](size)) for size in (SIZE, 8 * SIZE))
-    # Quadratic time would be 64 times as much; what takes no time at all cannot be told from noise.
+    # Quadratic time would be 64 times as much. Below 20 ms a time is mostly noise.
     assert large[0] < 24 * max(small[0], 0.02)
     assert large[1] < 12 * max(small[1], 10**6)
 
@@ -89,19 +90,19 @@ ATTACKS = (
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_what_aims_at_the_viewer_does_not_reach_the_terminal(attack):
+def test_attacks_on_the_viewer_do_not_reach_the_terminal(attack):
     for cut in range(len(attack) + 1):
         display = Display()
         shown = "".join(display.feed(part) for part in (b"\x1b[1;31mHail", attack[:cut], attack[cut:], b"\x1b[0m!"))
         assert re.sub(r"\x1b\[[0-9;]*[A-HJKfmsu]", "", shown).isprintable(), shown
 
 
-def test_an_endless_subnegotiation_is_given_up():
+def test_an_endless_subnegotiation_ends_at_its_limit():
     assert Telnet().feed(b"\xff\xfa" + b"x" * (SUBNEGOTIATION_BYTES + 10)).endswith(b"x" * 10)
 
 
-class Mine:
-    """A pickle that leaves a file behind where it is loaded."""
+class Payload:
+    """A pickle that creates a file when it is loaded."""
 
     def __reduce__(self):
         return Path.touch, (Path("taken"),)
@@ -109,7 +110,7 @@ class Mine:
 
 @pytest.fixture
 def folder(workplace) -> Path:
-    """A sound model's folder, to be made hostile."""
+    """The folder of a valid model, to be made hostile."""
     torch.manual_seed(0)
     made = Path("models/evil")
     modeling.new_model(16).save_pretrained(made)
@@ -125,7 +126,7 @@ def change(path: Path, **changes: object) -> None:
 def test_pickled_weights_are_not_opened(folder):
     (folder / "model.safetensors").unlink()
     for name in ("pytorch_model.bin", "training_args.bin", "model.pt"):
-        (folder / name).write_bytes(pickle.dumps(Mine()))
+        (folder / name).write_bytes(pickle.dumps(Payload()))
     for use in (modeling.load_model, inspect, hub.published_files):
         with pytest.raises(UsageError, match=r"no model\.safetensors"):
             use(folder)
@@ -142,7 +143,7 @@ def test_code_of_a_model_is_not_run(folder):
     assert not Path("taken").exists()
 
 
-def test_weights_lie_in_the_folder_and_nowhere_else(folder, workplace):
+def test_weights_outside_the_folder_are_not_loaded(folder, workplace):
     (folder / "model.safetensors").rename("elsewhere.safetensors")
     index = {"metadata": {}, "weight_map": {"transformer.wte.weight": "../../elsewhere.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
@@ -173,7 +174,7 @@ def test_a_file_of_a_gigabyte_is_not_read(folder, name):
     assert memory < 10**8
 
 
-def test_what_a_model_says_of_itself_is_printed_without_control_characters(folder, called):
+def test_fields_of_a_model_are_printed_without_control_characters(folder, called):
     config = {"dataset": "\x1b]52;c;eA==\x07 \x9b21t \x7f é", "plan": {}, "data_hash": "0"}
     summary = {
         "dataset": config["dataset"], "data_hash": "0", "scored_bytes": 1, "protocol": "\x1b[21t", "parameters": 1,
@@ -183,8 +184,8 @@ def test_what_a_model_says_of_itself_is_printed_without_control_characters(folde
         for name, content in ((runs.CONFIG_NAME, config), (runs.SUMMARY, summary)):
             (folder / name).write_text(json.dumps(content, ensure_ascii=ascii_only))
         for arguments in (["models"], ["models", "--json"]):
-            told = called(*arguments).stdout
-            assert "52;c;eA==" in told and told.replace("\n", "").isprintable()
+            shown = called(*arguments).stdout
+            assert "52;c;eA==" in shown and shown.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize("value", [[], [1], {}, {"a": [1]}, [[]]])

@@ -325,7 +325,7 @@ def test_the_command_line_of_surprise(trained, workplace):
         ((*call, "--output", "mine.png"), "no picture of an analysis"),
         ((*call, "--deep"), "--sample, --deep and --surprise exclude each other"),
         ((*call, "--dataset", "tiny"), "--surprise takes one recording"),
-        ((*call[:-1], "mine.png"), "is no recording"),
+        ((*call[:-1], "mine.png"), "is not a recording"),
         (("--output", "a"), "--output is for --deep or --surprise"),
     ]:
         refused = run(*arguments)

@@ -1,4 +1,4 @@
-"""What stands among recordings besides regular files is skipped and named; nothing hangs, and nothing is lost."""
+"""Only regular files are read; everything else is skipped and named, nothing hangs, and nothing is lost."""
 
 import json
 import os
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from greylord import files, runs
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
+from greylord.captures.reading import Recording
 from greylord.captures.session import Direction, Record
 from greylord.corpus import build, copying, folder, reading
 from greylord.corpus.windows import Rows
@@ -34,8 +35,8 @@ def logs(workplace) -> Path:
 
 
 @pytest.fixture
-def odd(logs) -> dict[str, str]:
-    """What else stands in the folder, and what is said of it."""
+def special_files(logs) -> dict[str, str]:
+    """Add special files and links to the folder. Returns the reason given for each."""
     os.mkfifo(logs / "pipe")
     (logs / "sub").mkdir()
     os.mkfifo(logs / "sub" / "pipe.log")
@@ -68,12 +69,12 @@ def odd(logs) -> dict[str, str]:
         "data prune ./logs --min-size 1 --dry-run",
     ],
 )
-def test_only_regular_files_are_opened_and_the_rest_is_named(called, odd, command):
+def test_only_regular_files_are_opened_and_the_rest_is_named(called, special_files, command):
     result = called(*command.split())
     assert result.returncode == (1 if command.startswith(("data copy", "data redact")) else 0), result.stderr
     if "prune" in command:
-        odd["sub/loop"] = "a link to a folder"
-    for path, why in odd.items():
+        special_files["sub/loop"] = "a link to a folder"
+    for path, why in special_files.items():
         assert f"{path}  ({why})" in result.stdout + result.stderr
 
 
@@ -138,18 +139,23 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(called, logs, monkeypa
 
 def test_a_file_that_vanishes_while_a_corpus_is_built_is_left_out(logs, monkeypatch):
     gone = write(logs / "gone.log", 7)
-    read = reading.proxylog.read_file
-    monkeypatch.setattr(reading.proxylog, "read_file", lambda *given: gone.unlink(missing_ok=True) or read(*given))
+    read = reading.read_recording
+
+    def read_late(path: Path, spool: Path) -> Recording:
+        gone.unlink(missing_ok=True)
+        return read(path, spool=spool)
+
+    monkeypatch.setattr(reading, "read_recording", read_late)
     manifest, _ = build.refresh(logs)
     assert manifest.left_out == {"gone.log": "cannot be read: No such file or directory"}
     assert len(manifest.recordings) == 4
 
 
 def test_a_full_disk_ends_a_build(logs, monkeypatch):
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(reading.proxylog, "read_file", fail)
+    monkeypatch.setattr(proxylog, "read", fail)
     with pytest.raises(OSError, match="No space"):
         build.refresh(logs)
 
@@ -184,8 +190,8 @@ def test_names_that_are_not_unicode_are_kept_and_shown_escaped(called, logs):
 
 
 def test_names_as_long_as_names_can_be(called, logs):
-    for number, letter in enumerate("ab"):
-        write(Path("other" if number else "logs", letter * 0 + "n" * 251 + ".log"), 20 + number)
+    for number in range(2):
+        write(Path("other" if number else "logs", "n" * 251 + ".log"), 20 + number)
     write(Path("logs", "é" * 125 + ".log"), 30)
     assert called("data", "copy", "logs", "other", "game").returncode == 0
     lengths = [len(os.fsencode(path.name)) for path in Path("data/game").iterdir()]
@@ -209,19 +215,19 @@ def test_a_dataset_of_an_impossible_name_is_one_sentence(called, workplace, name
     assert result.returncode == 2 and len(result.stderr.splitlines()) == 1
 
 
-def test_what_has_appeared_since_the_build_is_named_by_build_and_show(called, logs):
+def test_build_and_show_name_files_added_since_the_build(called, logs):
     write(logs / "copy.log", 0)
     assert called("data", "build", "./logs").returncode == 0
     (logs / "gone.log").symlink_to("nowhere")
     for command in ("build", "show"):
-        told = called("data", command, "./logs").stderr
-        assert "gone.log  (a link to nothing)" in told and "copy.log  (the same payload as" in told
+        shown = called("data", command, "./logs").stderr
+        assert "gone.log  (a link to nothing)" in shown and "copy.log  (the same payload as" in shown
     (logs / "gone.log").unlink()
     assert "gone.log" not in called("data", "show", "./logs").stderr
     assert build.refresh(logs)[1] is False
 
 
-def test_corpora_and_models_are_no_part_of_the_folder_that_holds_them(called, logs, monkeypatch):
+def test_corpora_and_models_are_not_recordings_of_the_folder_that_holds_them(called, logs, monkeypatch):
     monkeypatch.chdir(logs)
     assert called("data", "build", ".").returncode == 0
     write(Path("models/run/1750000000.log"), 50)
@@ -231,7 +237,7 @@ def test_corpora_and_models_are_no_part_of_the_folder_that_holds_them(called, lo
 
 
 @needs_posix
-def test_a_source_that_leads_nowhere_is_skipped(called, logs):
+def test_a_link_to_nothing_is_skipped(called, logs):
     Path("self").symlink_to("self")
     Path("nowhere").symlink_to("gone")
     result = called("data", "copy", "logs", "self", "nowhere", "game")
@@ -269,6 +275,6 @@ def test_sources_in_quotes_are_expanded(called, logs, monkeypatch):
 
 
 @needs_posix
-def test_a_pipe_in_the_place_of_a_json_file_is_not_waited_for(workplace):
+def test_a_pipe_named_like_a_json_file_does_not_block(workplace):
     os.mkfifo("training_config.json")
     assert runs.read_json(Path("training_config.json")) is None

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import spool
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
+from greylord.captures.reading import is_recording, read_session
 from greylord.captures.session import Direction, Record
 from greylord.corpus import build, copying, likeness
 from greylord.corpus.identity import Candidate, head_of, same_recordings, whole
@@ -72,7 +73,7 @@ def test_the_same_payload_in_another_form_is_the_same_recording(logs):
     (logs / name(0)).write_bytes(PASSWORD + log(0))
     masked = (PASSWORD + log(0)).replace(b"hush", b"****")
     (logs / name(600)).write_bytes(masked)
-    session = proxylog.read_file(logs / name(24))
+    session = read_session(logs / name(24), keep_credentials=True)
     with (logs / name(700)).open("wb") as target:
         proxylog.write([Record(Direction.SERVER, 2_000, session.payload.tobytes())], target)
     assert left_out(logs) == {
@@ -87,7 +88,7 @@ def test_a_growing_log_that_was_copied_is_superseded(logs, cut):
     for copy, end in enumerate((cut, cut + 3_000)):
         (logs / name(300 + copy)).write_bytes(whole_log[:end])
     missing = left_out(logs)
-    read = proxylog.is_capture(logs / name(300))
+    read = is_recording(logs / name(300))
     assert missing.pop(name(301)) == f"the beginning of {name(48)}"
     assert missing == ({name(300): f"the beginning of {name(48)}"} if read else {})
 

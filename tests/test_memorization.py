@@ -38,7 +38,7 @@ def test_each_secret_is_found_once_where_it_stands():
     assert bytes(secrets[0].prefix[-12:-2].tolist()) == b"Password: "
     assert "s3cret" not in repr(secrets)
     masked = login("ann", "s3cret")
-    assert not memorization.secrets_of([redaction.masked(masked, redaction.find(masked))])
+    assert not memorization.secrets_of([redaction.mask(masked, redaction.find(masked))])
 
 
 def test_a_rank_is_that_of_plain_scoring():
@@ -105,9 +105,7 @@ def test_logins_typed_often_are_found_and_at_chance_level_after_redaction():
     found = list(memorization.exposures(train(sessions), secrets, strings=2_000))
     assert all(each.rank == 1 for each in found if each.times == 64)
     after = list(
-        memorization.exposures(
-            train([redaction.masked(s, redaction.find(s)) for s in sessions]), secrets, strings=2_000
-        )
+        memorization.exposures(train([redaction.mask(s, redaction.find(s)) for s in sessions]), secrets, strings=2_000)
     )
     # By chance one of twelve is the first of 2,001 in one case of 170, and the mean so far off in one of 3,000.
     assert min(each.rank for each in after) > 1

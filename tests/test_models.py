@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import PROJECT, greylord, history, make_run
 
-from greylord import records, runs
+from greylord import json_fields, runs
 from greylord.cli import main
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation.bits_per_byte import bits_per_byte
@@ -248,9 +248,9 @@ def changed(folder: Path, file: str, field: str, *value: object) -> None:
 @pytest.mark.parametrize(
     ("file", "fields"),
     [
-        (runs.SUMMARY, records.SUMMARY_FIELDS),
-        (runs.CONFIG_NAME, records.CONFIG_FIELDS),
-        (runs.HISTORY, records.EVALUATION_FIELDS),
+        (runs.SUMMARY, json_fields.SUMMARY_FIELDS),
+        (runs.CONFIG_NAME, json_fields.CONFIG_FIELDS),
+        (runs.HISTORY, json_fields.EVALUATION_FIELDS),
     ],
 )
 def test_a_run_that_others_wrote_is_read_or_refused_in_one_sentence(call, workplace, file, fields, monkeypatch):
@@ -325,10 +325,10 @@ def test_fields_are_refused_for_their_type(tmp_path):
     for kind, sound in ((int, (0, 5)), (float, (0, 2.5, math.nan)), (str, ("",)), (bool, (False,)), (dict, ({},))):
         for value in (*WRONG, *sound):
             if value in sound or (type(value) is kind and value != -1 and value != 10**400):
-                records.check_fields(tmp_path, {"x": value}, {"x": kind})
+                json_fields.check_fields(tmp_path, {"x": value}, {"x": kind})
             else:
                 with pytest.raises(GreylordError, match="is damaged: x must be") as refused:
-                    records.check_fields(tmp_path, {"x": value}, {"x": kind})
+                    json_fields.check_fields(tmp_path, {"x": value}, {"x": kind})
                 assert len(str(refused.value)) < 300
 
 

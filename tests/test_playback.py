@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import modeling, runs
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
 from greylord.corpus.build import corpus_of
@@ -66,10 +66,10 @@ def test_a_recording_that_is_none_or_too_short(capture):
     with pytest.raises(UsageError, match="12 payload bytes; --at is 13"):
         playback.capture_ids(capture, 13, None)
     capture.write_text("plain text")
-    with pytest.raises(UsageError, match="is no recording: it has no record"):
+    with pytest.raises(UsageError, match="is not a recording"):
         playback.capture_ids(capture, None, None)
     for path in (capture.parent, capture / "nowhere"):
-        with pytest.raises(UsageError, match=r"is not a regular file|There is no file"):
+        with pytest.raises(UsageError, match=r"is not a regular file|does not exist"):
             playback.capture_ids(path, None, None)
 
 
@@ -210,7 +210,7 @@ def test_a_folder_without_pauses_is_told_of(trained, tmp_path):
         ("--top-p 0", "top-p must lie above 0 and up to 1, not 0.0"),
         ("--top-k -2", "top-k must be 0"),
         ("--prompt €", "the model knows bytes only"),
-        ("--from-capture nix.log", "There is no file 'nix.log'"),
+        ("--from-capture nix.log", "'nix.log' does not exist"),
         ("--model-dir models/nix", "There is no model folder"),
         ("--output file/x.cast", "is not a folder that you may write to"),
     ],

@@ -1,17 +1,16 @@
-"""Reading proxy logs: against a slow reader that follows the format's description character by character."""
+"""Proxy logs are read as by a slow reader that follows the format's description character by character."""
 
 import io
 import re
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record, Session
 
 BLOCK = 4_096
@@ -42,16 +41,16 @@ def columns(session: Session) -> tuple:
 
 
 def slow_read(data: bytes) -> tuple[list[Record], Counter, int, int, int]:
-    """Records, junk, cut tokens, stray markers and headless bytes of a v1 or v2 log."""
+    """Read a v1 or v2 log: records, junk counts, cut tokens, stray markers and headless bytes."""
     header = re.compile(
         rb"<\|(server|client)\|>(.{0,8}?)<\|delay#(?=.{1,20}\|>)(-?)(\d{1,12})(?:\.(\d+))?\|>", re.DOTALL
     )
-    found = list(header.finditer(data))
+    headers = list(header.finditer(data))
     cut_tokens = stray = 0
-    result, junk = [], Counter(len(match[2]) for match in found)
-    spans = [(0, 0, found[0].start() if found else len(data), None)]
-    ends = [match.start() for match in found[1:]] + [len(data)]
-    spans += [(match.start(), match.end(), end, match) for match, end in zip(found, ends, strict=False)]
+    result, junk = [], Counter(len(match[2]) for match in headers)
+    spans = [(0, 0, headers[0].start() if headers else len(data), None)]
+    ends = [match.start() for match in headers[1:]] + [len(data)]
+    spans += [(match.start(), match.end(), end, match) for match, end in zip(headers, ends, strict=False)]
     for start, payload_from, end, match in spans:
         raw, payload = data[payload_from:end], b""
         truncated = match is not None and end - start == 512
@@ -77,13 +76,13 @@ def slow_read(data: bytes) -> tuple[list[Record], Counter, int, int, int]:
     zeros = len(data) - len(data.rstrip(b"\0"))
     if zeros >= proxylog.MIN_ZEROS:
         result[-1] = result[-1]._replace(payload=result[-1].payload[:-zeros])
-        headless -= zeros * (not found)
-        result = result if found or headless else []
+        headless -= zeros * (not headers)
+        result = result if headers or headless else []
     return result, junk, cut_tokens, stray, headless
 
 
 def is_cut_token(raw: bytes) -> bool:
-    """Whether `raw` can be prolonged to a hex token."""
+    """Tell whether `raw` is the beginning of a hex token."""
     if any(name.startswith(raw) for name in (b"<|ansi#", b"<|telnet#")):
         return len(raw) >= 2
     return re.fullmatch(rb"<\|(ansi|telnet)#(([0-9A-Fa-f]{2})+\||[0-9A-Fa-f]*)", raw) is not None
@@ -109,7 +108,7 @@ def test_any_bytes_are_read_as_the_slow_reader_reads_them(data):
 
 
 class Trickle(io.RawIOBase):
-    """A stream that gives its bytes in pieces of the sizes asked of it, as a socket does."""
+    """A stream whose reads give at most the listed sizes, as those of a socket may."""
 
     def __init__(self, data: bytes, sizes: list[int]) -> None:
         self.source, self.sizes = io.BytesIO(data), sizes
@@ -123,7 +122,7 @@ class Trickle(io.RawIOBase):
     st.lists(st.one_of(logs, st.binary(max_size=20).map(lambda few: few * 400)), max_size=12),
     st.lists(st.integers(1, 5_000)),
 )
-def test_chunks_do_not_matter(parts, sizes):
+def test_blocks_and_short_reads_change_nothing(parts, sizes):
     data = b"".join(parts)
     whole = proxylog.read(io.BytesIO(data), 1 << 22)
     assert columns(proxylog.read(io.BytesIO(data), BLOCK)) == columns(whole)
@@ -139,7 +138,7 @@ def test_a_record_longer_than_a_block_stays_one(length):
     assert columns(session) == columns(proxylog.read(io.BytesIO(data)))
 
 
-def test_dialects():
+def test_the_dialect_is_recognized():
     v1 = b"<|server|><|delay#1.000|>\xff\xfb\x01<|client|>2\xe8\xfa\x7f<|delay#-0.100|>look\r"
     v2 = b"<|server|><|delay#1.000|><|telnet#FFFB01|><|client|><|delay#0.100|>look\n"
     assert proxylog.read(io.BytesIO(v1)).dialect == "v1"
@@ -157,38 +156,8 @@ def test_a_record_cut_at_512_bytes_keeps_what_its_last_token_spells():
     assert not proxylog.read(io.BytesIO(ours)).truncated.any()
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("2025-06-18T05-44-07-829_115a0843", datetime(2025, 6, 18, 5, 44, 7, 829_000, tzinfo=UTC)),
-        ("1750709786_4efbc39e.log", datetime(2025, 6, 23, 20, 16, 26, tzinfo=UTC)),
-        ("20250618_054407829.log", datetime(2025, 6, 18, 5, 44, 7, 829_000, tzinfo=UTC)),
-        ("20250618T054407.829123Z", datetime(2025, 6, 18, 5, 44, 7, 829_000, tzinfo=UTC)),
-        ("game (2025-06-18, 05.44).log", datetime(2025, 6, 18, 5, 44, tzinfo=UTC)),
-        ("2025-06-18 (05-44-07).log", datetime(2025, 6, 18, 5, 44, 7, tzinfo=UTC)),
-        ("2025-06-18_99-12.log", datetime(2025, 6, 18, tzinfo=UTC)),
-        ("2025-13-41T05-44-07-829_x", None),
-        ("session1.log", None),
-        ("12345678901234.log", None),
-        ("", None),
-    ],
-)
-def test_the_name_tells_the_start(name, expected):
-    assert proxylog.started_at(name) == expected
-
-
-def test_what_is_a_capture(tmp_path):
-    for name, data, expected in [
-        ("log", b"noise" * 20_000 + b"<|client|><|delay#0.1|>x", True),
-        ("journal", b"[2025-07-07 15:42:12] COPY: <|server|> stands far from <|delay#0.1|>", False),
-        ("empty", b"", False),
-    ]:
-        (tmp_path / name).write_bytes(data)
-        assert proxylog.is_capture(tmp_path / name) is expected
-
-
 @given(dirty, st.data())
-def test_a_masked_copy_differs_in_its_dialect_at_the_positions_only(data, drawn):
+def test_a_masked_copy_keeps_its_dialect_and_differs_at_the_positions_only(data, drawn):
     session = proxylog.read(io.BytesIO(data))
     size = len(session.payload)
     positions = sorted(drawn.draw(st.sets(st.integers(0, size - 1), max_size=20))) if size else []

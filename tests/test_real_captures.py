@@ -1,4 +1,4 @@
-"""The real recordings: every count of their README, every password masked, and every other byte back."""
+"""The real recordings agree with every count of their README; passwords are masked, all other bytes come back."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ CUT = re.compile(rb"<\|(?:[a-z]{0,6}|(?:ansi|telnet)#([0-9A-F]*)\|?)$")
 
 @pytest.fixture(scope="module")
 def built(real_captures, tmp_path_factory):
-    """The dataset, its manifest and its rows by name."""
+    """Build the corpus. Returns the dataset, its manifest and its rows by name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
         manifest, _ = build.refresh(real_captures)
@@ -32,20 +32,20 @@ def built(real_captures, tmp_path_factory):
 
 def test_the_counts_of_the_readme(built):
     _, manifest, _ = built
-    counts = {
+    read = {
         name: (
-            found.recordings,
-            (found.records.server, found.records.client),
-            (found.payload_bytes.server, found.payload_bytes.client),
-            tuple(found.junk_bytes.get(length, 0) for length in (0, 3, 4)),
-            found.negative_delays,
-            found.truncated_records,
-            found.cut_tokens,
-            (found.logins, found.credential_bytes),
+            counts.recordings,
+            (counts.records.server, counts.records.client),
+            (counts.payload_bytes.server, counts.payload_bytes.client),
+            tuple(counts.junk_bytes.get(length, 0) for length in (0, 3, 4)),
+            counts.negative_delays,
+            counts.truncated_records,
+            counts.cut_tokens,
+            (counts.logins, counts.credential_bytes),
         )
-        for name, found in manifest.dialects.items()
+        for name, counts in manifest.dialects.items()
     }
-    assert counts == {
+    assert read == {
         "v1": (58, (180_889, 51_584), (23_394_412, 265_836), (58, 21, 232_394), 2, 13_115, 0, (58, 464)),
         "v2": (68, (505_577, 61_726), (39_572_294, 363_661), (567_303, 0, 0), 28_130, 40_497, 22_323, (69, 552)),
     }
@@ -56,7 +56,7 @@ def test_the_counts_of_the_readme(built):
 
 
 def plain_records(log: bytes) -> list[tuple[bytes, bytes]]:
-    """Who sent what, by regular expressions."""
+    """Read who sent which payload with regular expressions."""
     headers = list(HEADER.finditer(log))
     ends = [header.start() for header in headers[1:]] + [len(log)]
     records = []
@@ -70,15 +70,15 @@ def plain_records(log: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def with_passwords_masked(records: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The next line of the client after each prompt as asterisks, by reading one record after the other."""
-    heard, masked, asked = b"", [], False
+    """Mask the client's next line after each prompt, reading one record after the other."""
+    server_text, masked, asked = b"", [], False
     for speaker, payload in records:
         if speaker == b"server":
-            heard = CSI.sub(b"", heard + payload)[-100:]
-            asked = asked or heard.lower().endswith(b"password: ")
+            server_text = CSI.sub(b"", server_text + payload)[-100:]
+            asked = asked or server_text.lower().endswith(b"password: ")
         elif asked and payload.strip(b"\r\n"):
             payload = re.sub(rb"[^\r\n]", b"*", payload)
-            asked, heard = False, b""
+            asked, server_text = False, b""
         masked.append((speaker, payload))
     return masked
 

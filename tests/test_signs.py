@@ -1,4 +1,4 @@
-"""What went through another program on the way shows, and is told with what it means."""
+"""A recording that another program changed shows signs, which are reported with their meaning."""
 
 import random
 import re
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from greylord import spool
-from greylord.captures import proxylog, signs
-from greylord.captures.signs import Sign, signs_of
+from greylord.captures import signs
+from greylord.captures.formats import proxylog
+from greylord.captures.reading import is_recording, read_session
+from greylord.captures.signs import Sign, find_signs
 from greylord.corpus import build
 
 JUNK = b"2\xe8\xfa\x7f"
@@ -21,7 +23,7 @@ def record(side: bytes, payload: bytes) -> bytes:
 
 
 def genuine(seed: int = 0) -> bytes:
-    """A log as the v1 proxy writes it: CR LF, telnet commands and line art raw, records cut at 512 bytes."""
+    """Write a log as the v1 proxy does: CR LF, raw telnet commands and line art, records cut at 512 bytes."""
     rng = random.Random(seed)
     parts = [record(b"server", b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x00\xc9\xcd\xcd\xbb\r\n\xba hello \xba\r\n")]
     for number in range(40):
@@ -62,10 +64,10 @@ CHANGES = {
 def test_each_change_shows_its_signs_and_no_others(tmp_path, change, monkeypatch):
     change, expected = CHANGES[change]
     (tmp_path / "log").write_bytes(change(genuine()))
-    session = proxylog.read_file(tmp_path / "log")
-    assert signs_of(session) == expected
+    session = read_session(tmp_path / "log", keep_credentials=True)
+    assert find_signs(session) == expected
     monkeypatch.setattr(spool, "BLOCK_ITEMS", 7)
-    assert signs_of(session) == expected
+    assert find_signs(session) == expected
 
 
 def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
@@ -73,7 +75,7 @@ def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
         (tmp_path / name).write_bytes(
             b"<|server|><|delay#-1%b250|>x<|client|><|delay#7%b0|>y<|delay#1,2.3|>" % (mark, mark)
         )
-    point, comma = (proxylog.read_file(tmp_path / name) for name in ("point", "comma"))
+    point, comma = (read_session(tmp_path / name, keep_credentials=True) for name in ("point", "comma"))
     assert list(point) == list(comma) and comma.delays.tolist() == [-1_250, 7_000]
     assert (point.dirt.decimal_commas, comma.dirt.decimal_commas) == (0, 2)
 
@@ -81,7 +83,7 @@ def test_delays_with_a_comma_are_read_as_with_a_point(tmp_path):
 @pytest.mark.parametrize("zeros", [1, 7, 8, 31, 1_000, (1 << 19) - 40, 1 << 19, (1 << 20) + 7])
 def test_zeros_at_the_end_are_cut_off_and_counted(tmp_path, zeros):
     (tmp_path / "log").write_bytes(b"<|server|><|delay#0.1|>\0\0x" + bytes(zeros))
-    session = proxylog.read_file(tmp_path / "log")
+    session = read_session(tmp_path / "log", keep_credentials=True)
     cut = zeros if zeros >= proxylog.MIN_ZEROS else 0
     assert session.payload.tobytes() == b"\0\0x" + bytes(zeros - cut) and session.ends.tolist() == [
         len(session.payload)
@@ -94,19 +96,21 @@ def test_zeros_that_were_recorded_stay(tmp_path):
     for count in range(1, 5):
         with (tmp_path / "log").open("wb") as target:
             proxylog.write([(proxylog.Direction.SERVER, 0, payload, False) for payload in payloads[:count]], target)
-        session = proxylog.read_file(tmp_path / "log")
+        session = read_session(tmp_path / "log", keep_credentials=True)
         assert [row.payload for row in session] == payloads[:count] and session.dirt.trailing_zeros == 0
 
 
 def test_real_recordings_show_no_sign(real_captures):
-    shown = {}
+    shown, count = {}, 0
     for path in sorted(real_captures.rglob("*")):
-        if path.is_file() and (found := signs_of(proxylog.read_file(path))) and path.name != "change.log":
-            shown[path.name] = found
-    assert shown == {}
+        if path.is_file() and is_recording(path):
+            count += 1
+            if signs := find_signs(read_session(path, keep_credentials=True)):
+                shown[path.name] = signs
+    assert count == 126 and shown == {}
 
 
-def test_signs_are_told_with_their_meaning_by_build_and_show(called, workplace):
+def test_build_and_show_report_the_meaning_of_signs(called, workplace):
     folder = Path("data/game")
     folder.mkdir(parents=True)
     for number, change in enumerate((*CHANGES, "nothing")):
@@ -117,16 +121,16 @@ def test_signs_are_told_with_their_meaning_by_build_and_show(called, workplace):
         sign.value: sum(sign in signs for _, signs in CHANGES.values()) for sign in Sign
     }
     for command in ("build", "show"):
-        told = called("data", command, "game").stderr
+        shown = called("data", command, "game").stderr
         for meaning in signs.MEANINGS.values():
-            assert meaning.partition("{}")[2].split(",")[0].split(";")[0] in " ".join(told.split())
+            assert meaning.partition("{}")[2].split(",")[0].split(";")[0] in " ".join(shown.split())
     counts = manifest.dialects["v1"]
     assert counts.decimal_commas == 81 and counts.trailing_zeros == 5_000
 
 
-def test_high_bytes_by_chance_are_no_sign():
+def test_a_few_chance_sequences_are_not_a_sign():
     payload = np.frombuffer(b"\xc9\xcd\xcd\xbb" * 30 + b"\xc3\xa9" * 3, np.uint8)
     session = proxylog.Session(
         payload, np.array([len(payload)]), np.ones(1, np.uint8), np.zeros(1, np.int64), np.zeros(1, bool)
     )
-    assert signs_of(session) == []
+    assert find_signs(session) == []

@@ -1,4 +1,4 @@
-"""Recordings of any size in bounded memory, and many small ones: the size of blocks changes no result."""
+"""Recordings of any size are read in bounded memory, and the size of blocks changes no result."""
 
 import contextlib
 import io
@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greylord import spool
-from greylord.captures import call, markup, proxylog, redaction, session
+from greylord.captures import conversation, markup, redaction, redaction_rules, session
+from greylord.captures.formats import proxylog
+from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
 from greylord.corpus import build, reading, split
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, SplitCounts, payload_hash
@@ -39,13 +41,13 @@ records = st.lists(
 
 
 def limit(patch: pytest.MonkeyPatch, size: int) -> None:
-    """Read in blocks of `size` bytes or items, and keep no array that is larger in memory."""
+    """Read in blocks of `size` bytes or items, and keep larger arrays in files."""
     patch.setattr(spool, "BLOCK_ITEMS", size)
     patch.setattr(spool, "MEMORY_BYTES", size)
     patch.setattr(session, "PIECE_BYTES", size)
     patch.setattr(session, "PIECE_RECORDS", size)
     patch.setattr(split, "SEARCHED_TOKENS", size)
-    patch.setattr(call, "RELEASE_EVERY", 2)
+    patch.setattr(conversation, "RELEASE_EVERY", 2)
     patch.setattr(build, "BATCH_BYTES", size)
     patch.setattr(build, "WRITTEN_BYTES", size)
 
@@ -57,10 +59,10 @@ def log_of(rows: list[Record]) -> bytes:
 
 
 def everything(log: bytes, keep_records: bool) -> dict:
-    """What a build makes of a log."""
+    """Return everything that a build computes from a log."""
     read = proxylog.read(io.BytesIO(log), 4_096)
     found = redaction.find(read)
-    masked = redaction.masked(read, found)
+    masked = redaction.mask(read, found)
     stretches = list(turns.encode_pieces(masked, keep_records))
     ids = np.concatenate([stretch.ids for stretch in stretches])
     delays = np.concatenate([stretch.delays_ms for stretch in stretches])
@@ -97,17 +99,17 @@ def replaced(read: Session, payload: bytes) -> Session:
 @given(st.lists(st.sampled_from(PIECES), max_size=30).map(b"".join), st.integers(1, 40))
 def test_matches_are_found_wherever_blocks_end(text, size):
     for search in (
-        redaction._PASS,
-        redaction._LAST_ASTERISK,
-        redaction._ECHO_OPTION,
-        redaction._GIVING_UP,
-        call._MARKUP,
-        call._LINE_END,
+        redaction_rules._PASS,
+        redaction_rules._LAST_ASTERISK,
+        redaction_rules._ECHO_OPTION,
+        redaction_rules._HERO_WORD,
+        conversation._MARKUP,
+        conversation._LINE_END,
     ):
         expected = [match.span() for match in search.pattern.finditer(text)]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(spool, "BLOCK_ITEMS", size)
-            spans = list(markup.find_spans(search, np.frombuffer(text, np.uint8)))
+            spans = list(markup.find_spans(search, memoryview(text)))
         assert [span for begins, ends in spans for span in zip(begins.tolist(), ends.tolist(), strict=True)] == expected
         assert len(spans) == -(-len(text) // size)
         assert all(begins.size == 0 or begins[0] // size == at for at, (begins, _) in enumerate(spans))
@@ -137,10 +139,10 @@ def test_a_spool_leaves_no_file(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_pages_that_were_read_are_given_back():
+def test_pages_are_released_after_reading():
     statm = Path("/proc/self/statm")
     if not statm.exists():
-        pytest.skip("the system does not tell how much is mapped")
+        pytest.skip("needs /proc/self/statm to count mapped pages")
 
     def mapped_pages() -> int:
         return int(statm.read_text().split()[2])
@@ -165,7 +167,7 @@ def write_log(path: Path, rows: list[Record]) -> None:
 
 
 def play(seed: int, exchanges: int) -> list[Record]:
-    """A login and some play, with a record that is larger than the others together."""
+    """Play a login and some exchanges, with one record that is larger than all others together."""
     random = np.random.default_rng(seed)
     rows = [
         Record(Direction.SERVER, 0, b"Enter your password: "),
@@ -212,14 +214,14 @@ def test_memory_does_not_grow_with_the_recording(workplace):
             tracemalloc.stop()
         return held
 
-    peak(10)  # What is imported or compiled at the first call is held from then on.
+    peak(10)  # The first call imports modules and compiles patterns, which stay in memory.
     small, large = peak(2_000), peak(10_000)
     added = Path("data/10000/1750000000_a.log").stat().st_size - Path("data/2000/1750000000_a.log").stat().st_size
     assert added > 10**6
     assert large - small < added / 10
 
 
-def test_pages_are_given_back_behind_what_is_written(tmp_path, monkeypatch):
+def test_pages_are_released_while_writing(tmp_path, monkeypatch):
     released = []
     monkeypatch.setattr(build, "WRITTEN_BYTES", 1_000)
     monkeypatch.setattr(build, "release", lambda *arrays: released.append(arrays))
@@ -255,7 +257,7 @@ def test_recordings_share_a_file_for_their_ids(tmp_path):
     (file,) = (tmp_path / "spool").iterdir()
     for path, each in zip(paths, readings, strict=True):
         stored = each.ids.load({file: spool.map_file(file)})
-        assert stored.tolist() == turns.encode(turns.turns_of(proxylog.read_file(path))).tolist()
+        assert stored.tolist() == turns.encode(turns.turns_of(read_session(path, keep_credentials=True))).tolist()
 
 
 @pytest.mark.parametrize(("files", "expected"), [(5, 0), (6, 1)])
@@ -311,9 +313,9 @@ def test_a_recording_is_read_in_pieces_of_bounded_size(monkeypatch):
 def test_long_sequences_do_not_depend_on_blocks(monkeypatch):
     colours = b"\x1b[1;32m" * 300
     text = b"\x1b[0mP" + colours + b"a" + colours + b"ss\x1b[word: "
-    expected = [match.span() for match in re.finditer(redaction._PASS.pattern, text)]
+    expected = [match.span() for match in re.finditer(redaction_rules._PASS.pattern, text)]
     monkeypatch.setattr(spool, "BLOCK_ITEMS", 64)
     assert [
-        (int(b[0]), int(e[0])) for b, e in markup.find_spans(redaction._PASS, memoryview(text)) if len(b)
+        (int(b[0]), int(e[0])) for b, e in markup.find_spans(redaction_rules._PASS, memoryview(text)) if len(b)
     ] == expected
     assert expected

@@ -1,4 +1,4 @@
-"""The terminal's grammars: nothing makes them fail, cuts do not matter, and only what is harmless comes through."""
+"""The terminal's parsers accept any bytes cut anywhere, and let only harmless output through."""
 
 import re
 from itertools import pairwise
@@ -24,7 +24,7 @@ def chunks(data: bytes, cuts: list[int]) -> list[bytes]:
 
 
 @given(streams, st.lists(st.integers(0, 200), max_size=8))
-def test_cuts_do_not_matter(data, cuts):
+def test_cuts_change_nothing(data, cuts):
     parts = chunks(data, cuts)
     telnet, ansi, display = Telnet(), Ansi(), Display()
     assert b"".join(map(telnet.feed, parts)) == Telnet().feed(data)
@@ -33,7 +33,7 @@ def test_cuts_do_not_matter(data, cuts):
 
 
 def joined(pieces) -> list[ControlSequence | bytes]:
-    """The pieces, neighbouring runs of text put together."""
+    """Join neighbouring runs of text."""
     result = []
     for piece in pieces:
         if result and not isinstance(piece, ControlSequence) and not isinstance(result[-1], ControlSequence):
@@ -87,5 +87,5 @@ def test_telnet_commands(received, data):
         (b"\x1b[" + b"1" * 70 + b"mx", "111111mx"),
     ],
 )
-def test_what_is_shown(received, shown):
+def test_the_display_shows(received, shown):
     assert Display().feed(received) == shown

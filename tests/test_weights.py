@@ -15,7 +15,7 @@ from helpers import PROJECT
 from safetensors.torch import load_file, save_file
 
 from greylord import modeling
-from greylord.captures import proxylog
+from greylord.captures.formats import proxylog
 from greylord.captures.session import Direction, Record
 from greylord.errors import GreylordError, UsageError
 from greylord.generation.forward import Forward

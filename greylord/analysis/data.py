@@ -26,8 +26,8 @@ from greylord.analysis.tallies import (
     MarkupTally,
     TurnTally,
 )
-from greylord.captures import proxylog, redaction
-from greylord.captures.session import Direction, Session
+from greylord.captures import reading
+from greylord.captures.session import Direction
 from greylord.corpus import split
 from greylord.corpus.build import corpus_of
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, Manifest
@@ -104,7 +104,7 @@ def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
     recordings = []
     with progress("Reading again", sum(row.file.path.stat().st_size for row in rows)) as advance:
         for row, group in zip(rows, groups, strict=True):
-            tally.add(proxylog.read_file(row.file.path))
+            tally.add(reading.read_recording(row.file.path))
             start, payload = row.file.started_at, row.counts.payload_bytes
             started_at = start and start.isoformat(timespec="milliseconds")
             recordings.append(Recording(row.file.name, started_at, group, payload.server, payload.client))
@@ -149,10 +149,10 @@ class _Tally:
         self.turns = {"server": TurnTally(), "client": TurnTally()}
         self.markup, self.commands, self.lines = MarkupTally(), CommandTally(), LineTally()
 
-    def add(self, session: Session) -> None:
+    def add(self, recording: reading.Recording) -> None:
         """Count a recording."""
+        session, credentials = recording.session, recording.credentials
         stream = turns.turns_of(session, self.settings.keep_records)
-        credentials = redaction.find(session)
         sizes = np.diff(stream.ends, prepend=0)
         for side, direction, token in SIDES:
             self.delays[side].add(session.delays[1:][session.directions[1:] == direction])

@@ -15,7 +15,7 @@ from typing import Any
 from greylord import runs
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text
-from greylord.records import is_number
+from greylord.json_fields import is_number
 
 __all__ = ["Course", "Point", "read_course"]
 

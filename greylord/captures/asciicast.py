@@ -1,6 +1,6 @@
-"""asciicast v2, the terminal recordings of asciinema: a header and an event a line, all JSON.
+"""Write asciicast v2, the terminal recordings of asciinema: a header, then one event a line, all JSON.
 
-https://docs.asciinema.org/manual/asciicast/v2/
+Source: https://docs.asciinema.org/manual/asciicast/v2/
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from typing import NamedTuple
 __all__ = ["SHOWN", "TYPED", "Event", "write"]
 
 COLUMNS, LINES = 80, 24
-"""The screen that a BBS writes for."""
-
-
+"""Size of the screen that a BBS writes for."""
 SHOWN, TYPED = "o", "i"
+"""Kinds of events: output of the terminal, and input from its keyboard."""
 
 
 class Event(NamedTuple):
-    """What happens on the terminal."""
+    """A text that the terminal shows or that is typed."""
 
     seconds: float
-    """Since the beginning."""
+    """Seconds since the beginning."""
     kind: str
-    """`SHOWN` by the terminal, or `TYPED`."""
+    """`SHOWN` or `TYPED`."""
     text: str
 
 
 def write(events: Iterable[Event], title: str) -> str:
-    """The text of a cast. Events of one moment and kind become one."""
+    """Return the text of a cast. Events of the same moment and kind become one."""
     rows: list[object] = [{"version": 2, "width": COLUMNS, "height": LINES, "title": title}]
     for (seconds, kind), group in itertools.groupby(events, lambda event: event[:2]):
         rows.append([round(seconds, 3), kind, "".join(event.text for event in group)])

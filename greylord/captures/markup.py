@@ -1,4 +1,4 @@
-"""What stands in a telnet stream besides text, as patterns over the bytes that one side sent."""
+"""Markup in a telnet stream: patterns over the bytes that one side sent, and how a text is searched for them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ import numpy as np
 
 from greylord.spool import blocks
 
-__all__ = ["COLOUR", "CSI", "LINE_END", "TELNET", "SearchPattern", "covered", "edited", "find_spans", "matches"]
+__all__ = [
+    "COLOUR",
+    "CSI",
+    "LINE_END",
+    "TELNET",
+    "SearchPattern",
+    "apply_backspaces",
+    "find_spans",
+    "match_spans",
+    "span_mask",
+]
 
 CSI = re.compile(rb"\x1b\[[ -?]*[@-~]")
 """A complete control sequence (ECMA-48)."""
@@ -23,19 +33,24 @@ LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
 _BACKSPACES = b"\b\x7f"
 
 
-def matches(pattern: re.Pattern[bytes], data: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """int64 [n] each: where the matches of a pattern begin and end."""
+def match_spans(pattern: re.Pattern[bytes], data: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """Find the matches of a pattern.
+
+    Returns:
+        Where they begin and where they end, int64 [n] each.
+    """
     begins, ends = np.array([match.span() for match in pattern.finditer(data)], np.int64).reshape(-1, 2).T
     return begins, ends
 
 
 class SearchPattern:
-    """A pattern with which a text of any size can be searched block by block.
+    """A pattern that can be searched for block by block in a text of any size.
 
     Args:
-        pattern: ignores case and does not match the empty string.
-        opening: matches the first `width` bytes of each match of the pattern, in lower case. Its own matches cannot
+        pattern: Ignores case and does not match the empty string.
+        opening: Matches the first `width` bytes of each match of the pattern, in lower case. Its own matches cannot
             overlap.
+        width: Bytes that `opening` matches.
     """
 
     def __init__(self, pattern: bytes, opening: bytes, width: int) -> None:
@@ -43,38 +58,47 @@ class SearchPattern:
         self.opening, self.width = re.compile(opening), width
 
 
-def find_spans(search: SearchPattern, text: np.ndarray | memoryview) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield for each block of a text where the matches that begin in it begin and end.
+def find_spans(search: SearchPattern, text: memoryview) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Find the matches of a pattern block by block.
 
     The matches are those of `finditer`, however long they are and wherever blocks end.
 
     Args:
-        search: the pattern.
-        text: uint8 [bytes], in blocks as `greylord.spool.blocks` gives them.
+        search: The pattern.
+        text: uint8 [bytes], divided into the blocks of `greylord.spool.blocks`.
 
     Yields:
-        begins and ends, int64 [n] each.
+        For each block, where the matches that begin in it begin and end, int64 [n] each.
     """
-    whole, end = memoryview(text), 0
-    for first, block in blocks(text, overlap=search.width - 1):
+    end = 0
+    for first, block in blocks(np.asarray(text), overlap=search.width - 1):
         spans = []
         for candidate in search.opening.finditer(block.tobytes().lower()):
             begin = first + candidate.start()
-            if begin >= end and (match := search.pattern.match(whole, begin)):
+            if begin >= end and (match := search.pattern.match(text, begin)):
                 end = match.end()
                 spans.append((begin, end))
         begins, ends = np.array(spans, np.int64).reshape(-1, 2).T
         yield begins, ends
 
 
-def covered(begins: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:
-    """bool [size]: which positions lie in one of the spans that begin and end, int64 [n] each, within `size`."""
+def span_mask(begins: np.ndarray, ends: np.ndarray, size: int) -> np.ndarray:
+    """Mark the positions within spans.
+
+    Args:
+        begins: int64 [n], where each span begins.
+        ends: int64 [n], where each span ends, at most `size`.
+        size: Length of the mask.
+
+    Returns:
+        bool [size].
+    """
     edges = np.bincount(begins, minlength=size + 1) - np.bincount(ends, minlength=size + 1)
     return np.cumsum(edges[:-1]) > 0
 
 
-def edited(line: bytes) -> bytes:
-    """What is left of a typed line after its backspaces."""
+def apply_backspaces(line: bytes) -> bytes:
+    """Return what is left of a typed line after its backspaces."""
     left = bytearray()
     for key in line:
         if key not in _BACKSPACES:

@@ -1,7 +1,6 @@
-"""A recorded session, whatever file it came from: who sent which bytes after how long a wait.
+"""A recorded session, whatever format it was read from: who sent which bytes after which delay.
 
-A `Session` is columnar, so that a hundred thousand records cost five numpy arrays; iterate over it to meet
-its records one by one.
+A `Session` is columnar: a hundred thousand records are five numpy arrays. Iterating over it gives its records.
 """
 
 from __future__ import annotations
@@ -19,23 +18,24 @@ from greylord.spool import release
 __all__ = ["PIECE_BYTES", "PIECE_RECORDS", "Direction", "Dirt", "Record", "Session"]
 
 PIECE_BYTES = 1 << 20
+"""Payload bytes that are processed at a time."""
 PIECE_RECORDS = 1 << 16
-"""What a session is processed by at a time, if that is more than one record."""
+"""Records that are processed at a time."""
 
 
 class Direction(enum.IntEnum):
-    """Who sent a record. The values index the two direction tokens of the vocabulary."""
+    """The sender of a record. The values index the two direction tokens of the vocabulary."""
 
     CLIENT = 0
     SERVER = 1
 
 
 class Record(NamedTuple):
-    """One network read as the recorder saw it."""
+    """One network read of the recorder."""
 
     direction: Direction
     delay_ms: int
-    """Milliseconds since the recorder's previous event; real recorders also write negative ones."""
+    """Milliseconds since the recorder's previous event. Real recorders also write negative ones."""
     payload: bytes
     truncated: bool = False
     """The recorder lost the end of this record."""
@@ -43,20 +43,20 @@ class Record(NamedTuple):
 
 @dataclass
 class Dirt:
-    """What a reader met that a clean recording would not have. Counts add up over recordings."""
+    """Counts of what a clean recording would not have. They add up over recordings."""
 
     junk: Counter[int] = field(default_factory=Counter)
-    """Records by the number of junk bytes between direction marker and delay."""
+    """Records by their number of junk bytes: those between direction marker and delay, which v1 leaves there."""
     cut_tokens: int = 0
     """Records that end within a hex token."""
     stray_markers: int = 0
-    """`<|` in the file that opens nothing known and stayed payload."""
+    """`<|` that opens no known token and stayed payload."""
     headless_bytes: int = 0
     """Bytes before the first record header, kept as server payload."""
     decimal_commas: int = 0
-    """Delays with a comma for the point."""
+    """Delays with a decimal comma."""
     trailing_zeros: int = 0
-    """Zero bytes that were cut off the end of the file."""
+    """Zero bytes cut off at the end of the file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +68,10 @@ class Session:
         ends: int64 [records], where each record's payload ends in `payload`.
         directions: uint8 [records], values of `Direction`.
         delays: int64 [records], milliseconds.
-        truncated: bool [records].
-        dialect: the format it was read from: "v1", "v2" or "v3".
-        dirt: what the reader met on the way.
-        continues: whether this is a piece of a session and its first record began in the piece before.
+        truncated: bool [records], the recorder lost the end of the record.
+        dialect: What it was read from: "v1", "v2" or "v3".
+        dirt: What the reader counted.
+        continues: This is a piece of a session, and its first record began in the piece before.
     """
 
     payload: np.ndarray
@@ -106,16 +106,21 @@ class Session:
             start = end
 
     @property
+    def is_recording(self) -> bool:
+        """The file held at least one record, not only bytes that belong to none."""
+        return len(self) > bool(self.dirt.headless_bytes)
+
+    @property
     def sizes(self) -> np.ndarray:
-        """int64 [records]: payload bytes of each record."""
+        """int64 [records], payload bytes of each record."""
         sizes = self.ends.copy()
         sizes[1:] -= self.ends[:-1]
         return sizes
 
     def pieces(self) -> Iterator[Session]:
-        """Yield the session in pieces of `PIECE_BYTES` and `PIECE_RECORDS` at most, so that memory is bounded.
+        """Yield the session in pieces of at most `PIECE_BYTES` and `PIECE_RECORDS`, which bounds the memory.
 
-        Only a record that is larger by itself is spread over several pieces.
+        Only a record larger than a piece is spread over several.
         """
         if 0 < len(self) <= PIECE_RECORDS and len(self.payload) <= PIECE_BYTES:
             yield self

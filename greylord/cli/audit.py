@@ -98,7 +98,7 @@ def _find_out(model_dir: Path, given: Path | None, length: int, seed: int, cpu: 
 
 def _find_passwords(dataset: Path, names: Sequence[str]) -> list[Secret]:
     """Find the passwords that were typed in recordings."""
-    from greylord.captures import proxylog
+    from greylord.captures.reading import read_session
     from greylord.corpus import folder
     from greylord.evaluation import memorization
 
@@ -108,7 +108,7 @@ def _find_passwords(dataset: Path, names: Sequence[str]) -> list[Secret]:
 
         def sessions() -> Iterator[Session]:
             for name in names:
-                yield proxylog.read_file(by_name[name])
+                yield read_session(by_name[name], keep_credentials=True)
                 advance(1)
 
         return memorization.secrets_of(sessions())

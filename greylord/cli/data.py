@@ -120,7 +120,7 @@ def sample(
 
     [dim]Example: greylord data sample sample --recordings 32[/]
     """
-    from greylord.captures import proxylog
+    from greylord.captures.formats import proxylog
     from greylord.corpus import folder
     from greylord.files import new_folder
     from greylord.realm.recorder import record
@@ -225,7 +225,7 @@ def show(
 
     [dim]Example: greylord data show majormud[/]
     """
-    from greylord.captures import proxylog
+    from greylord.captures.start_times import parse_start
     from greylord.corpus import folder
     from greylord.corpus.manifest import Manifest
     from greylord.corpus.pruning import ATTIC
@@ -234,7 +234,7 @@ def show(
     found = folder.find(dataset)
     files = found.files
     sizes = [folder.size_of(path) for path in files]
-    starts = sorted(start for path in files if (start := proxylog.started_at(path.name)))
+    starts = sorted(start for path in files if (start := parse_start(path.name)))
 
     from greylord.corpus.build import corpus_of, with_skipped
 

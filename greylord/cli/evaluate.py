@@ -310,9 +310,9 @@ def _show_generated_play(health: Mapping[str, Health]) -> None:
 
 def _evaluate_recording(model_dir: Path, recording: Path, output: Path | None, cpu: bool, as_json: bool) -> None:
     """Show which lines of a recording cost most bits, and draw all of it."""
-    from greylord.captures import proxylog
+    from greylord.captures.reading import check_recording
 
-    proxylog.check_capture(recording)
+    check_recording(recording)
     model_dir = model_folder(model_dir)
     target = picture_path(output, recording.stem, "surprise") if output or not as_json else None
 

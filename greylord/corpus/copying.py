@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from greylord import units
-from greylord.captures import proxylog, redaction
+from greylord.captures.reading import copy_masked, read_head, read_session
 from greylord.captures.redaction import Credentials
 from greylord.corpus import folder
 from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Same, head_of, same_recordings
-from greylord.errors import GreylordError, UsageError
+from greylord.errors import GreylordError, RecordingError, UsageError
 from greylord.files import numbered, replacing, user_path
 from greylord.progress import Progress, silent
 from greylord.workspace import HERE
@@ -112,7 +112,7 @@ def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False, progre
     with progress("Looking", len(present) + len(wanted)) as advance:
         for path in present:
             # What cannot be read is nobody's copy.
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(RecordingError):
                 if candidate := _candidate(path, masked=False):
                     there.append(path)
                     candidates.append(candidate)
@@ -124,8 +124,8 @@ def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False, progre
                     candidates.append(candidate)
                 else:
                     plan.others.append(source)
-            except OSError as error:
-                plan.skipped.append((source, f"cannot be read: {error.strerror}"))
+            except RecordingError as error:
+                plan.skipped.append((source, error.reason))
             advance(1)
     _choose(plan, there, found, same_recordings(candidates))
     return plan
@@ -133,7 +133,7 @@ def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False, progre
 
 def _candidate(path: Path, masked: bool) -> Candidate | None:
     """A file to be told from others by the payload that its copy would have; None if it is not a recording."""
-    head = proxylog.read_head(path, HEAD_READ_BYTES)
+    head = read_head(path, HEAD_READ_BYTES)
     if head is None:
         return None
     payload = partial(_payload, path, masked)
@@ -141,8 +141,7 @@ def _candidate(path: Path, masked: bool) -> Candidate | None:
 
 
 def _payload(path: Path, masked: bool) -> np.ndarray:
-    session = proxylog.read_file(path)
-    return (redaction.masked(session, redaction.find(session)) if masked else session).payload
+    return read_session(path, keep_credentials=not masked).payload
 
 
 def _choose(
@@ -193,7 +192,7 @@ def _is_beginning(path: Path, source: Path, masked: bool) -> bool:
     """Whether a file's bytes are the beginning of those that the copy of a source would have."""
     with tempfile.TemporaryDirectory() as place:
         if masked:
-            redaction.copy_file(source, Path(place, "masked"))
+            copy_masked(source, Path(place, "masked"))
             source = Path(place, "masked")
         with path.open("rb") as file, source.open("rb") as longer:
             while block := file.read(BLOCK_BYTES):
@@ -256,11 +255,14 @@ def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> 
         try:
             with replacing(target) as temporary:
                 if plan.masked:
-                    credentials = redaction.copy_file(source, temporary)
+                    credentials = copy_masked(source, temporary)
                     copied.credentials.append(credentials)
                 else:
                     shutil.copy2(source, temporary)
                 size = temporary.stat().st_size
+        except RecordingError as error:
+            copied.failed.append((source, error.reason))
+            continue
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise

@@ -16,9 +16,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from greylord import units
-from greylord.captures import proxylog
+from greylord.captures.reading import is_recording
 from greylord.corpus import folder
-from greylord.errors import UsageError
+from greylord.errors import RecordingError, UsageError
 from greylord.files import numbered, replacing
 from greylord.workspace import HERE
 
@@ -100,8 +100,8 @@ def plan_pruning(dataset: Path, min_size: int | None, pattern: str | None) -> Pr
 
 def _is_recording(path: Path) -> bool:
     try:
-        return proxylog.is_capture(path)
-    except OSError:
+        return is_recording(path)
+    except RecordingError:
         return False
 
 

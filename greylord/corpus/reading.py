@@ -20,12 +20,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greylord.captures import proxylog, redaction
-from greylord.captures.signs import Sign, signs_of
+from greylord.captures.reading import read_recording
+from greylord.captures.signs import Sign, find_signs
 from greylord.corpus.folder import size_of
 from greylord.corpus.identity import head_of
 from greylord.corpus.likeness import samples_of
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, payload_hash
+from greylord.errors import NotARecordingError, UnreadableRecordingError
 from greylord.spool import blocks
 from greylord.stream.turns import encode_pieces
 
@@ -117,19 +118,14 @@ def _leave_interrupts() -> None:
 def _read(path: Path, spool: Path, settings: CorpusSettings) -> Reading | str | None:
     """Read a file. Its ids are appended to the one file that each process has for them."""
     try:
-        session = proxylog.read_file(path, spool)
-    except OSError as error:
-        # It may be gone since it was found. What concerns another file, or the disk, ends the job.
-        if error.filename != str(path):
-            raise
-        return f"cannot be read: {error.strerror}"
-    if not session.dirt.junk.total():
+        recording = read_recording(path, spool=spool)
+    except NotARecordingError:
         return None
+    except UnreadableRecordingError as error:
+        # It may be gone since it was found. A full disk, an OSError, ends the job.
+        return error.reason
+    session = recording.session if settings.keep_credentials else recording.masked
     compressed = any(MCCP in block.tobytes() for _, block in blocks(session.payload, overlap=len(MCCP) - 1))
-    credentials = redaction.find(session, spool)
-    masked = redaction.masked(session, credentials, spool)
-    if not settings.keep_credentials:
-        session = masked
     length, turns, delays = 0, 0, Counter()
     file = spool / str(os.getpid())
     with file.open("ab") as target:
@@ -142,11 +138,11 @@ def _read(path: Path, spool: Path, settings: CorpusSettings) -> Reading | str | 
     delays -= Counter(session.delays[:1].tolist())
     return Reading(
         dialect=session.dialect,
-        payload_sha256=payload_hash(masked),
+        payload_sha256=payload_hash(recording.masked),
         compressed=compressed,
-        counts=DialectCounts.of(session, turns, credentials),
+        counts=DialectCounts.of(session, turns, recording.credentials),
         delays=delays,
-        signs=signs_of(session),
+        signs=find_signs(session),
         head=head_of(session.payload),
         samples=samples_of(session.payload),
         ids=StoredIds(file, offset, length),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from greylord.captures import proxylog
+from greylord.captures.start_times import parse_start, plausible_start
 from greylord.corpus import folder, split
 from greylord.corpus.identity import Candidate, same_recordings
 from greylord.corpus.likeness import clusters
@@ -98,7 +98,7 @@ def files_of(found: folder.Found) -> list[File]:
         except OSError as error:
             found.skipped[name] = f"cannot be read: {error.strerror}"
             continue
-        started_at = proxylog.started_at(path.name)
+        started_at = parse_start(path.name)
         grouped_at = started_at or _time(modified)
         by = "name" if started_at else "modification time" if grouped_at else "nothing"
         files.append(File(path, name, sha256, started_at, grouped_at, by))
@@ -110,7 +110,7 @@ def files_of(found: folder.Found) -> list[File]:
 def _time(modified: float) -> datetime | None:
     """A modification time, seconds since 1970, if it can be when a recording was made."""
     try:
-        return proxylog.plausible_start(datetime.fromtimestamp(int(modified), UTC))
+        return plausible_start(datetime.fromtimestamp(int(modified), UTC))
     except (ValueError, OverflowError, OSError):
         # Before the year 1 or after 9999.
         return None

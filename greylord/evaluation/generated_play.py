@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import GPT2LMHeadModel
 
-from greylord.captures.markup import CSI, TELNET, edited
+from greylord.captures.markup import CSI, TELNET, apply_backspaces
 from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
@@ -133,7 +133,7 @@ def _seen_again(payload: bytes) -> list[bool]:
     """For each room whose name has been seen before, whether it has the same exits as then."""
     exits, again = {}, []
     for match in ROOM.finditer(payload):
-        seen = edited(match["exits"])
+        seen = apply_backspaces(match["exits"])
         if match["name"] in exits:
             again.append(exits[match["name"]] == seen)
         exits[match["name"]] = seen

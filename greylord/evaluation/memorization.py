@@ -23,7 +23,7 @@ import torch
 from transformers import DynamicCache, GPT2LMHeadModel
 
 from greylord.captures import redaction
-from greylord.captures.markup import covered
+from greylord.captures.markup import span_mask
 from greylord.captures.session import Direction, Session
 from greylord.generation.engine import Decoder, Sampling
 from greylord.stream import turns, vocabulary
@@ -192,7 +192,7 @@ def copied_share(payload: np.ndarray, training: Sequence[np.ndarray], length: in
         for begin in range(0, len(text), HASHED_BYTES):
             known |= np.isin(hashes, _hashes(text[begin : begin + HASHED_BYTES + length - 1], length))
     begins = np.flatnonzero(known)
-    return float(covered(begins, begins + length, len(payload)).mean())
+    return float(span_mask(begins, begins + length, len(payload)).mean())
 
 
 def _hashes(text: np.ndarray, length: int) -> np.ndarray:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from transformers import GPT2LMHeadModel
 
-from greylord.captures.markup import CSI, LINE_END, TELNET, edited
+from greylord.captures.markup import CSI, LINE_END, TELNET, apply_backspaces
 from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
@@ -74,7 +74,7 @@ def commands_of(row: np.ndarray) -> list[Command]:
         said_before = client.ends[turn - 1] if turn else 0
         opens_turn = begin == said_before and client.kept[sent[turn]]
         at = 1 + 2 * (turn + 1) + int(stream.ends[turn] - sizes[turn]) if opens_turn else None
-        commands.append(Command(edited(client.text[begin:end]), at))
+        commands.append(Command(apply_backspaces(client.text[begin:end]), at))
     return commands
 
 
@@ -132,7 +132,7 @@ def _line(ids: Sequence[int]) -> bytes:
             speaker = token
         elif token < vocabulary.PAD and speaker == vocabulary.CLIENT:
             said.append(token)
-    return edited(CSI.sub(b"", TELNET.sub(b"", bytes(said))))
+    return apply_backspaces(CSI.sub(b"", TELNET.sub(b"", bytes(said))))
 
 
 def likely_lines(decoder: Decoder, contexts: Sequence[Sequence[int]], width: int) -> list[list[bytes]]:

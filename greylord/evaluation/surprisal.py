@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from transformers import PreTrainedModel
 
-from greylord.captures import proxylog, redaction
-from greylord.captures.markup import edited
+from greylord.captures.markup import apply_backspaces
+from greylord.captures.reading import read_session
 from greylord.corpus.windows import whole_rows
 from greylord.errors import UsageError
 from greylord.evaluation.bits_per_byte import CLIENT, SERVER, ScoreTally, kinds_of, predictions, protocol
@@ -70,10 +70,10 @@ def surprise_of(model: PreTrainedModel, path: Path, progress: Progress = silent)
 
     Raises UsageError if it has no payload.
     """
-    session = proxylog.read_file(path)
+    session = read_session(path)
     if not len(session.payload):
         raise UsageError(f"{str(path)!r} has no payload.")
-    ids = turns.encode(turns.turns_of(redaction.masked(session, redaction.find(session))))
+    ids = turns.encode(turns.turns_of(session))
     rows, context = [ids], model.config.n_positions
     tally, nats = ScoreTally(rows), np.zeros(len(ids), np.float32)
     for prediction in predictions(model, rows, whole_rows(rows), context, progress):
@@ -102,7 +102,8 @@ def _lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> list[Line]:
     lines: dict[str, Line] = {}
     for begin, end in sorted(spans, key=lambda span: -costs[span]):
         text = Display().feed(
-            _colours(payload[max(0, begin - COLOURS_WITHIN) : begin]) + edited(payload[begin:end].rstrip(b"\r\n"))
+            _colours(payload[max(0, begin - COLOURS_WITHIN) : begin])
+            + apply_backspaces(payload[begin:end].rstrip(b"\r\n"))
         )
         lines.setdefault(text, Line(int(offsets[begin]), costs[begin, end], end - begin, text))
         if len(lines) == LINES:

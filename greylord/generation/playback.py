@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from greylord import runs, units
-from greylord.captures import asciicast, proxylog
+from greylord.captures import asciicast
 from greylord.captures.asciicast import Event
+from greylord.captures.reading import check_recording, read_session
 from greylord.errors import UsageError
 from greylord.stream import delays, turns, vocabulary
 from greylord.stream.delays import Quantiles
@@ -69,8 +70,8 @@ def capture_ids(path: Path, at: int | None, direction: int | None) -> list[int]:
     Raises:
         UsageError: the file is not a recording, or is shorter than `at`.
     """
-    proxylog.check_capture(path)
-    session = proxylog.read_file(path)
+    check_recording(path)
+    session = read_session(path, keep_credentials=True)
     size = len(session.payload)
     if at is None:
         at = size

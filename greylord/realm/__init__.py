@@ -1,5 +1,5 @@
-"""A small imaginary BBS with a game behind it, for those who have no recordings yet.
+"""A small imaginary BBS with a game on it.
 
-`world` is the host as an object, `players` are the callers as scripts, `recorder` is what a telnet proxy
-between them hears.
+It lets everything be tried without real recordings. `world` is the host, `players` are scripted callers, and
+`recorder` makes the recordings that a telnet proxy between them would write.
 """

@@ -1,164 +1,164 @@
-"""Fights: a round every four seconds in which all who have a target strike at it."""
+"""Fights: in each round, everyone with a target attacks it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from greylord.realm.atlas import START
-from greylord.realm.beings import Beast, Hero, experience_for
-from greylord.realm.bestiary import SPELLS, TREASURE, WARES
-from greylord.realm.screen import ALARM, GREY, HIT, MISS, PARTY, SPARKLE, YELLOW, coins
+from greylord.realm.catalog import ITEMS, SPELLS, TREASURE
+from greylord.realm.entities import Hero, Monster, experience_for
+from greylord.realm.movement import look, move
+from greylord.realm.screen import ALARM, GREY, HIT, MAGIC, MISS, PARTY, YELLOW, format_coins
+from greylord.realm.state import Realm
 
-if TYPE_CHECKING:
-    from greylord.realm.world import World
+__all__ = ["cast", "engage", "fight_round"]
 
-__all__ = ["cast", "disengage", "engage", "fight_round"]
+HIT_CHANCE, CRITICAL_CHANCE = 0.72, 0.08
+"""Chances that a hero's swing hits, and that it does double damage."""
+AMBUSH_CHANCE = 0.35
+"""Chance, in each round, that an idle monster attacks a hero in its place."""
+TREASURE_CHANCE = 0.14
+"""Chance that a dead monster leaves an item."""
 
-HIT_CHANCE, CRITICAL_CHANCE, NOTICE_CHANCE, TREASURE_CHANCE = 0.72, 0.08, 0.35, 0.14
 
-
-def engage(world: World, hero: Hero, beast: Beast, spell: str = "") -> None:
-    """A hero begins to fight, with the weapon or with a spell to be cast each round."""
-    if hero.target is beast and hero.spell == spell:
-        hero.tell(f"{YELLOW}You are at it already.")
+def engage(realm: Realm, hero: Hero, monster: Monster, spell: str = "") -> None:
+    """Start a fight, with the hero's weapon or with a spell to cast each round."""
+    if hero.target is monster and hero.spell == spell:
+        hero.show(f"{YELLOW}You are at it already.")
         return
-    hero.target, hero.spell, hero.posture = beast, spell, ""
-    hero.tell(f"{YELLOW}*Blades up*")
-    world.announce(hero.place, f"{YELLOW}{hero.name} goes for the {beast.name}.", hero)
+    hero.target, hero.spell, hero.posture = monster, spell, ""
+    hero.show(f"{YELLOW}*Blades up*")
+    realm.announce(hero.place, f"{YELLOW}{hero.name} goes for the {monster.name}.", hero)
 
 
-def disengage(hero: Hero) -> None:
-    """A hero stops fighting, and so does whatever fights it. Says nothing if there was no fight."""
-    for beast in hero.place.beasts:
-        if beast.target is hero:
-            beast.target = None
-    if hero.target:
-        hero.target = None
-        hero.tell(f"{YELLOW}*Blades down*")
-
-
-def fight_round(world: World) -> None:
-    """All heroes strike, in the order they came to the realm, then all beasts."""
-    for hero in world.playing():
+def fight_round(realm: Realm) -> None:
+    """Let all heroes attack, in the order of their first visits, then all monsters."""
+    for hero in realm.playing():
         for _ in range(1 if hero.spell else hero.swings):
             if hero.target:
-                _strike(world, hero, hero.target)
-    for beast in world.beasts:
-        if beast.target:
-            _bite(world, beast, beast.target)
-        elif beast.place.heroes and world.rng.random() < NOTICE_CHANCE:
-            _notice(world, beast)
+                _attack_monster(realm, hero, hero.target)
+    for monster in realm.monsters:
+        if monster.target:
+            _attack_hero(realm, monster, monster.target)
+        elif monster.place.heroes and realm.rng.random() < AMBUSH_CHANCE:
+            _turn_on_hero(realm, monster)
 
 
-def cast(world: World, caster: Hero, spell: str, target: Hero | Beast) -> None:
-    """Cast a spell that the caster knows and can pay, at someone in the same place."""
+def cast(realm: Realm, caster: Hero, spell: str, target: Hero | Monster) -> None:
+    """Cast a spell at a target in the same place.
+
+    The caster must know the spell and have the mana for it.
+    """
     recipe = SPELLS[spell]
-    amount = world.rng.randint(*recipe.amount) + caster.level
+    amount = realm.rng.randint(*recipe.amount) + caster.level
     caster.mana -= recipe.mana
     for hero in caster.place.heroes:
-        line = recipe.line.format(
+        message = recipe.message.format(
             caster="you" if hero is caster else caster.name,
-            target="you" if hero is target else target.called,
+            target="you" if hero is target else target.definite_name,
         )
-        hero.tell(f"{SPARKLE}{line}{'' if recipe.heals else f' for {amount}'}!")
-    if recipe.heals:
-        target.life = min(target.most_life, target.life + amount)
-        target.redraw()
+        hero.show(f"{MAGIC}{message}{'' if recipe.heals else f' for {amount}'}!")
+    if isinstance(target, Hero):
+        target.life = min(target.max_life, target.life + amount)
+        target.redraw_prompt()
     else:
-        _wound(world, caster, target, amount)
+        _wound_monster(realm, caster, target, amount)
 
 
-def _strike(world: World, hero: Hero, beast: Beast) -> None:
-    """One blow, or one casting, of a hero."""
+def _attack_monster(realm: Realm, hero: Hero, monster: Monster) -> None:
+    """Let a hero swing its weapon once, or cast its spell."""
     hero.posture = ""
     if hero.spell and hero.mana >= SPELLS[hero.spell].mana:
-        cast(world, hero, hero.spell, beast)
+        cast(realm, hero, hero.spell, monster)
         return
-    weapon = WARES[hero.weapon]
-    you, others = world.rng.choice(weapon.verbs)
-    chance = world.rng.random()
+    weapon = ITEMS[hero.weapon]
+    you, others = realm.rng.choice(weapon.verbs)
+    chance = realm.rng.random()
     if chance > HIT_CHANCE:
-        hero.tell(f"{MISS}You swing your {weapon.name} at the {beast.name}, and miss.")
-        world.announce(hero.place, f"{MISS}{hero.name} swings at the {beast.name}, and misses.", hero)
+        hero.show(f"{MISS}You swing your {weapon.name} at the {monster.name}, and miss.")
+        realm.announce(hero.place, f"{MISS}{hero.name} swings at the {monster.name}, and misses.", hero)
         return
-    damage = world.rng.randint(*weapon.damage) + hero.level // 2
+    damage = realm.rng.randint(*weapon.damage) + hero.level // 2
     how = ""
     if chance < CRITICAL_CHANCE:
         damage, how = 2 * damage, " to the bone"
-    hero.tell(f"{HIT}You {you} the {beast.name}{how} for {damage} damage!")
-    world.announce(hero.place, f"{HIT}{hero.name} {others} the {beast.name}{how} for {damage} damage!", hero)
-    _wound(world, hero, beast, damage)
+    hero.show(f"{HIT}You {you} the {monster.name}{how} for {damage} damage!")
+    realm.announce(hero.place, f"{HIT}{hero.name} {others} the {monster.name}{how} for {damage} damage!", hero)
+    _wound_monster(realm, hero, monster, damage)
 
 
-def _wound(world: World, hero: Hero, beast: Beast, damage: int) -> None:
-    beast.life -= damage
-    if beast.target is None:
-        beast.target = hero
-    if beast.life <= 0:
-        _slay(world, beast)
+def _wound_monster(realm: Realm, hero: Hero, monster: Monster, damage: int) -> None:
+    monster.life -= damage
+    if monster.target is None:
+        monster.target = hero
+    if monster.life <= 0:
+        _kill_monster(realm, monster)
 
 
-def _slay(world: World, beast: Beast) -> None:
-    """A beast dies: it leaves what it had, and those who fought it share the experience."""
-    place, rng = beast.place, world.rng
-    victors = [hero for hero in place.heroes if hero.target is beast]
-    world.bury(beast)
-    world.announce(place, f"{GREY}{beast.kind.dies}")
-    herrings = rng.randint(0, beast.kind.herrings)
+def _kill_monster(realm: Realm, monster: Monster) -> None:
+    """Remove a dead monster, drop what it leaves, and share the experience."""
+    place, rng = monster.place, realm.rng
+    victors = [hero for hero in place.heroes if hero.target is monster]
+    realm.remove_monster(monster)
+    realm.announce(place, f"{GREY}{monster.species.death}")
+    herrings = rng.randint(0, monster.species.herrings)
     if herrings:
         place.herrings += herrings
-        world.announce(place, f"{GREY}{coins(herrings)} {'clatters' if herrings == 1 else 'clatter'} to the ground.")
+        realm.announce(
+            place, f"{GREY}{format_coins(herrings)} {'clatters' if herrings == 1 else 'clatter'} to the ground."
+        )
     if rng.random() < TREASURE_CHANCE:
-        ware = rng.choice(TREASURE)
-        place.wares.append(ware)
-        world.announce(place, f"{GREY}A {WARES[ware].name} drops to the ground.")
-    share = max(1, beast.kind.experience // max(1, len(victors)))
+        item = rng.choice(TREASURE)
+        place.items.append(item)
+        realm.announce(place, f"{GREY}A {ITEMS[item].name} drops to the ground.")
+    share = max(1, monster.species.experience // max(1, len(victors)))
     for hero in victors:
-        hero.tell(f"{GREY}You earn {share} experience.")
-        _learn(world, hero, share)
-        disengage(hero)
+        hero.show(f"{GREY}You earn {share} experience.")
+        _gain_experience(realm, hero, share)
+        hero.disengage()
 
 
-def _learn(world: World, hero: Hero, experience: int) -> None:
+def _gain_experience(realm: Realm, hero: Hero, experience: int) -> None:
     level = hero.level
     hero.experience += experience
     if hero.level > level:
-        hero.life, hero.mana = hero.most_life, hero.most_mana
-        hero.tell(f"{PARTY}You feel hardier: this is level {hero.level}!")
-        world.announce(hero.place, f"{PARTY}{hero.name} stands a little taller.", hero)
+        hero.life, hero.mana = hero.max_life, hero.max_mana
+        hero.show(f"{PARTY}You feel hardier: this is level {hero.level}!")
+        realm.announce(hero.place, f"{PARTY}{hero.name} stands a little taller.", hero)
 
 
-def _notice(world: World, beast: Beast) -> None:
-    """An idle beast turns on somebody in its place."""
-    hero = beast.target = world.rng.choice(beast.place.heroes)
-    hero.tell(f"{ALARM}The {beast.name} turns on you!")
-    world.announce(beast.place, f"{ALARM}The {beast.name} turns on {hero.name}!", hero)
+def _turn_on_hero(realm: Realm, monster: Monster) -> None:
+    """Let an idle monster pick a hero in its place as its target."""
+    hero = monster.target = realm.rng.choice(monster.place.heroes)
+    hero.show(f"{ALARM}The {monster.name} turns on you!")
+    realm.announce(monster.place, f"{ALARM}The {monster.name} turns on {hero.name}!", hero)
 
 
-def _bite(world: World, beast: Beast, hero: Hero) -> None:
-    """One attack of a beast."""
-    hits, misses = world.rng.choice(beast.kind.attacks)
+def _attack_hero(realm: Realm, monster: Monster, hero: Hero) -> None:
+    """Let a monster attack a hero once."""
+    hits, misses = realm.rng.choice(monster.species.attacks)
     hero.posture = ""
-    if world.rng.random() > beast.kind.hit_chance:
-        hero.tell(f"{MISS}The {beast.name} {misses} you!")
-        world.announce(beast.place, f"{MISS}The {beast.name} {misses} {hero.name}!", hero)
+    if realm.rng.random() > monster.species.hit_chance:
+        hero.show(f"{MISS}The {monster.name} {misses} you!")
+        realm.announce(monster.place, f"{MISS}The {monster.name} {misses} {hero.name}!", hero)
         return
-    damage = max(1, world.rng.randint(*beast.kind.damage) - hero.protection)
+    damage = max(1, realm.rng.randint(*monster.species.damage) - hero.protection)
     hero.life -= damage
-    hero.tell(f"{HIT}The {beast.name} {hits} you for {damage} damage!")
-    world.announce(beast.place, f"{HIT}The {beast.name} {hits} {hero.name} for {damage} damage!", hero)
+    hero.show(f"{HIT}The {monster.name} {hits} you for {damage} damage!")
+    realm.announce(monster.place, f"{HIT}The {monster.name} {hits} {hero.name} for {damage} damage!", hero)
     if hero.life <= 0:
-        _perish(world, hero)
+        _knock_out_hero(realm, hero)
 
 
-def _perish(world: World, hero: Hero) -> None:
-    """A hero falls, and wakes in the chapel with half its life and less experience, never below its level."""
-    hero.life = hero.most_life // 2
+def _knock_out_hero(realm: Realm, hero: Hero) -> None:
+    """Bring a defeated hero to the chapel.
+
+    It keeps half its life and nine tenths of its experience, and never loses a level.
+    """
+    hero.life = hero.max_life // 2
     hero.experience = max(experience_for(hero.level), hero.experience * 9 // 10)
-    hero.tell(f"{HIT}You go down, and somebody puts out the light.")
-    world.announce(hero.place, f"{HIT}{hero.name} goes down!", hero)
-    disengage(hero)
-    world.move(hero, world.places[START])
-    hero.tell(f"{GREY}A sister in grey lifts your head and gives you broth.")
-    world.announce(hero.place, f"{YELLOW}Two sisters carry {hero.name} in on a shutter.", hero)
-    world.look(hero)
+    hero.show(f"{HIT}You go down, and somebody puts out the light.")
+    realm.announce(hero.place, f"{HIT}{hero.name} goes down!", hero)
+    hero.disengage()
+    move(hero, realm.places[START])
+    hero.show(f"{GREY}A sister in grey lifts your head and gives you broth.")
+    realm.announce(hero.place, f"{YELLOW}Two sisters carry {hero.name} in on a shutter.", hero)
+    look(realm, hero)

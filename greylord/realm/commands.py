@@ -1,47 +1,52 @@
-"""The command table: which words a caller can type, and which deed of the hero each of them means."""
+"""The command table: what a caller can type, and what it runs."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from greylord.realm import deeds, goods
+from greylord.realm import actions, item_actions
 from greylord.realm.atlas import DIRECTIONS
+from greylord.realm.entities import Hero
+from greylord.realm.movement import look
 from greylord.realm.screen import CYAN, GREY, PARTY
+from greylord.realm.state import Realm
 
-if TYPE_CHECKING:
-    from greylord.realm.beings import Hero
-    from greylord.realm.world import World
-
-__all__ = ["COMMANDS", "obey"]
+__all__ = ["COMMANDS", "run_command"]
 
 
 class Command(NamedTuple):
-    """Its names, the full one first; what it does with the rest of the line; one line of help."""
+    """A command of the game."""
 
     names: tuple[str, ...]
-    run: Callable[[World, Hero, str], None]
+    """The full name first, then abbreviations and synonyms."""
+    run: Callable[[Realm, Hero, str], None]
+    """Called with the realm, the hero and the rest of the typed line."""
     help: str
+    """One line; empty to leave the command out of the list."""
 
 
-def obey(world: World, hero: Hero, typed: str) -> None:
-    """Do what a caller typed. Three letters of a name are enough; what is no command is said aloud."""
+def run_command(realm: Realm, hero: Hero, typed: str) -> None:
+    """Run a typed line.
+
+    Three letters of a full name are enough. An unknown command is said aloud.
+    """
     typed = typed.strip()
     if not typed:
-        world.look(hero)
+        look(realm, hero)
         return
     if typed[0] == "'":
         typed = f"say {typed[1:]}"
     word, _, rest = typed.partition(" ")
-    command = _find(word.lower())
+    command = _find_command(word.lower())
     if command:
-        command.run(world, hero, rest.strip())
+        command.run(realm, hero, rest.strip())
     else:
-        deeds.say(world, hero, typed)
+        actions.say(realm, hero, typed)
 
 
-def _find(word: str) -> Command | None:
+def _find_command(word: str) -> Command | None:
     for command in COMMANDS:
         if word in command.names:
             return command
@@ -52,41 +57,41 @@ def _find(word: str) -> Command | None:
     return None
 
 
-def show_help(world: World, hero: Hero, rest: str) -> None:
+def show_help(realm: Realm, hero: Hero, rest: str) -> None:
     rows = [f"{PARTY}What you can do:"]
     for command in COMMANDS:
         if command.help:
             rows.append(f"{CYAN}  {', '.join(command.names):<24}{GREY}{command.help}")
-    hero.tell("\r\n".join(rows))
+    hero.show("\r\n".join(rows))
 
 
 COMMANDS: Sequence[Command] = (
-    *(Command((way, short), partial(deeds.go, direction=way), "") for way, short in DIRECTIONS.items()),
-    Command(("look", "l"), deeds.look, "look about, or at someone"),
-    Command(("attack", "a", "kill", "k"), deeds.attack, "fight a beast"),
-    Command(("cast", "c"), deeds.cast, "cast a spell: cast mend oswin, cast spark rat"),
-    Command(("flee", "fl"), deeds.flee, "run out of a fight"),
-    Command(("rest", "re"), partial(deeds.settle, posture="Resting"), "get your breath back"),
-    Command(("meditate", "med"), partial(deeds.settle, posture="Meditating"), "get your mana back"),
-    Command(("get", "g", "take"), goods.get, "pick something up"),
-    Command(("drop", "dr"), goods.drop, "put something down"),
-    Command(("wear", "wield", "wi"), goods.equip, "use a weapon or armour that you carry"),
-    Command(("drink", "quaff"), goods.drink, "drink something that does you good"),
-    Command(("inventory", "i", "inv"), deeds.inventory, "what you carry"),
-    Command(("stat", "st"), deeds.stat, "who and how you are"),
-    Command(("experience", "ex", "exp"), deeds.experience, "what you have learned"),
-    Command(("who", "wh"), deeds.who, "who else is in the realm"),
-    Command(("say",), deeds.say, "say something; any line that is no command is said, too"),
-    Command(("gossip", "gos"), deeds.gossip, "say something to the whole realm"),
-    Command(("invite",), deeds.invite, "ask someone to follow you"),
-    Command(("join", "follow"), deeds.join, "follow someone who has invited you"),
-    Command(("leave",), deeds.part, "follow nobody"),
-    Command(("party", "par"), deeds.party, "how your party is doing"),
-    Command(("list",), goods.stock, "what a shop sells"),
-    Command(("buy",), goods.buy, "buy something"),
-    Command(("sell",), goods.sell, "sell something"),
-    Command(("time",), deeds.time, "the hour and the weather"),
+    *(Command((way, short), partial(actions.go, direction=way), "") for way, short in DIRECTIONS.items()),
+    Command(("look", "l"), actions.look, "look about, or at someone"),
+    Command(("attack", "a", "kill", "k"), actions.attack, "fight a beast"),
+    Command(("cast", "c"), actions.cast, "cast a spell: cast mend oswin, cast spark rat"),
+    Command(("flee", "fl"), actions.flee, "run out of a fight"),
+    Command(("rest", "re"), partial(actions.sit_down, posture="Resting"), "get your breath back"),
+    Command(("meditate", "med"), partial(actions.sit_down, posture="Meditating"), "get your mana back"),
+    Command(("get", "g", "take"), item_actions.get, "pick something up"),
+    Command(("drop", "dr"), item_actions.drop, "put something down"),
+    Command(("wear", "wield", "wi"), item_actions.equip, "use a weapon or armour that you carry"),
+    Command(("drink", "quaff"), item_actions.drink, "drink something that does you good"),
+    Command(("inventory", "i", "inv"), actions.inventory, "what you carry"),
+    Command(("stat", "st"), actions.stat, "who and how you are"),
+    Command(("experience", "ex", "exp"), actions.experience, "what you have learned"),
+    Command(("who", "wh"), actions.who, "who else is in the realm"),
+    Command(("say",), actions.say, "say something; any line that is no command is said, too"),
+    Command(("gossip", "gos"), actions.gossip, "say something to the whole realm"),
+    Command(("invite",), actions.invite, "ask someone to follow you"),
+    Command(("join", "follow"), actions.join, "follow someone who has invited you"),
+    Command(("leave",), actions.leave_party, "follow nobody"),
+    Command(("party", "par"), actions.party, "how your party is doing"),
+    Command(("list",), item_actions.list_stock, "what a shop sells"),
+    Command(("buy",), item_actions.buy, "buy something"),
+    Command(("sell",), item_actions.sell, "sell something"),
+    Command(("time",), actions.time, "the hour and the weather"),
     Command(("help", "?"), show_help, "this list"),
-    Command(("x", "exit"), deeds.leave_realm, "leave the realm"),
+    Command(("x", "exit"), actions.leave_realm, "leave the realm"),
 )
-"""Looked up in this order."""
+"""All commands. The first that matches is run."""

@@ -1,19 +1,23 @@
-"""What a player wants: urges, the most pressing first, that look at the screen and may name a command."""
+"""A player's decisions.
+
+They come from urges, the most pressing first. Each urge looks at the screen and may name a command.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from greylord.realm.atlas import AREAS, DIRECTIONS, ROOMS, START, route
-from greylord.realm.bestiary import STOCK, TREASURE, WARES
+from greylord.realm.areas import AREAS
+from greylord.realm.atlas import DIRECTIONS, START, find_route
+from greylord.realm.catalog import ITEMS, SHOPS, TREASURE
 from greylord.realm.sight import Sight
 
-__all__ = ["WATCH", "Mind", "Persona"]
+__all__ = ["WAIT", "Mind", "Persona"]
 
-WATCH = "\0"
-"""The decision to type nothing for now. (The empty command is the Enter key alone.)"""
+WAIT = "\0"
+"""The decision to type nothing for now. An empty command is the Enter key."""
 
 CHORES = ("", "", "", "", "l", "l", "exp", "exp", "st", "st", "i", "who", "time", "par", "stat", "inv")
 GREETINGS = ("hi all", "evening", "hello", "hey", "hiya", "back again", "hi")
@@ -35,21 +39,20 @@ FLASKS_WANTED, TREASURES_TO_SELL, WEAPON_WANTED = 2, 3, "cutlass"
 
 
 class Persona(NamedTuple):
-    """Who plays: a User-ID, its password (a plain invention) and the letter of the hero's calling."""
+    """A regular caller of the board."""
 
     name: str
+    """User-ID."""
     password: str
-    trade: str
+    calling_letter: str
 
 
 class Mind:
     """The decisions of one player in one call.
 
     Args:
-        persona: who plays.
-        party: User-IDs of those who meet tonight, the leader first.
-        chatter: chance to speak, per decision in the game.
-        rng: source of the player's moods.
+        party: User-IDs of the party, the leader first.
+        chatter: Chance to speak, per decision in the game.
     """
 
     def __init__(self, persona: Persona, party: Sequence[str], chatter: float, rng: random.Random) -> None:
@@ -60,19 +63,19 @@ class Mind:
         self._others = [name for name in party if name != persona.name]
         self._chatter = chatter
         self._rng = rng
-        self._going_home = False
+        self._is_leaving = False
         self._errands = ["who", rng.choice(("st", "help", "exp")), "i", f"gos {rng.choice(GREETINGS)}"]
         self._goal = START
-        self._ground = ""
-        """The area in which the player hunts at present."""
+        self._hunting_area = ""
+        """Key of the area in which the player hunts now."""
         self._treasures: list[str] = []
         self._flasks = 1
         self._armed = False
         self._has_fought = False
-        """A fight is over, and the player has not looked around since."""
+        """The player has not looked around since a fight."""
         self._patience = 60
-        """How many more times to look about for those of the party who are in the realm, but not here."""
-        self._urges = (
+        """How often the player will still wait for party members who are elsewhere in the realm."""
+        self._urges: tuple[Callable[[], str | None], ...] = (
             self._leave,
             self._survive,
             self._keep_company,
@@ -84,59 +87,59 @@ class Mind:
             self._travel,
         )
 
-    def go_home(self) -> None:
-        """Decide that it is late. The player says goodbye and logs off as soon as no fight holds it."""
-        self._going_home = True
+    def start_leaving(self) -> None:
+        """Make the player say goodbye and log off as soon as no fight prevents it."""
+        self._is_leaving = True
         self._errands = []
 
     def decide(self) -> str:
-        """The next command, or `WATCH`."""
+        """Return the next command, or `WAIT`."""
         if not self.sight.in_game:
             return self._answer_board()
-        return next((command for urge in self._urges if (command := urge()) is not None), WATCH)
+        return next((command for urge in self._urges if (command := urge()) is not None), WAIT)
 
     def _answer_board(self) -> str:
         answers = {
             "User-ID: ": self._persona.name,
             "Password: ": self._persona.password,
-            "One letter: ": self._persona.trade,
-            "Your choice: ": "x" if self._going_home else "l",
+            "One letter: ": self._persona.calling_letter,
+            "Your choice: ": "x" if self._is_leaving else "l",
         }
         asked = self.sight.question
-        return next((answer for question, answer in answers.items() if asked.endswith(question)), WATCH)
+        return next((answer for question, answer in answers.items() if asked.endswith(question)), WAIT)
 
     def _chance(self, chance: float) -> bool:
         return self._rng.random() < chance
 
-    def _scattered(self) -> bool:
-        """Whether somebody of tonight's party is in the realm and not yet in the party here."""
+    def _party_is_scattered(self) -> bool:
+        """Return True if a party member is in the realm but not with the party."""
         sight = self.sight
         if self._leads:
             together = [name for name in sight.followers if name in sight.people]
             return any(name in sight.online and name not in together for name in self._others)
         return self._leader in sight.online and (not sight.leader or sight.leader not in sight.people)
 
-    # The urges. None leaves the decision to the next one.
+    # The urges. Each returns a command, `WAIT`, or None to leave the decision to the next one.
 
     def _leave(self) -> str | None:
-        if not self._going_home or self.sight.fighting:
+        if not self._is_leaving or self.sight.fighting:
             return None
         return f"gos {self._rng.choice(FAREWELLS)}" if self._chance(0.3) else "x"
 
     def _survive(self) -> str | None:
         sight = self.sight
-        share = sight.life / sight.most_life
-        if sight.fighting or sight.beasts:
+        share = sight.life / sight.max_life
+        if sight.fighting or sight.monsters:
             if share < 0.4 and self._flasks:
                 self._flasks -= 1
                 return "drink tea"
             return "flee" if share < 0.25 and not sight.leader else None
         if sight.posture:
-            rested = share > 0.9 if sight.posture == "Resting" else sight.mana > 0.8 * sight.most_mana
-            return None if rested else WATCH
+            rested = share > 0.9 if sight.posture == "Resting" else sight.mana > 0.8 * sight.max_mana
+            return None if rested else WAIT
         if share < 0.5:
             return "rest"
-        return "med" if sight.mana < 0.2 * sight.most_mana else None
+        return "med" if sight.mana < 0.2 * sight.max_mana else None
 
     def _keep_company(self) -> str | None:
         sight, rng = self.sight, self._rng
@@ -146,8 +149,8 @@ class Mind:
             for name in self._others:
                 if name in sight.people and name not in sight.followers and self._chance(0.5):
                     return f"invite {name.lower()}"
-        heard, sight.speech = sight.speech, ""
-        if heard and heard not in REPLIES and self._chance(0.4):
+        speech, sight.last_speech = sight.last_speech, ""
+        if speech and speech not in REPLIES and self._chance(0.4):
             return rng.choice(("say ", "'", "gos ")) + rng.choice(REPLIES)
         if self._chance(self._chatter):
             return f"gos {rng.choice(NEWS)}" if self._chance(0.4) else f"'{rng.choice(REMARKS)}"
@@ -155,34 +158,34 @@ class Mind:
 
     def _heal(self) -> str | None:
         sight = self.sight
-        if self._persona.trade != "d" or sight.mana < 4:
+        if self._persona.calling_letter != "d" or sight.mana < 4:
             return None
-        if sight.hurt in sight.people:
-            name, sight.hurt = sight.hurt.lower(), ""
+        if sight.wounded in sight.people:
+            name, sight.wounded = sight.wounded.lower(), ""
             return f"c mend {name}"
-        if sight.life < 0.6 * sight.most_life:
+        if sight.life < 0.6 * sight.max_life:
             return "c mend"
         return "par" if sight.leader and self._chance(0.1) else None
 
     def _fight(self) -> str | None:
         sight, rng = self.sight, self._rng
         if sight.fighting:
-            return rng.choice(CHORES) if self._chance(0.1) else WATCH
-        if self._goal == START and self._patience and self._scattered():
+            return rng.choice(CHORES) if self._chance(0.1) else WAIT
+        if self._goal == START and self._patience and self._party_is_scattered():
             return None
         if self._has_fought:
             self._has_fought = False
             if self._chance(0.7):
                 return ""
-        if sight.prey in sight.beasts:
-            prey = sight.prey
-        elif sight.beasts and (not sight.leader or self._chance(0.2)):
-            prey = sight.beasts[0]
+        if sight.assist_target in sight.monsters:
+            target = sight.assist_target
+        elif sight.monsters and (not sight.leader or self._chance(0.2)):
+            target = sight.monsters[0]
         else:
             return None
         self._has_fought = True
-        name = prey if self._chance(0.6) else prey.split()[-1]
-        if sight.mana >= 4 and self._persona.trade == "l":
+        name = target if self._chance(0.6) else target.split()[-1]
+        if sight.mana >= 4 and self._persona.calling_letter == "l":
             return f"c spark {name}"
         return f"{rng.choice(('a', 'a', 'a', 'k', 'attack'))} {name}"
 
@@ -193,22 +196,22 @@ class Mind:
         thing = ground.pop()
         if thing == "silver herring":
             return self._rng.choice(("g herrings", "get herrings", "g her", "get silver herrings"))
-        ware = next((ware for ware in TREASURE if WARES[ware].name == thing), None)
-        if ware is None:
+        item = next((item for item in TREASURE if ITEMS[item].name == thing), None)
+        if item is None:
             return None
         self._treasures.append(thing)
         return f"{self._rng.choice(('g', 'get'))} {thing}"
 
     def _trade(self) -> str | None:
         sight = self.sight
-        if sight.room not in STOCK:
+        if sight.room not in SHOPS:
             return None
         if self._treasures:
             return f"sell {self._treasures.pop()}"
         if sight.room == "stillroom" and self._flasks < FLASKS_WANTED:
             self._flasks += 1
             return "buy tea"
-        if sight.room == "smithy" and not self._armed and sight.herrings >= WARES[WEAPON_WANTED].price:
+        if sight.room == "smithy" and not self._armed and sight.herrings >= ITEMS[WEAPON_WANTED].price:
             self._armed = True
             self._errands.append(f"wield {WEAPON_WANTED}")
             return f"buy {WEAPON_WANTED}"
@@ -222,26 +225,29 @@ class Mind:
     def _travel(self) -> str | None:
         sight = self.sight
         if sight.leader and sight.leader in sight.people:
-            return WATCH
+            return WAIT
         if sight.leader and not self._patience:
             sight.leader = ""
             return "leave"
-        if self._patience and self._scattered():
+        if self._patience and self._party_is_scattered():
             self._goal = START
             if sight.room == START:
                 self._patience -= 1
-                return WATCH
+                return WAIT
         elif sight.room == self._goal:
             self._goal = self._next_goal()
-        way = route(sight.room, lambda room: room == self._goal)
-        return DIRECTIONS[way[0]] if way else WATCH
+        way = find_route(sight.room, lambda room: room == self._goal)
+        return DIRECTIONS[way[0]] if way else WAIT
 
     def _next_goal(self) -> str:
-        """A shop for those with something to sell, else a room in a hunting ground fit for the level."""
+        """Choose a room to go to.
+
+        It is a shop if there is enough to sell, else a room in a hunting area that fits the level.
+        """
         rng = self._rng
         if len(self._treasures) >= TREASURES_TO_SELL:
-            return rng.choice(list(STOCK))
-        if not self._ground or self._chance(0.1):
-            fit = [key for key, area in AREAS.items() if area.monsters and area.level <= self.sight.level]
-            self._ground = rng.choice(fit[-2:])
-        return rng.choice([key for key, room in ROOMS.items() if room.area == self._ground])
+            return rng.choice(list(SHOPS))
+        if not self._hunting_area or self._chance(0.1):
+            fit = [key for key, area in AREAS.items() if area.species and area.min_level <= self.sight.level]
+            self._hunting_area = rng.choice(fit[-2:])
+        return rng.choice(list(AREAS[self._hunting_area].rooms))

@@ -1,27 +1,25 @@
-"""What happens in the realm by itself: beasts breed and wander, heroes recover, the sky turns."""
+"""Monsters spawn and wander, heroes recover, hour and weather change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
-from greylord.realm.atlas import AREAS, EXITS, OPPOSITE, ROOMS, heading, origin
-from greylord.realm.beings import Beast, Hero
-from greylord.realm.bestiary import MOODS
-from greylord.realm.screen import BLUE, GREEN, YELLOW, indefinite
-
-if TYPE_CHECKING:
-    from greylord.realm.world import World
+from greylord.realm.areas import AREAS
+from greylord.realm.atlas import AREA_OF, EXITS, OPPOSITE, ROOMS, heading, origin
+from greylord.realm.catalog import MOODS
+from greylord.realm.entities import Hero, Monster
+from greylord.realm.screen import BLUE, GREEN, YELLOW, with_article
+from greylord.realm.state import Realm
 
 __all__ = [
     "HOURS",
     "WEATHERS",
-    "breed",
-    "murmur",
-    "populate",
+    "advance_hour",
+    "change_weather",
+    "play_ambience",
     "recover",
-    "turn_hour",
-    "turn_weather",
+    "respawn",
+    "spawn",
     "wander",
 ]
 
@@ -31,7 +29,7 @@ HOURS: Mapping[str, str] = {
     "evening": "Lamps are lit one by one along the harbour, and the gulls go quiet.",
     "night": "Night settles on Wrackhaven with its collar turned up.",
 }
-"""The quarters of the day, and what those under the sky see when one begins."""
+"""The hours in order, and the line that heroes outdoors see when each begins."""
 
 WEATHERS: Mapping[str, str] = {
     "clear": "The sky clears, blue as a washed plate.",
@@ -39,8 +37,9 @@ WEATHERS: Mapping[str, str] = {
     "wet": "A fine rain begins to fall sideways.",
     "windy": "The wind gets up and tries all the doors.",
 }
+"""The kinds of weather, and the line that heroes outdoors see when each begins."""
 
-MURMURS: Mapping[str, Sequence[str]] = {
+AMBIENCE: Mapping[str, Sequence[str]] = {
     "town": (
         "Somewhere a shutter bangs twice.",
         "A crier calls the price of mackerel.",
@@ -60,84 +59,94 @@ MURMURS: Mapping[str, Sequence[str]] = {
         "Someone whispers a name that is not yours.",
     ),
 }
+"""Background lines by area."""
 
-BREED_CHANCE, WANDER_CHANCE, MURMUR_CHANCE, WEATHER_CHANCE = 0.5, 0.06, 0.2, 0.4
+SPAWN_CHANCE = 0.5
+"""Chance, at each call of `respawn`, that an area short of monsters gets one."""
+WANDER_CHANCE = 0.06
+"""Chance, at each call of `wander`, that an idle monster moves."""
+AMBIENCE_CHANCE = 0.2
+"""Chance, at each call of `play_ambience`, that an occupied place shows a line."""
+WEATHER_CHANCE = 0.4
+"""Chance, at each call of `change_weather`, that the weather changes."""
 
-CROWD = 4
-"""Beasts that may be in one place."""
-
-
-def breed(world: World, area: str) -> Beast:
-    """A new beast in some room of an area."""
-    places = [world.places[key] for key, room in ROOMS.items() if room.area == area]
-    place = world.rng.choice([place for place in places if len(place.beasts) < CROWD])
-    beast = Beast(world.rng.choice(AREAS[area].monsters), world.rng.choice(list(MOODS)), place)
-    world.beasts.append(beast)
-    place.beasts.append(beast)
-    return beast
+MAX_MONSTERS_PER_PLACE = 4
+"""No monster spawns in a place that holds this many."""
 
 
-def populate(world: World) -> None:
-    """Replace the dead, one at a time in each area."""
+def spawn(realm: Realm, area: str) -> Monster:
+    """Create a monster in a random room of an area."""
+    places = [realm.places[key] for key in AREAS[area].rooms]
+    place = realm.rng.choice([place for place in places if len(place.monsters) < MAX_MONSTERS_PER_PLACE])
+    monster = Monster(realm.rng.choice(AREAS[area].species), realm.rng.choice(list(MOODS)), place)
+    realm.monsters.append(monster)
+    place.monsters.append(monster)
+    return monster
+
+
+def respawn(realm: Realm) -> None:
+    """Replace dead monsters, at most one in each area."""
     for key, area in AREAS.items():
-        living = sum(beast.species in area.monsters for beast in world.beasts)
-        if living < area.population and world.rng.random() < BREED_CHANCE:
-            beast = breed(world, key)
-            line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from the dark."
-            world.announce(beast.place, YELLOW + line)
+        living = sum(monster.species_key in area.species for monster in realm.monsters)
+        if living < area.population and realm.rng.random() < SPAWN_CHANCE:
+            monster = spawn(realm, key)
+            line = f"{with_article(monster.name).capitalize()} {monster.species.arrival} from the dark."
+            realm.announce(monster.place, YELLOW + line)
 
 
-def wander(world: World) -> None:
-    """Beasts that do not fight change rooms within their area, now and then."""
-    for beast in world.beasts:
-        if beast.in_fight or world.rng.random() > WANDER_CHANCE:
+def wander(realm: Realm) -> None:
+    """Move some of the idle monsters to another room of their area."""
+    for monster in realm.monsters:
+        if monster.in_fight or realm.rng.random() > WANDER_CHANCE:
             continue
-        start = beast.place
-        exits = {way: end for way, end in EXITS[start.key].items() if ROOMS[end].area == ROOMS[start.key].area}
-        direction = world.rng.choice(list(exits))
-        end = world.places[exits[direction]]
-        start.beasts.remove(beast)
-        world.announce(start, f"{YELLOW}The {beast.name} leaves {heading(direction)}.")
-        line = f"{indefinite(beast.name).capitalize()} {beast.kind.arrives} from {origin(OPPOSITE[direction])}."
-        world.announce(end, YELLOW + line)
-        end.beasts.append(beast)
-        beast.place = end
+        start = monster.place
+        exits = {way: end for way, end in EXITS[start.key].items() if AREA_OF[end] == AREA_OF[start.key]}
+        direction = realm.rng.choice(list(exits))
+        end = realm.places[exits[direction]]
+        start.monsters.remove(monster)
+        realm.announce(start, f"{YELLOW}The {monster.name} leaves {heading(direction)}.")
+        line = (
+            f"{with_article(monster.name).capitalize()} {monster.species.arrival} from {origin(OPPOSITE[direction])}."
+        )
+        realm.announce(end, YELLOW + line)
+        end.monsters.append(monster)
+        monster.place = end
 
 
-def recover(world: World) -> None:
-    """Heroes regain life and mana, those who rest or meditate much faster."""
-    for hero in world.playing():
+def recover(realm: Realm) -> None:
+    """Give heroes life and mana, more if they rest or meditate."""
+    for hero in realm.playing():
         before = hero.life, hero.mana
-        life = 1 + hero.level // 3 + (hero.most_life // 9 if hero.posture == "Resting" else 0)
-        mana = 1 + (hero.most_mana // 7 if hero.posture == "Meditating" else 0)
-        hero.life = min(hero.most_life, hero.life + life)
-        hero.mana = min(hero.most_mana, hero.mana + mana)
+        life = 1 + hero.level // 3 + (hero.max_life // 9 if hero.posture == "Resting" else 0)
+        mana = 1 + (hero.max_mana // 7 if hero.posture == "Meditating" else 0)
+        hero.life = min(hero.max_life, hero.life + life)
+        hero.mana = min(hero.max_mana, hero.mana + mana)
         if (hero.life, hero.mana) != before:
-            hero.redraw()
+            hero.redraw_prompt()
 
 
-def turn_hour(world: World) -> None:
-    """The next quarter of the day begins."""
+def advance_hour(realm: Realm) -> None:
+    """Begin the next hour and show it to heroes outdoors."""
     hours = list(HOURS)
-    world.hour = hours[(hours.index(world.hour) + 1) % len(hours)]
-    for hero in _outdoors(world):
-        hero.tell(BLUE + HOURS[world.hour])
+    realm.hour = hours[(hours.index(realm.hour) + 1) % len(hours)]
+    for hero in _outdoors(realm):
+        hero.show(BLUE + HOURS[realm.hour])
 
 
-def turn_weather(world: World) -> None:
-    """The weather may change."""
-    if world.rng.random() < WEATHER_CHANCE:
-        world.weather = world.rng.choice([weather for weather in WEATHERS if weather != world.weather])
-        for hero in _outdoors(world):
-            hero.tell(BLUE + WEATHERS[world.weather])
+def change_weather(realm: Realm) -> None:
+    """Change the weather, perhaps, and show it to heroes outdoors."""
+    if realm.rng.random() < WEATHER_CHANCE:
+        realm.weather = realm.rng.choice([weather for weather in WEATHERS if weather != realm.weather])
+        for hero in _outdoors(realm):
+            hero.show(BLUE + WEATHERS[realm.weather])
 
 
-def murmur(world: World) -> None:
-    """Occupied places make themselves heard, now and then."""
-    for place in world.places.values():
-        if place.heroes and world.rng.random() < MURMUR_CHANCE:
-            world.announce(place, GREEN + world.rng.choice(MURMURS[ROOMS[place.key].area]))
+def play_ambience(realm: Realm) -> None:
+    """Show a background line in some of the places where heroes are."""
+    for place in realm.places.values():
+        if place.heroes and realm.rng.random() < AMBIENCE_CHANCE:
+            realm.announce(place, GREEN + realm.rng.choice(AMBIENCE[AREA_OF[place.key]]))
 
 
-def _outdoors(world: World) -> list[Hero]:
-    return [hero for hero in world.playing() if not ROOMS[hero.place.key].roof]
+def _outdoors(realm: Realm) -> list[Hero]:
+    return [hero for hero in realm.playing() if not ROOMS[hero.place.key].roof]

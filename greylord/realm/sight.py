@@ -1,4 +1,4 @@
-"""What a player makes out on the screen: the text of a call, read as a person reads it."""
+"""What a player sees: the state of the game, read from the text on the screen."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from greylord.realm.atlas import ROOMS
-from greylord.realm.bestiary import MONSTERS
+from greylord.realm.catalog import SPECIES
 from greylord.realm.screen import ERASE
 
 __all__ = ["Sight"]
@@ -16,41 +16,45 @@ _PROMPT = re.compile(r"\[HP=(-?\d+)(?:/MA=(\d+))?(?: \((\w+)\))?\]:")
 _COINS = re.compile(r"\d+ silver herrings?")
 
 _ROOM_BY_TITLE = {room.title: key for key, room in ROOMS.items()}
-_BEAST_BY_LAST_LINE = {monster.dies: monster.name for monster in MONSTERS.values()}
+_MONSTER_BY_DEATH = {species.death: species.name for species in SPECIES.values()}
 
 
 class Sight:
-    """The state of the game as far as its screen has shown it."""
+    """The state of the game, as far as the screen has shown it."""
 
     def __init__(self) -> None:
         self.question = ""
-        """What the host asks, if its last line is unfinished and is not the prompt of the game."""
+        """The host's question: its unfinished last line, unless that is the prompt of the game."""
         self.in_game = False
         self.life, self.mana, self.posture = 0, 0, ""
-        self.most_life, self.most_mana = 1, 0
-        """The highest numbers seen."""
+        self.max_life, self.max_mana = 1, 0
+        """Highest numbers seen."""
         self.level = 1
         self.room = ""
         """Key of the room the player stands in."""
-        self.beasts: list[str] = []
+        self.monsters: list[str] = []
+        """Names of the monsters in the room."""
         self.people: list[str] = []
+        """Names of the other heroes in the room."""
         self.ground: list[str] = []
+        """Names of the items in the room; "silver herring" stands for any number of them."""
         self.fighting = False
-        self.prey = ""
-        """The beast somebody else has just gone for."""
+        self.assist_target = ""
+        """Monster that another hero has just attacked."""
         self.leader, self.invited_by = "", ""
         self.followers: list[str] = []
         self.online: list[str] = []
-        """Others who have come to the realm or have been met in it."""
-        self.hurt = ""
-        """The one of the party who is worst off."""
+        """Other heroes who have come to the realm or have been met there."""
+        self.wounded = ""
+        """A party member with little life left."""
         self.herrings = 0
-        self.speech = ""
-        """What somebody has said last."""
+        self.last_speech = ""
+        """What somebody said last."""
         self._unread = ""
+        """The unfinished last line."""
 
     def read(self, text: str) -> None:
-        """Take in what has arrived on the screen."""
+        """Process text that has arrived."""
         *lines, self._unread = (self._unread + text).split("\r\n")
         for line in lines:
             self._read_line(_plain(line))
@@ -60,16 +64,16 @@ class Sight:
         self.question = "" if prompt else rest
         if prompt:
             self.life, self.mana, self.posture = int(prompt[1]), int(prompt[2] or 0), prompt[3] or ""
-            self.most_life = max(self.most_life, self.life)
-            self.most_mana = max(self.most_mana, self.mana)
+            self.max_life = max(self.max_life, self.life)
+            self.max_mana = max(self.max_mana, self.mana)
 
     def _read_line(self, line: str) -> None:
         if line in _ROOM_BY_TITLE:
             self.room = _ROOM_BY_TITLE[line]
-            self.beasts, self.people, self.ground = [], [], []
-        elif line in _BEAST_BY_LAST_LINE:
-            kind = _BEAST_BY_LAST_LINE[line]
-            self._beast_goes(next((beast for beast in self.beasts if beast.endswith(kind)), ""))
+            self.monsters, self.people, self.ground = [], [], []
+        elif line in _MONSTER_BY_DEATH:
+            species = _MONSTER_BY_DEATH[line]
+            self._monster_goes(next((name for name in self.monsters if name.endswith(species)), ""))
         elif line.startswith("*Blades"):
             self.fighting = line == "*Blades up*"
         else:
@@ -83,7 +87,7 @@ class Sight:
             if name[0].isupper():
                 self._comes(name)
             else:
-                self.beasts.append(name)
+                self.monsters.append(name)
 
     def _on_the_ground(self, things: str) -> None:
         self.ground = [_COINS.sub("silver herring", thing) for thing in things.split(", ")]
@@ -96,18 +100,18 @@ class Sight:
         if thing in self.ground:
             self.ground.remove(thing)
 
-    def _beast_comes(self, name: str) -> None:
-        if name not in self.beasts:
-            self.beasts.append(name)
+    def _monster_comes(self, name: str) -> None:
+        if name not in self.monsters:
+            self.monsters.append(name)
 
-    def _beast_goes(self, name: str) -> None:
-        if name in self.beasts:
-            self.beasts.remove(name)
-        if name == self.prey:
-            self.prey = ""
+    def _monster_goes(self, name: str) -> None:
+        if name in self.monsters:
+            self.monsters.remove(name)
+        if name == self.assist_target:
+            self.assist_target = ""
 
     def _sees_nothing(self) -> None:
-        self.beasts, self.prey = [], ""
+        self.monsters, self.assist_target = [], ""
 
     def _is_online(self, name: str) -> None:
         if name not in self.online:
@@ -129,8 +133,8 @@ class Sight:
         if name == self.leader:
             self.leader = ""
 
-    def _goes_for(self, name: str, beast: str) -> None:
-        self.prey = beast
+    def _goes_for(self, name: str, monster: str) -> None:
+        self.assist_target = monster
 
     def _invites(self, name: str) -> None:
         self.invited_by = name
@@ -143,11 +147,11 @@ class Sight:
             self.followers.append(name)
 
     def _speaks(self, words: str) -> None:
-        self.speech = words
+        self.last_speech = words
 
     def _fares(self, name: str, percent: str) -> None:
         if int(percent) < 60:
-            self.hurt = name
+            self.wounded = name
 
     def _owns(self, herrings: str) -> None:
         self.herrings = int(herrings)
@@ -157,7 +161,7 @@ class Sight:
 
 
 def _plain(line: str) -> str:
-    """A line as it ends up on the screen: without colours, and with what was erased or struck over gone."""
+    """Return a line as the screen shows it, without colours and erased text."""
     line = _COLOUR.sub("", line.rpartition(ERASE)[2])
     while "\b" in line:
         line = re.sub(r"[^\b]?\x08", "", line)
@@ -171,9 +175,9 @@ _SENTENCES: Mapping[re.Pattern[str], Callable[..., None]] = {
         (r"On the ground: (.+)\.", Sight._on_the_ground),
         (r"\d+ (silver herring)s? clatters? to the ground\.", Sight._falls),
         (r"An? (.+) drops to the ground\.", Sight._falls),
-        (r"An? (.+) \w+ in from (?:the \w+|above|below)\.", Sight._beast_comes),
-        (r"The (.+) turns on .+!", Sight._beast_comes),
-        (r"The (.+) leaves .+\.", Sight._beast_goes),
+        (r"An? (.+) \w+ in from (?:the \w+|above|below)\.", Sight._monster_comes),
+        (r"The (.+) turns on .+!", Sight._monster_comes),
+        (r"The (.+) leaves .+\.", Sight._monster_goes),
         (r"(\w+) (?:walks|follows \w+) in from .+\.", Sight._comes),
         (r"(\w+) leaves .+\.", Sight._goes),
         (r"(\w+) goes down!", Sight._goes),

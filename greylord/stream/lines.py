@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from greylord.captures.markup import LINE_END, TELNET, covered, edited, matches
+from greylord.captures.markup import LINE_END, TELNET, apply_backspaces, match_spans, span_mask
 from greylord.stream.turns import Turns
 
 __all__ = ["LONG_LINE", "PROMPT", "Side", "Typed", "first_word", "hash_long_lines", "side_of", "typed"]
@@ -61,8 +61,8 @@ def side_of(turns: Turns, direction: int) -> Side:
     sizes = np.diff(turns.ends, prepend=0)
     data = turns.payload[np.repeat(speaks, sizes)]
     payload = data.tobytes()
-    commands = matches(TELNET, payload)
-    in_csi, in_telnet = covered(*_control_sequences(data), len(data)), covered(*commands, len(data))
+    commands = match_spans(TELNET, payload)
+    in_csi, in_telnet = span_mask(*_control_sequences(data), len(data)), span_mask(*commands, len(data))
     wipes = [match.start() for match in WIPE.finditer(payload)]
 
     kept = ~(in_csi | in_telnet)
@@ -82,7 +82,7 @@ def side_of(turns: Turns, direction: int) -> Side:
 
 
 def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """As `matches(CSI, data)` of uint8 [n], but no step of Python each: they are two bytes in five of a server's."""
+    """As `match_spans(CSI, data)` of uint8 [n], without a step of Python each: they are two of five server bytes."""
     starts = np.flatnonzero((data[:-1] == ESCAPE) & (data[1:] == ord("[")))
     stops = np.flatnonzero((data < ord(" ")) | (data > ord("?")))
     # What breaks off at the end of the data stops at a byte that ends nothing.
@@ -139,8 +139,8 @@ def typed(client: Side, server: Side, secret: np.ndarray) -> Typed:
     names = before_secret & (asked | first)
     commands = ~(is_secret | asked | before_secret)
     return Typed(
-        commands=[edited(client.text[slice(*spans[index])]) for index in np.flatnonzero(commands)],
-        names=[edited(client.text[slice(*spans[index])]) for index in np.flatnonzero(names)],
+        commands=[apply_backspaces(client.text[slice(*spans[index])]) for index in np.flatnonzero(commands)],
+        names=[apply_backspaces(client.text[slice(*spans[index])]) for index in np.flatnonzero(names)],
         empty=len(breaks) - len(spans),
     )
 

@@ -1,4 +1,4 @@
-"""Control sequences (ECMA-48) among a stream's text."""
+"""Separate control sequences (ECMA-48) from the text of a stream."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ __all__ = ["Ansi", "ControlSequence"]
 
 ESCAPE, DELETE = 0x1B, 0x7F
 STRING_OPENERS = b"P]X^_"
-"""After ESC: DCS, OSC, SOS, PM and APC, whose strings go up to ST (ESC and a backslash) or, in practice, BEL."""
+"""Bytes after ESC that open a string (DCS, OSC, SOS, PM, APC), which ST (ESC and a backslash) or, in practice, BEL
+ends."""
 STRING_ENDS = frozenset(b"\x07\x18\x1a\r\n")
-"""Besides ESC. No string that a game sends has a line end, and one that has lost its end must not swallow the game."""
+"""Bytes other than ESC that end a string. A line end is one of them, so that a string that lost its end does not
+swallow the game."""
 SEQUENCE_BYTES = 64
+"""Parameter and intermediate bytes of the longest control sequence."""
 
 
 class ControlSequence(NamedTuple):
@@ -27,10 +30,10 @@ class ControlSequence(NamedTuple):
 
 
 class Ansi:
-    """Takes bytes, cut anywhere, and tells text and complete control sequences apart.
+    """A parser that separates text and complete control sequences, wherever its input is cut.
 
-    Other escape sequences and strings are dropped, and so is a control sequence that a byte breaks which cannot
-    belong to it: that byte is read anew. Bytes from 0x80 on are text, as they are on a BBS.
+    Other escape sequences and strings are dropped. So is a control sequence before a byte that cannot belong to it;
+    that byte is then read as text. Bytes from 0x80 on are text, as they are on a BBS.
     """
 
     def __init__(self) -> None:
@@ -38,7 +41,7 @@ class Ansi:
         self._parameters, self._intermediates = bytearray(), bytearray()
 
     def feed(self, received: bytes) -> Iterator[ControlSequence | bytes]:
-        """The pieces of the next bytes, in order: runs of text, and control sequences."""
+        """Parse the next bytes, and yield runs of text and control sequences in order."""
         text = bytearray()
         for byte in received:
             piece = self._state(byte)
@@ -58,7 +61,7 @@ class Ansi:
         self._state = self._escape
         return None
 
-    def _anew(self, byte: int) -> bytes | None:
+    def _restart(self, byte: int) -> bytes | None:
         self._state = self._text
         return self._text(byte)
 
@@ -72,7 +75,7 @@ class Ansi:
         elif ord("0") <= byte < DELETE:
             self._state = self._text
         elif not ord(" ") <= byte < ord("0"):
-            return self._anew(byte)
+            return self._restart(byte)
         return None
 
     def _sequence(self, byte: int) -> ControlSequence | bytes | None:
@@ -86,7 +89,7 @@ class Ansi:
         if ord("@") <= byte < DELETE:
             self._state = self._text
             return ControlSequence(bytes(self._parameters), bytes(self._intermediates), bytes([byte]))
-        return self._anew(byte)
+        return self._restart(byte)
 
     def _string(self, byte: int) -> bytes | None:
         if byte == ESCAPE:

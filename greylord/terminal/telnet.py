@@ -1,4 +1,4 @@
-"""Telnet commands (RFC 854) among a stream's data."""
+"""Separate telnet commands (RFC 854) from the data of a stream."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ __all__ = ["DO", "DONT", "IAC", "SB", "SE", "WILL", "WONT", "Telnet"]
 SE, SB, WILL, WONT, DO, DONT, IAC = 240, *range(250, 256)
 
 SUBNEGOTIATION_BYTES = 512
-"""What is longer has lost its end: recordings cut it off, and a model forgets it."""
+"""Bytes of the longest subnegotiation. A longer one has lost its end: a recorder cut it off, or a model forgot it."""
 
 
 class Telnet:
-    """The receiving end: takes bytes, cut anywhere, and gives the data among them."""
+    """The receiving end of a connection, wherever its input is cut."""
 
     def __init__(self) -> None:
         self._state: Callable[[int], bytes] = self._data
 
     def feed(self, received: bytes) -> bytes:
-        """The data in the next bytes of a connection: without commands, and with IAC IAC as one byte."""
+        """Return the data in the next bytes: commands removed, and IAC IAC as one byte."""
         return b"".join([self._state(byte) for byte in received])
 
     def _data(self, byte: int) -> bytes:
@@ -55,5 +55,5 @@ class Telnet:
         if byte == IAC:
             self._state = self._subnegotiation
             return b""
-        # Any other command but SE is one that the lost SE should have gone before.
+        # SE ends it. Any other command means that the SE before it was lost.
         return self._command(byte)

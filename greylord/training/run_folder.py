@@ -27,7 +27,7 @@ from greylord.errors import GreylordError, UsageError, first_line
 from greylord.escaping import markdown
 from greylord.files import new_folder, write_file
 from greylord.generation import drafts
-from greylord.records import check_fields
+from greylord.json_fields import check_fields
 from greylord.runs import CONFIG_NAME, HISTORY, SUMMARY
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.training.callbacks import Evaluation

@@ -8,7 +8,7 @@ import time
 from contextlib import chdir
 from pathlib import Path
 
-from greylord.captures import proxylog
+from greylord.captures.reading import is_recording, read_session
 from greylord.corpus import build, folder
 from greylord.stream.tokenizer import GreylordTokenizer
 
@@ -39,8 +39,8 @@ def _tokenizer_speed(files: list[Path]) -> float:
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     tokenizer = GreylordTokenizer()
     texts, size, raw = [], 0, 0
-    for path in files:
-        payload = proxylog.read_file(path).payload.tobytes()
+    for path in filter(is_recording, files):
+        payload = read_session(path, keep_credentials=True).payload.tobytes()
         texts.append(payload.decode("latin-1"))
         size, raw = size + len(payload), raw + path.stat().st_size
         if size > TOKENIZED_BYTES:

@@ -1,56 +1,84 @@
-"""Who lives in the realm and what can be carried or cast there: pure tables."""
+"""The callings, spells, monsters and items of the realm. Tables only."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["CALLINGS", "MONSTERS", "MOODS", "SPELLS", "STOCK", "WARES", "Calling", "Monster", "Spell", "Ware"]
+__all__ = ["CALLINGS", "ITEMS", "MOODS", "SHOPS", "SPECIES", "SPELLS", "Calling", "Item", "Species", "Spell"]
 
 
 class Calling(NamedTuple):
-    """What a hero does for a living: points at level 1 and for each further level, swings a round."""
+    """A hero's profession. It decides points, spells and the first weapon."""
 
     title: str
     life: int
+    """Life points at level 1."""
     life_per_level: int
     mana: int
+    """Mana points at level 1; 0 for a calling without spells."""
     mana_per_level: int
     swings: int
+    """Attacks in a fight round at level 1."""
     weapon: str
+    """Key of the first weapon in `ITEMS`."""
 
 
-class Monster(NamedTuple):
-    """A kind of monster. It leaves up to `herrings` coins; each of its `attacks` names a hit and a miss."""
+class Species(NamedTuple):
+    """A kind of monster."""
 
     name: str
     life: int
+    """Life points, before the mood changes them."""
     damage: tuple[int, int]
+    """Least and most damage of an attack."""
     hit_chance: float
     experience: int
+    """Experience points for killing it, shared by all who fight it."""
     herrings: int
-    arrives: str
+    """Most silver herrings that it leaves."""
+    arrival: str
+    """Verb for coming into a room: "scurries in"."""
     attacks: tuple[tuple[str, str], ...]
-    dies: str
+    """Verbs of each attack: for a hit and for a miss."""
+    death: str
+    """The line that everyone in the room sees when it dies."""
 
 
-class Ware(NamedTuple):
-    """Something that can be carried. `price` in silver herrings; a shop pays half."""
+class Item(NamedTuple):
+    """Something that can be carried."""
 
     name: str
     price: int
-    damage: tuple[int, int] | None = None
+    """Silver herrings. A shop pays half."""
+    damage: tuple[int, int] = (0, 0)
+    """Least and most damage of a hit; (0, 0) unless the item is a weapon."""
     verbs: tuple[tuple[str, str], ...] = ()
+    """Verbs for a hit: after "you", and after a name."""
     armour: int = 0
-    heals: tuple[int, int] | None = None
+    """Damage absorbed from each hit; 0 unless the item is armour."""
+    heals: tuple[int, int] = (0, 0)
+    """Least and most life points restored; (0, 0) unless the item is a drink."""
+
+    @property
+    def is_weapon(self) -> bool:
+        return self.damage != (0, 0)
+
+    @property
+    def is_drink(self) -> bool:
+        return self.heals != (0, 0)
 
 
 class Spell(NamedTuple):
-    """A spell: the calling that knows it, its price in mana, and how many life points it takes or gives."""
+    """A spell that wounds a monster or heals a hero."""
 
     calling: str
+    """Title of the calling that knows it."""
     mana: int
+    """Mana points that it costs."""
     amount: tuple[int, int]
+    """Least and most life points that it takes or gives, before the caster's level is added."""
     heals: bool
-    line: str
+    message: str
+    """What everyone in the room sees, with `{caster}` and `{target}`."""
 
 
 CALLINGS: Mapping[str, Calling] = {
@@ -59,7 +87,7 @@ CALLINGS: Mapping[str, Calling] = {
     "l": Calling("Lampwright", 36, 5, 16, 5, 1, "staff"),
     "d": Calling("Hedge Doctor", 40, 6, 14, 5, 2, "staff"),
 }
-"""By the letter a newcomer types."""
+"""Callings by the letter that a newcomer types."""
 
 SPELLS: Mapping[str, Spell] = {
     "spark": Spell("Lampwright", 3, (6, 14), False, "A blue spark leaps from {caster} to {target}"),
@@ -77,10 +105,10 @@ MOODS: Mapping[str, float] = {
     "scarred": 1.2,
     "huge": 1.4,
 }
-"""The first word of a monster's name, and by how much it changes the monster's life points."""
+"""First word of a monster's name, and the factor by which it changes the monster's life points."""
 
-MONSTERS: Mapping[str, Monster] = {
-    "rat": Monster(
+SPECIES: Mapping[str, Species] = {
+    "rat": Species(
         "quay rat",
         14,
         (1, 4),
@@ -91,7 +119,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("nips", "snaps at"), ("gnaws", "leaps at")),
         "The quay rat rolls over with its pink feet in the air.",
     ),
-    "crab": Monster(
+    "crab": Species(
         "tar crab",
         20,
         (1, 5),
@@ -102,7 +130,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("pinches", "clacks at"),),
         "The tar crab folds up like a badly made box.",
     ),
-    "gull": Monster(
+    "gull": Species(
         "gutter gull",
         16,
         (1, 5),
@@ -113,7 +141,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("pecks", "swoops at"), ("buffets", "screams at")),
         "The gutter gull drops in a heap of dirty feathers.",
     ),
-    "footpad": Monster(
+    "footpad": Species(
         "fog footpad",
         28,
         (2, 7),
@@ -124,7 +152,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("stabs", "jabs at"), ("coshes", "swings a cosh at")),
         "The fog footpad sits down, says a rude word, and is gone.",
     ),
-    "hare": Monster(
+    "hare": Species(
         "witch hare",
         22,
         (1, 6),
@@ -135,7 +163,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("kicks", "kicks out at"), ("scratches", "bounds at")),
         "The witch hare comes apart into twigs and old fur.",
     ),
-    "hound": Monster(
+    "hound": Species(
         "moor hound",
         34,
         (2, 8),
@@ -146,7 +174,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("bites", "lunges at"), ("mauls", "snarls at")),
         "The moor hound lies down as if by a fire, and does not rise.",
     ),
-    "boar": Monster(
+    "boar": Species(
         "gorse boar",
         44,
         (3, 9),
@@ -157,7 +185,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("gores", "charges at"),),
         "The gorse boar ploughs a last furrow with its snout.",
     ),
-    "wight": Monster(
+    "wight": Species(
         "mist wight",
         40,
         (3, 10),
@@ -168,7 +196,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("chills", "reaches for"), ("claws", "claws at")),
         "The mist wight thins, and there was never anything there.",
     ),
-    "toad": Monster(
+    "toad": Species(
         "bell toad",
         36,
         (2, 8),
@@ -179,7 +207,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("slaps", "flicks its tongue at"), ("squashes", "jumps at")),
         "The bell toad lets out one clear note and goes flat.",
     ),
-    "leech": Monster(
+    "leech": Species(
         "mire leech",
         30,
         (3, 9),
@@ -190,7 +218,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("drains", "gropes for"),),
         "The mire leech bursts, and everybody wishes it had not.",
     ),
-    "wisp": Monster(
+    "wisp": Species(
         "marsh candle",
         34,
         (4, 11),
@@ -201,7 +229,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("scorches", "flickers at"), ("burns", "spits at")),
         "The marsh candle goes out with a thread of smoke.",
     ),
-    "eel": Monster(
+    "eel": Species(
         "walking eel",
         52,
         (4, 10),
@@ -212,7 +240,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("whips", "whips at"), ("bites", "gapes at")),
         "The walking eel ties itself in a knot and stops.",
     ),
-    "spider": Monster(
+    "spider": Species(
         "stair spider",
         46,
         (4, 10),
@@ -223,7 +251,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("stings", "darts at"), ("bites", "rears at")),
         "The stair spider curls up like a burnt glove.",
     ),
-    "imp": Monster(
+    "imp": Species(
         "soot imp",
         40,
         (4, 12),
@@ -234,7 +262,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("scalds", "throws cinders at"), ("claws", "cackles at")),
         "The soot imp sneezes itself into a small black cloud.",
     ),
-    "wrecker": Monster(
+    "wrecker": Species(
         "drowned wrecker",
         66,
         (5, 13),
@@ -245,7 +273,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("hooks", "swings a boathook at"), ("throttles", "clutches at")),
         "The drowned wrecker pours away between the stones.",
     ),
-    "keeper": Monster(
+    "keeper": Species(
         "lampless keeper",
         90,
         (6, 15),
@@ -256,7 +284,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("strikes", "swings a dead lantern at"), ("blinds", "stares at")),
         "The lampless keeper whispers a date, and the tower sighs.",
     ),
-    "moth": Monster(
+    "moth": Species(
         "crypt moth",
         44,
         (4, 11),
@@ -267,7 +295,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("dusts", "flutters at"), ("smothers", "settles on")),
         "The crypt moth falls to powder on the floor.",
     ),
-    "rattler": Monster(
+    "rattler": Species(
         "bone rattler",
         60,
         (5, 13),
@@ -278,7 +306,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("clubs", "swings a thighbone at"), ("rakes", "rattles at")),
         "The bone rattler comes down like a dropped tray.",
     ),
-    "warden": Monster(
+    "warden": Species(
         "grave warden",
         82,
         (6, 15),
@@ -289,7 +317,7 @@ MONSTERS: Mapping[str, Monster] = {
         (("cleaves", "swings a spade at"), ("shoves", "bars the way of")),
         "The grave warden kneels, digs a little, and lies down in it.",
     ),
-    "ringer": Monster(
+    "ringer": Species(
         "deaf ringer",
         110,
         (7, 17),
@@ -302,33 +330,33 @@ MONSTERS: Mapping[str, Monster] = {
     ),
 }
 
-WARES: Mapping[str, Ware] = {
-    "gaff": Ware("boat gaff", 30, (3, 9), (("gaff", "gaffs"), ("hook", "hooks"))),
-    "knife": Ware("filleting knife", 24, (2, 8), (("stab", "stabs"), ("slice", "slices"))),
-    "staff": Ware("blackthorn staff", 20, (2, 7), (("crack", "cracks"), ("thump", "thumps"))),
-    "cutlass": Ware("notched cutlass", 120, (5, 12), (("slash", "slashes"), ("hew", "hews"))),
-    "harpoon": Ware("whalebone harpoon", 260, (7, 15), (("spear", "spears"), ("skewer", "skewers"))),
-    "mallet": Ware("caulking mallet", 150, (4, 14), (("pound", "pounds"), ("flatten", "flattens"))),
-    "jersey": Ware("oiled jersey", 40, armour=1),
-    "coat": Ware("tarred coat", 110, armour=2),
-    "plate": Ware("turtle plate", 280, armour=4),
-    "tea": Ware("flask of bog tea", 12, heals=(10, 20)),
-    "cordial": Ware("samphire cordial", 30, heals=(25, 45)),
-    "rope": Ware("coil of rope", 8),
-    "lamp": Ware("tallow lamp", 14),
-    "button": Ware("brass button", 10),
-    "comb": Ware("bone comb", 16),
-    "shell": Ware("singing shell", 26),
-    "amber": Ware("lump of amber", 44),
-    "locket": Ware("drowned locket", 60),
+ITEMS: Mapping[str, Item] = {
+    "gaff": Item("boat gaff", 30, (3, 9), (("gaff", "gaffs"), ("hook", "hooks"))),
+    "knife": Item("filleting knife", 24, (2, 8), (("stab", "stabs"), ("slice", "slices"))),
+    "staff": Item("blackthorn staff", 20, (2, 7), (("crack", "cracks"), ("thump", "thumps"))),
+    "cutlass": Item("notched cutlass", 120, (5, 12), (("slash", "slashes"), ("hew", "hews"))),
+    "harpoon": Item("whalebone harpoon", 260, (7, 15), (("spear", "spears"), ("skewer", "skewers"))),
+    "mallet": Item("caulking mallet", 150, (4, 14), (("pound", "pounds"), ("flatten", "flattens"))),
+    "jersey": Item("oiled jersey", 40, armour=1),
+    "coat": Item("tarred coat", 110, armour=2),
+    "plate": Item("turtle plate", 280, armour=4),
+    "tea": Item("flask of bog tea", 12, heals=(10, 20)),
+    "cordial": Item("samphire cordial", 30, heals=(25, 45)),
+    "rope": Item("coil of rope", 8),
+    "lamp": Item("tallow lamp", 14),
+    "button": Item("brass button", 10),
+    "comb": Item("bone comb", 16),
+    "shell": Item("singing shell", 26),
+    "amber": Item("lump of amber", 44),
+    "locket": Item("drowned locket", 60),
 }
 
-STOCK: Mapping[str, Sequence[str]] = {
+SHOPS: Mapping[str, Sequence[str]] = {
     "chandler": ("rope", "lamp", "jersey", "coat", "knife"),
     "smithy": ("gaff", "staff", "cutlass", "mallet", "harpoon", "plate"),
     "stillroom": ("tea", "cordial"),
 }
-"""What each shop sells, by the room it is in. All of them buy anything."""
+"""Items that each shop sells, by the key of its room. Every shop buys anything."""
 
 TREASURE = ("button", "comb", "rope", "shell", "amber", "locket")
-"""What a dead monster may leave, the common things first."""
+"""Items that a dead monster may leave."""

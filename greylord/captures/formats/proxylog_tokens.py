@@ -1,6 +1,6 @@
-"""Finding `<|...|>` tokens in a block of a log, and taking them out, without a loop over bytes or tokens.
+"""Find the `<|...|>` tokens of a proxy log in a block and take them out, without a loop over bytes or tokens.
 
-Positions are int64 [n], offsets into the block. No token contains another, so each is recognised by itself.
+Positions are int64 [n], offsets into the block. No token contains another, so each is found on its own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from greylord.captures.session import Direction
 __all__ = ["HEADER_BYTES", "LOOKAHEAD", "MARKERS", "MAX_JUNK_BYTES", "Headers", "HexTokens", "Scan"]
 
 LOOKAHEAD = 1_024
-"""No token is longer: one that starts this far before the end of the data is decided."""
+"""Bytes, more than the longest token: one that starts this far before the end of the data is whole or cut for good."""
 
 MARKERS = {Direction.CLIENT: b"<|client|>", Direction.SERVER: b"<|server|>"}
 MARKER_BYTES = 10
@@ -43,17 +43,18 @@ _CUT_TOKEN = re.compile(
 
 
 def _word(text: bytes) -> np.uint64:
+    """Pack up to 8 bytes into one number, the first in its lowest byte."""
     return np.uint64(int.from_bytes(text, "little"))
 
 
 @dataclass
 class _Columns:
-    """Arrays of one length, chosen from together."""
+    """Arrays of one length, indexed together."""
 
     starts: np.ndarray
     ends: np.ndarray
 
-    def __getitem__(self, chosen: np.ndarray) -> Self:
+    def __getitem__(self, chosen: np.ndarray | slice) -> Self:
         return type(self)(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
     def __len__(self) -> int:
@@ -62,7 +63,7 @@ class _Columns:
 
 @dataclass
 class Headers(_Columns):
-    """Record headers: marker, junk and delay as far as the payload."""
+    """Record headers: marker, junk and delay, up to the payload."""
 
     directions: np.ndarray
     """uint8 [n], values of `Direction`."""
@@ -71,43 +72,51 @@ class Headers(_Columns):
     junk: np.ndarray
     """int64 [n], bytes between marker and delay."""
     commas: np.ndarray
-    """bool [n]: the delay has a decimal comma."""
+    """bool [n], the delay has a decimal comma."""
 
 
 @dataclass
 class HexTokens(_Columns):
-    """Hex tokens, complete or cut off; the digits are even in number."""
+    """Hex tokens, complete or cut off, with an even number of digits."""
 
     digits_from: np.ndarray
     digits_to: np.ndarray
 
+    @classmethod
+    def none(cls) -> Self:
+        """Return no tokens."""
+        return cls(*np.zeros((4, 0), np.int64))
+
 
 class Scan:
-    """A stretch of a log, and what stands in it."""
+    """A block of a log, searched for tokens."""
+
+    openings: np.ndarray
+    """Where each `<|` stands."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         padded = data + bytes(LOOKAHEAD)
         self._bytes = np.frombuffer(padded, np.uint8)
-        # At each position the eight bytes from there on as one number: a view, no copy.
+        # The eight bytes from each position on as one number: a view, no copy.
         self._words = np.ndarray(len(padded) - 7, "<u8", padded, strides=(1,))
-        self.openings = self._pairs(b"<|")
+        self.openings = self._find_pair(b"<|")
         self._heads = self._words[self.openings]
 
-    def _pairs(self, pair: bytes) -> np.ndarray:
+    def _find_pair(self, pair: bytes) -> np.ndarray:
         return np.flatnonzero((self._bytes[:-1] == pair[0]) & (self._bytes[1:] == pair[1]))
 
     def _opened_by(self, text: bytes) -> np.ndarray:
-        """int64 [n]: which openings begin `text` (up to 16 bytes)."""
+        """Return the indices of the openings at which `text`, up to 16 bytes, stands."""
         head, tail = text[:8], text[8:]
-        found = np.flatnonzero(self._heads & _MASKS[len(head)] == _word(head))
+        indices = np.flatnonzero(self._heads & _MASKS[len(head)] == _word(head))
         if tail:
-            rest = self._words[self.openings[found] + 8] & _MASKS[len(tail)]
-            found = found[rest == _word(tail)]
-        return found
+            rest = self._words[self.openings[indices] + 8] & _MASKS[len(tail)]
+            indices = indices[rest == _word(tail)]
+        return indices
 
     def headers(self) -> Headers:
-        """The direction markers that a delay follows within `MAX_JUNK_BYTES`."""
+        """Find the direction markers that a delay follows after at most `MAX_JUNK_BYTES`."""
         delay_starts = self.openings[self._opened_by(DELAY)]
         delay_ends, delays, commas = self._delays(delay_starts + len(DELAY))
         valid = delay_ends > 0
@@ -133,8 +142,11 @@ class Scan:
         )
 
     def _delays(self, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Where each `-?digits[.digits]|>` ends (0 where none stands), its milliseconds, and whether its point is a
-        comma."""
+        """Parse delays written as `-?digits[.digits]|>`.
+
+        Returns:
+            Where each ends, or 0 if there is none; its milliseconds; bool [n], its point is a comma.
+        """
         text = self._bytes[starts[:, None] + np.arange(MAX_DELAY_CHARACTERS + 1)]
         width = np.argmax(text == ord("|"), axis=1)
         negative = text[:, 0] == ord("-")
@@ -160,20 +172,17 @@ class Scan:
         return np.where(valid, starts + width + 2, 0), np.where(negative, -value, value), commas
 
     def followed_by(self, positions: np.ndarray, text: bytes) -> np.ndarray:
-        """bool [n]: whether `text`, which begins with `<|`, stands at each position."""
+        """Return bool [n]: `text`, which begins with `<|`, stands at the position."""
         return np.isin(positions, self.openings[self._opened_by(text)])
 
     def hex_tokens(self) -> HexTokens:
-        """What is opened and closed as a hex token, with digits in pairs if they are digits."""
-        opened, lengths = [], []
-        for opening in HEX_OPENINGS:
-            found = self._opened_by(opening)
-            opened.append(found)
-            lengths.append(np.full(len(found), len(opening)))
-        opened = np.concatenate(opened)
+        """Find what opens and closes as a complete hex token. `extract` checks that its digits are digits."""
+        per_opening = [self._opened_by(opening) for opening in HEX_OPENINGS]
+        lengths = [np.full(len(indices), len(text)) for indices, text in zip(per_opening, HEX_OPENINGS, strict=True)]
+        opened = np.concatenate(per_opening)
         starts = self.openings[opened]
         digits_from = starts + np.concatenate(lengths)
-        closings = np.append(self._pairs(b"|>"), len(self._bytes))
+        closings = np.append(self._find_pair(b"|>"), len(self._bytes))
         digits_to = closings[np.searchsorted(closings, digits_from)]
         digits = digits_to - digits_from
         complete = (digits > 0) & (digits <= MAX_HEX_DIGITS) & (digits % 2 == 0)
@@ -181,43 +190,45 @@ class Scan:
         return HexTokens(starts, digits_to + 2, digits_from, digits_to)[complete]
 
     def cut_tokens(self, ends: np.ndarray) -> HexTokens:
-        """The hex tokens that break off at one of the positions `ends`."""
-        found = []
+        """Find the hex tokens that break off at one of the positions `ends`."""
+        tokens = []
         after = np.searchsorted(self.openings, ends)
         starts, ends = self.openings[after[after > 0] - 1], ends[after > 0]
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             if match := _CUT_TOKEN.fullmatch(self.data, start, end):
-                found.append((start, end, *(match.span("pairs") if match["pairs"] else (end, end))))
-        return HexTokens(*np.array(found, np.int64).reshape(-1, 4).T)
+                tokens.append((start, end, *(match.span("pairs") if match["pairs"] else (end, end))))
+        return HexTokens(*np.array(tokens, np.int64).reshape(-1, 4).T)
 
     def extract(self, end: int, headers: Headers, *tokens: HexTokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The bytes before `end` without the headers, each hex token replaced by the bytes that it spells.
+        """Extract the payload before `end`: all but the headers, each hex token replaced by the bytes that it spells.
 
-        Returns the bytes, uint8 [m]; which positions they come from, bool [end]; and which positions belong
-        to no header or token, bool [end].
+        Returns:
+            The payload, uint8 [m]; the positions it comes from, bool [end]; the positions outside every header
+            and token, bool [end].
         """
         nibbles = np.frombuffer(self.data.translate(_NIBBLES), np.uint8)[:end]
         states = self._states(end, headers, *tokens)
         wrong = states & nibbles & _DIGIT
         if wrong.any():
+            # A token with a wrong digit is payload.
             wrong = np.flatnonzero(wrong)
-            tokens = [
-                group[np.searchsorted(wrong, group.starts) == np.searchsorted(wrong, group.ends)] for group in tokens
-            ]
-            states = self._states(end, headers, *tokens)
-        plain = states & (_DROPPED | _DIGIT) == 0
-        kept = plain | (states & (_DROPPED | _SECOND) == 0)
+            valid = (np.searchsorted(wrong, group.starts) == np.searchsorted(wrong, group.ends) for group in tokens)
+            states = self._states(end, headers, *(group[chosen] for group, chosen in zip(tokens, valid, strict=True)))
+        is_raw = states & (_DROPPED | _DIGIT) == 0
+        is_payload = is_raw | (states & (_DROPPED | _SECOND) == 0)
         text = self._bytes[:end].copy()
         pairs = nibbles[:-1] << 4 | nibbles[1:]
         np.copyto(text[:-1], pairs, where=states[:-1] & _DIGIT != 0)
-        return text[kept], kept, plain
+        return text[is_payload], is_payload, is_raw
 
     @staticmethod
     def _states(end: int, headers: Headers, *tokens: HexTokens) -> np.ndarray:
-        """uint8 [end]: the bits `_DROPPED` and `_DIGIT`, and in digits `_SECOND` for the second of each pair.
+        """Mark positions with the bits `_DROPPED` and `_DIGIT`, and the second digit of each pair with `_SECOND`.
 
-        Bits are toggled where spans begin and end, and the running exclusive-or over all positions is taken,
-        eight at a time.
+        Bits are toggled where spans begin and end. The running exclusive-or spreads them, eight positions at a time.
+
+        Returns:
+            uint8 [end].
         """
         toggles = np.zeros(end // 8 * 8 + 8, np.uint8)
         toggles[headers.starts] ^= _DROPPED

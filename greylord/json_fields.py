@@ -1,4 +1,4 @@
-"""Whether the fields of a run's JSON files are of the types that they should be. Others may have written them."""
+"""Check the types of fields in a run's JSON files, which other programs may have written."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import math
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from greylord.errors import GreylordError
 
 __all__ = ["CONFIG_FIELDS", "EVALUATION_FIELDS", "PLAN_FIELDS", "SUMMARY_FIELDS", "check_fields", "is_number"]
 
 LARGEST = 2**63
-"""No count of steps, tokens or bytes reaches it."""
+"""Above any count of steps, tokens or bytes."""
 _KINDS = {int: "a whole number", float: "a number", str: "a string", bool: "true or false", dict: "an object"}
 
 CONFIG_FIELDS = {"dataset": str, "data_hash": str, "plan": dict}
@@ -29,24 +28,25 @@ SUMMARY_FIELDS = {
     "seconds": float,
     "parameters": int,
 }
-"""What the commands read of a run, and its types. None is below 0; a float may be NaN, infinite or whole."""
+"""The fields that the commands read, by file, with their types. None is below 0; a float may be NaN, infinite or
+whole."""
 
 
 def is_number(value: object) -> bool:
-    """Whether a value from JSON is a finite number that float64 holds."""
-    return type(value) in (int, float) and -LARGEST < value < LARGEST
+    """Tell whether a value from JSON is a number between -2^63 and 2^63, not a bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
 def check_fields(file: Path, content: object, kinds: Mapping[str, type]) -> None:
-    """Check that an object from a JSON file has fields of the right types.
+    """Check that a value from a JSON file is an object with fields of the right types.
 
     Args:
-        file: Where it comes from.
-        content: Any value.
+        file: The file, for the message.
+        content: The value.
         kinds: Types by the name of the field.
 
     Raises:
-        GreylordError: it is not an object, or a field is missing, of another type, or below 0.
+        GreylordError: The value is not an object, or a field is missing, of another type, or below 0.
     """
     if not isinstance(content, dict):
         raise GreylordError(f"{str(file)!r} is damaged: it holds {reprlib.repr(content)} instead of an object.")
@@ -59,8 +59,10 @@ def check_fields(file: Path, content: object, kinds: Mapping[str, type]) -> None
             )
 
 
-def _is(kind: type, value: Any) -> bool:
-    if kind is float:
-        return (is_number(value) and value >= 0) or (type(value) is float and not math.isfinite(value))
-    # bool is a subclass of int, but true is not a count.
-    return type(value) is kind and (kind is not int or 0 <= value < LARGEST)
+def _is(kind: type, value: object) -> bool:
+    # bool is a subclass of int, but true is not a number.
+    if isinstance(value, bool):
+        return kind is bool
+    if kind is float and isinstance(value, int | float):
+        return 0 <= value < LARGEST or (isinstance(value, float) and not math.isfinite(value))
+    return isinstance(value, kind) and (not isinstance(value, int) or 0 <= value < LARGEST)

@@ -1,13 +1,13 @@
-"""One caller's telnet line, seen from the host: bytes in, edited lines out, echo, and the text to send."""
+"""A caller's telnet connection: line editing, echo, and text to send."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["LINE_LIMIT", "Line"]
+__all__ = ["LINE_LIMIT", "Connection"]
 
 LINE_LIMIT = 120
-"""Characters a typed line may have; the rest is neither kept nor echoed."""
+"""Most characters in a typed line. Further ones are neither kept nor echoed."""
 
 NUL, BACKSPACE, LF, CR, ESCAPE, DELETE = 0, 8, 10, 13, 27, 127
 SUB_END, SUB_BEGIN, WILL, DONT, IAC = 240, 250, 251, 254, 255
@@ -17,42 +17,42 @@ GREETING = bytes.fromhex("fffb03 fffb01 fffb00 fffd00")
 _State = Callable[[int], "_State"]
 
 
-class Line:
+class Connection:
     """A telnet connection to the world.
 
     Args:
-        on_typed: called with each line the caller ends with CR, LF or both.
-        on_hang_up: called once when the caller drops the line.
+        on_line: Called with each line that the caller ends with CR, LF or CR LF.
+        on_hang_up: Called once when the caller drops the connection.
     """
 
-    def __init__(self, on_typed: Callable[[Line, str], None], on_hang_up: Callable[[Line], None]) -> None:
+    def __init__(self, on_line: Callable[[Connection, str], None], on_hang_up: Callable[[Connection], None]) -> None:
         self.closed = False
         self.draft = ""
-        """What has been typed since the last line end."""
+        """Text typed since the last line end."""
         self.masked = False
-        """Echo `*`: a password is being typed."""
+        """Echo `*` until the line ends, because a password is being typed."""
         self.typed_at = 0.0
-        """The host's time of the last line end, in seconds."""
-        self._on_typed = on_typed
+        """World time of the last line end, in seconds."""
+        self._on_line = on_line
         self._on_hang_up = on_hang_up
         self._outbox = bytearray(GREETING)
         self._state: _State = self._text
 
     def receive(self, data: bytes) -> None:
-        """Take bytes the caller typed: any bytes, in chunks of any size."""
+        """Process bytes from the caller. It makes no difference where chunks end."""
         for byte in data:
             if not self.closed:
                 self._state = self._state(byte)
 
     def hang_up(self) -> None:
-        """Drop the line, as a caller does who pulls the plug. Nothing more is sent."""
+        """Drop the connection on the caller's side. Nothing more is sent."""
         if not self.closed:
             self.close()
             self._on_hang_up(self)
             self._outbox.clear()
 
     def close(self) -> None:
-        """End the call from the host's side; what was sent before still goes out."""
+        """End the call on the host's side. Queued text is still sent."""
         self.closed = True
 
     def send(self, text: str) -> None:
@@ -60,12 +60,12 @@ class Line:
         self._outbox += text.encode("cp437")
 
     def flush(self) -> bytes:
-        """Everything queued since the last flush."""
+        """Return and clear everything queued since the last flush."""
         data = bytes(self._outbox)
         self._outbox.clear()
         return data
 
-    # Each state takes one byte and returns the state for the next.
+    # Each state takes one byte and returns the state for the next byte.
 
     def _text(self, byte: int) -> _State:
         if byte == IAC:
@@ -112,4 +112,4 @@ class Line:
     def _end_line(self) -> None:
         typed, self.draft, self.masked = self.draft, "", False
         self.send("\r\n")
-        self._on_typed(self, typed)
+        self._on_line(self, typed)
