@@ -19,6 +19,7 @@ __all__ = [
     "NotARecordingError",
     "RecordingError",
     "SettingError",
+    "UnmaskedCredentialsError",
     "UnreadableRecordingError",
     "UsageError",
     "did_you_mean",
@@ -45,6 +46,18 @@ class SettingError(UsageError):
     def __init__(self, sentence: str, *settings: str) -> None:
         super().__init__(sentence)
         self.settings = settings
+
+
+class UnmaskedCredentialsError(GreylordError):
+    """A model or a corpus that holds passwords in clear, and so may not be published.
+
+    Args:
+        dataset: The name of the dataset; None if unknown.
+    """
+
+    def __init__(self, sentence: str, dataset: str | None) -> None:
+        super().__init__(sentence)
+        self.dataset = dataset
 
 
 class RecordingError(GreylordError):

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -41,6 +42,13 @@ LONG = TrainingConfig(context_window=256, batch_size=1, max_steps=30, seed=5)
 """Short windows up to the middle, a checkpoint every six steps."""
 
 CONTEXT = 32
+
+MARKUP = re.compile(
+    rb"(?P<wipe>\x1b\[79D\x1b\[K)|(?P<csi>\x1b\[[ -?]*[@-~])"
+    rb"|(?P<telnet>\xff\xfa(?:[^\xff]|\xff\xff)*\xff\xf0|\xff[\xfb-\xfe].|\xff[^\xfa-\xfe])",
+    re.DOTALL,
+)
+"""What is not text in a payload: a wiped line, a control sequence, a telnet command."""
 
 
 def greylord(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:

@@ -1,4 +1,4 @@
-"""A small Hugging Face Hub on loopback: enough of its HTTP for the genuine client, and failures on request."""
+"""A small Hugging Face Hub on loopback: the HTTP that the genuine client needs, and failures on request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 TOKEN = "hf_test"
 CUT = 0
-"""In place of a status: the connection is cut while the request is being sent."""
+"""A failure instead of a status: the connection is closed while the request is being sent."""
 
 
 def git_hash(content: bytes) -> str:
@@ -21,7 +21,7 @@ def git_hash(content: bytes) -> str:
 
 @dataclass
 class Repository:
-    """Branches as lists of commits, the newest last; a commit is its hash and its files."""
+    """A repository: for each branch its commits (hash, files), the newest last."""
 
     private: bool
     branches: dict[str, list[tuple[str, dict[str, bytes]]]] = field(default_factory=dict)
@@ -33,7 +33,14 @@ class Repository:
 
 
 class Hub(ThreadingHTTPServer):
-    """The server. `failures` are (method, part of the path, status), each used once; `requests` tell what was asked."""
+    """The server.
+
+    Attributes:
+        repositories: By USER/NAME.
+        stored: Large files by their SHA-256.
+        failures: The next failures, each used once: method, part of the path, status or `CUT`.
+        requests: Method and path of every request so far.
+    """
 
     daemon_threads = True
 
@@ -41,7 +48,6 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories: dict[str, Repository] = {}
         self.stored: dict[str, bytes] = {}
-        """Large files by their SHA-256."""
         self.failures: list[tuple[str, str, int]] = []
         self.requests: list[tuple[str, str]] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -55,7 +61,7 @@ class Hub(ThreadingHTTPServer):
         self.server_close()
 
     def next_failure(self, method: str, path: str) -> int | None:
-        """The failure that a request has to meet, which is then used up."""
+        """Remove and return the failure planned for a request; None if there is none."""
         for failure in self.failures:
             if failure[0] == method and failure[1] in path:
                 self.failures.remove(failure)
@@ -63,7 +69,7 @@ class Hub(ThreadingHTTPServer):
         return None
 
     def commit(self, name: str, branch: str, files: dict[str, bytes]) -> str:
-        """Add a commit that holds these files and return its hash."""
+        """Add a commit with these files to a branch, and return its hash."""
         commits = self.repositories[name].branches.setdefault(branch, [])
         oid = hashlib.sha1(json.dumps([name, branch, len(commits)]).encode()).hexdigest()
         commits.append((oid, files))
@@ -71,6 +77,8 @@ class Hub(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    """Answers the requests of the client."""
+
     protocol_version = "HTTP/1.1"
     server: Hub
 
@@ -100,8 +108,8 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
             return
         body = self.rfile.read(length)
-        known = self.headers.get("Authorization") == f"Bearer {TOKEN}"
-        if failure is None and self.command in ("POST", "PUT") and not known and not path.startswith("/store/"):
+        authorized = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+        if failure is None and self.command in ("POST", "PUT") and not authorized and not path.startswith("/store/"):
             failure = 401
         if failure is None:
             self.dispatch(path, body)
@@ -128,14 +136,14 @@ class Handler(BaseHTTPRequestHandler):
             case _:
                 self.fail(404)
 
-    def create(self, wanted: dict) -> None:
-        name = f"{wanted.get('organization') or 'user'}/{wanted['name']}"
-        known = name in self.server.repositories
-        if not known:
-            private = wanted.get("private") is True or wanted.get("visibility") == "private"
+    def create(self, request: dict) -> None:
+        name = f"{request.get('organization') or 'user'}/{request['name']}"
+        exists = name in self.server.repositories
+        if not exists:
+            private = request.get("private") is True or request.get("visibility") == "private"
             self.server.repositories[name] = Repository(private)
             self.server.commit(name, "main", {})
-        self.answer({"url": f"{self.server.url}/{name}", "name": name, "id": name}, 409 if known else 200)
+        self.answer({"url": f"{self.server.url}/{name}", "name": name, "id": name}, 409 if exists else 200)
 
     def api(self, name: str, rest: list[str], body: bytes) -> None:
         repository = self.server.repositories.get(name)
@@ -157,8 +165,8 @@ class Handler(BaseHTTPRequestHandler):
             case ["tree", *_]:
                 self.answer([self.entry(file, content) for file, content in files.items()])
             case ["preupload", _]:
-                asked = json.loads(body)["files"]
-                self.answer({"files": [self.preupload(file["path"], files) for file in asked]})
+                requested = json.loads(body)["files"]
+                self.answer({"files": [self.preupload(file["path"], files) for file in requested]})
             case ["commit", branch]:
                 self.take_commit(name, branch, dict(files), [json.loads(line) for line in body.splitlines()])
             case _:
@@ -181,9 +189,9 @@ class Handler(BaseHTTPRequestHandler):
         oid = self.oid_of(file, files[file]) if file in files else None
         return {"path": file, "uploadMode": mode, "shouldIgnore": False, "oid": oid}
 
-    def batch(self, wanted: dict) -> None:
+    def batch(self, request: dict) -> None:
         objects = []
-        for each in wanted["objects"]:
+        for each in request["objects"]:
             upload = {"upload": {"href": f"{self.server.url}/store/{each['oid']}", "header": {}}}
             objects.append({**each, **({} if each["oid"] in self.server.stored else {"actions": upload})})
         self.answer({"transfer": "basic", "objects": objects}, Content_Type="application/vnd.git-lfs+json")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import GPT2LMHeadModel
 
-from greylord import hub, modeling, runs
+from greylord import hub, model_folders, modeling, runs
 from greylord.captures import redaction
 from greylord.captures.formats import proxylog
 from greylord.diagnostics import vocabulary
@@ -150,10 +150,10 @@ def test_weights_outside_the_folder_are_not_loaded(folder, workplace):
     with pytest.raises(GreylordError, match=r"no model\.safetensors"):
         modeling.load_model(folder)
     for name in ("user/..", "../user", "user/.git", "user/a/../b", "user/a\\b", "user/a\0b", "/user/a"):
-        with pytest.raises(GreylordError, match="can be no repository's name"):
+        with pytest.raises(GreylordError, match="cannot be the name of a repository"):
             hub.pull(name)
     for name in ("../user", "/user/a", "user/a/b", "models/a"):
-        assert runs.repository_of(Path(name)) is None
+        assert model_folders.repository_of(Path(name)) is None
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "vocab_to_int.json", "config.json", runs.CONFIG_NAME])

@@ -155,7 +155,7 @@ def test_what_the_hubs_client_raises_is_one_sentence(monkeypatch):
     for error in (PermissionError(13, "Permission denied", "/root/cache"), ValueError("odd"), OSError("broken")):
         with (
             pytest.raises(GreylordError, match=r"set HF_HOME|The Hub broke off"),
-            hub._in_one_sentence("a/b"),
+            hub._hub_errors("a/b"),
         ):
             raise error
 

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from greylord import modeling, runs
+from greylord import model_folders, modeling, runs
 from greylord.captures.session import Direction, Record, Session
 from greylord.cli import app
 from greylord.corpus.windows import Rows, Span, WindowBounds
@@ -43,7 +43,7 @@ def ids_of(*records: tuple[Direction, bytes]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def player(trained):
     """A model that has read a little of the realm and likes to press Enter, and recordings that it has not read."""
-    model = modeling.load_model(runs.locate(trained / "models/latest")).eval()
+    model = modeling.load_model(model_folders.locate(trained / "models/latest")).eval()
     enter = model.transformer.wte.weight.detach()[ord("\r")]
     model.transformer.ln_f.bias.data += 12 * enter / enter.norm() ** 2
     return model, Rows(trained / "corpora/tiny", "validation")

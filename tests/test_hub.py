@@ -1,4 +1,4 @@
-"""Publishing and fetching, by the genuine client in a process of its own, against a small Hub on loopback."""
+"""Push and pull, by the genuine client in its own process, against a small Hub on loopback."""
 
 import json
 import os
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import pytest
@@ -15,10 +16,12 @@ from helpers import PROJECT
 from hub_server import CUT, TOKEN, Hub, Repository
 from safetensors.torch import load_file, save_file
 
-from greylord import runs
+from greylord import hub as hub_client
+from greylord import model_folders, runs
 from greylord.corpus import build, segments
 from greylord.modeling import new_model
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.workspace import Workspace
 
 REPOSITORY = "user/majormud"
 
@@ -41,11 +44,11 @@ for line in sys.stdin:
         stream.flush()
     print(json.dumps([code, *(stream.buffer.getvalue().decode() for stream in streams)]), flush=True)
 """
-"""A process that runs one command after the other, since the client reads most of its environment once."""
+"""Runs one command after the other: the client reads most environment variables only once, when it is imported."""
 
 
 def environment(hub: Hub, home: Path) -> dict[str, str]:
-    """Of a process that reaches nothing but `hub`."""
+    """Return the environment of a process that can only reach `hub`."""
     others = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     return others | {
         "HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1",
@@ -54,7 +57,7 @@ def environment(hub: Hub, home: Path) -> dict[str, str]:
 
 
 class Client:
-    """greylord in a process and a home of its own, which reaches nothing but `hub`."""
+    """greylord in a process with its own HF_HOME that can only reach `hub`."""
 
     def __init__(self, hub: Hub, home: Path) -> None:
         self.process = subprocess.Popen(
@@ -66,7 +69,7 @@ class Client:
         )
 
     def __call__(self, *arguments: str, token: str | None = TOKEN) -> subprocess.CompletedProcess:
-        """Run a command in the present working directory."""
+        """Run a command in the current directory."""
         call = {"arguments": arguments, "folder": str(Path.cwd()), "token": token}
         print(json.dumps(call), file=self.process.stdin, flush=True)
         return subprocess.CompletedProcess(arguments, *json.loads(self.process.stdout.readline()))
@@ -83,7 +86,7 @@ def server():
 
 @pytest.fixture
 def hub(server):
-    """The server as if it had just been started."""
+    """The server, empty."""
     for held in (server.repositories, server.stored, server.failures, server.requests):
         held.clear()
     return server
@@ -98,11 +101,11 @@ def greylord(server, tmp_path_factory):
 
 @pytest.fixture
 def model(workplace) -> Path:
-    """A small model's folder, with a checkpoint and a pickle lying about."""
+    """The folder of a small model, with a checkpoint and a pickle in it."""
     torch.manual_seed(0)
     folder = Path("models/run")
-    made = new_model(320)
-    made.save_pretrained(folder)
+    model = new_model(320)
+    model.save_pretrained(folder)
     GreylordTokenizer(320).save_pretrained(folder)
     write_vocabulary(folder)
     config = {"credentials": "masked", "dataset_folder": "/home/somebody/data/game", "continued_from": None}
@@ -115,21 +118,21 @@ def model(workplace) -> Path:
 
 
 def sentence(result: subprocess.CompletedProcess, code: int) -> str:
-    """The one sentence of a call that fails."""
+    """Check that a call failed with one error message, and return it."""
     assert result.returncode == code, (result.stdout, result.stderr)
     (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert "Traceback" not in result.stderr
     return line
 
 
-def on_main(hub: Hub) -> dict[str, bytes]:
+def files_on_main(hub: Hub) -> dict[str, bytes]:
     return hub.repositories[REPOSITORY].find("main")[1]
 
 
-def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(greylord, hub, model, workplace):
+def test_a_pushed_model_is_pulled_unchanged_into_an_empty_home(greylord, hub, model, workplace):
     pushed = greylord("push", "models/run", REPOSITORY, "--private")
     assert pushed.returncode == 0, pushed.stderr
-    files = on_main(hub)
+    files = files_on_main(hub)
     assert hub.repositories[REPOSITORY].private
     assert set(files) == {
         "model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json",
@@ -154,23 +157,23 @@ def test_pushed_and_pulled_in_an_empty_home_a_model_is_the_same(greylord, hub, m
     in_an_empty_home.close()
 
 
-def test_a_repository_stands_where_a_folder_may(greylord, hub, model):
+def test_a_repository_can_be_given_in_place_of_a_folder(greylord, hub, model):
     greylord("push", "models/run", REPOSITORY)
     first = hub.repositories[REPOSITORY].find("main")[0]
     generate = ("generate", "--model-dir", REPOSITORY, "--length", "40")
-    said = greylord(*generate, token=None)
+    pulled_and_generated = greylord(*generate, token=None)
     folder = f"models/majormud_{first[:8]}"
-    assert said.returncode == 0 and folder in said.stderr, said.stderr
+    assert pulled_and_generated.returncode == 0 and folder in pulled_and_generated.stderr
     assert json.loads(Path(folder, runs.ORIGIN).read_text())["revision"] == first
-    there = greylord("generate", "--model-dir", folder, "--length", "40")
-    assert len(said.stdout) and said.stdout == there.stdout
+    from_folder = greylord("generate", "--model-dir", folder, "--length", "40")
+    assert from_folder.stdout and from_folder.stdout == pulled_and_generated.stdout
 
     hub.requests.clear()
     (model / "README.md").write_text("changed")
-    assert greylord(*generate).stdout == said.stdout and not hub.requests
+    assert greylord(*generate).stdout == from_folder.stdout and not hub.requests
     greylord("push", "models/run", REPOSITORY)
     pulled = greylord("pull", REPOSITORY)
-    assert runs.fetched(REPOSITORY) == runs.locate(Path(pulled.stdout.split()[1])) != Path(folder)
+    assert model_folders.find_pulled(REPOSITORY) == model_folders.locate(Path(pulled.stdout.split()[1])) != Path(folder)
 
     assert "no repository 'user/nix'" in sentence(greylord("debug", "model", "--model-dir", "user/nix"), 2)
     assert "models/latest" in sentence(greylord("debug", "model"), 2)
@@ -181,7 +184,7 @@ def test_a_repository_stands_where_a_folder_may(greylord, hub, model):
 def test_the_stock_classes_load_the_repository_where_greylord_is_not_installed(greylord, hub, model, workplace):
     def compat(action: str, name: str) -> None:
         bare = environment(hub, workplace / "bare") | {"PYTHONPATH": "", "HF_TOKEN": TOKEN}
-        command = [sys.executable, "-I", PROJECT / "tests/compat.py", action, name, "said.npz"]
+        command = [sys.executable, "-I", PROJECT / "tests/compat.py", action, name, "outputs.npz"]
         result = subprocess.run(command, capture_output=True, text=True, env=bare)
         assert result.returncode == 0, result.stderr
 
@@ -205,7 +208,7 @@ def test_the_stock_load_dataset_gives_the_corpus(greylord, hub, workplace):
     assert not hub.requests
     pushed = greylord("data", "push", "tiny", REPOSITORY, "--private")
     assert pushed.returncode == 0 and "3 files" in pushed.stdout, pushed.stderr
-    assert set(on_main(hub)) == {"README.md", *map(segments.file_name, build.SPLITS)}
+    assert set(files_on_main(hub)) == {"README.md", *map(segments.file_name, build.SPLITS)}
     assert greylord("data", "push", "tiny", REPOSITORY).returncode == 0
     assert len(hub.repositories[REPOSITORY].branches["main"]) == 2
 
@@ -213,18 +216,18 @@ def test_the_stock_load_dataset_gives_the_corpus(greylord, hub, workplace):
         [sys.executable, "-c", LOAD, REPOSITORY, TOKEN], capture_output=True, text=True, env=environment(hub, workplace)
     )
     assert loaded.returncode == 0, loaded.stderr
-    for split, found in json.loads(loaded.stdout).items():
+    for split, rows in json.loads(loaded.stdout).items():
         expected = datasets.load_from_disk(f"corpora/tiny/{split}")
-        assert [(row["name"], row["input_ids"]) for row in found] == list(
+        assert [(row["name"], row["input_ids"]) for row in rows] == list(
             zip(expected["name"], expected["input_ids"], strict=True)
         )
 
 
-def test_a_corpus_with_passwords_does_not_leave(greylord, hub, workplace):
+def test_a_corpus_with_passwords_is_not_pushed(greylord, hub, workplace):
     greylord("data", "sample", "tiny", "--recordings", "4", "--minutes", "0.5")
     greylord("data", "build", "tiny", "--keep-credentials")
-    told = sentence(greylord("data", "push", "tiny", REPOSITORY), 1)
-    assert "holds passwords in clear" in told and "greylord data build tiny --mask-credentials" in told
+    refused = sentence(greylord("data", "push", "tiny", REPOSITORY), 1)
+    assert "passwords in clear" in refused and "greylord data build tiny --mask-credentials" in refused
     assert not hub.requests
 
 
@@ -237,28 +240,29 @@ def test_a_trained_model_is_pushed_and_a_failed_push_loses_nothing(greylord, hub
 
     trained = greylord(*train, REPOSITORY)
     assert trained.returncode == 0, trained.stderr
-    run = runs.locate(Path("models/latest"))
-    assert on_main(hub)["model.safetensors"] == (run / "model.safetensors").read_bytes()
+    run = model_folders.locate(Path("models/latest"))
+    assert files_on_main(hub)["model.safetensors"] == (run / "model.safetensors").read_bytes()
 
     hub.failures += [("POST", "/commit/", 409)] * 20
-    told = sentence(greylord(*train, "user/other"), 1)
+    failed = sentence(greylord(*train, "user/other"), 1)
     hub.failures.clear()
-    assert runs.locate(Path("models/latest")) != run
-    line = re.search(r"`greylord (push models/\S+ user/other)`", told)[1]
+    assert model_folders.locate(Path("models/latest")) != run
+    line = re.search(r"`greylord (push models/\S+ user/other)`", failed)[1]
     assert greylord(*line.split()).returncode == 0
     assert "model.safetensors" in hub.repositories["user/other"].find("main")[1]
 
 
-def test_a_branch_and_what_should_not_lie_there(greylord, hub, model):
+def test_a_push_to_a_branch_and_the_deletion_of_pickles(greylord, hub, model):
     greylord("push", "models/run", REPOSITORY)
-    hub.commit(REPOSITORY, "main", {**on_main(hub), "training_args.bin": b"\x80\x04"})
+    hub.commit(REPOSITORY, "main", {**files_on_main(hub), "training_args.bin": b"\x80\x04"})
     (model / "README.md").write_text("changed")
     assert greylord("push", "models/run", REPOSITORY, "--revision", "next").returncode == 0
     assert greylord("push", "models/run", REPOSITORY).returncode == 0
-    assert "training_args.bin" not in on_main(hub)
+    assert "training_args.bin" not in files_on_main(hub)
     assert hub.repositories[REPOSITORY].find("next")[1]["README.md"] == b"changed"
     assert greylord("pull", REPOSITORY, "--revision", "next").returncode == 0
-    assert "no such revision" in sentence(greylord("pull", REPOSITORY, "--revision", "nix"), 2)
+    refused = sentence(greylord("pull", REPOSITORY, "--revision", "nix"), 2)
+    assert "'nix'" in refused and "leave --revision out" in refused
 
 
 @pytest.mark.parametrize(
@@ -275,52 +279,68 @@ def test_a_push_that_fails_is_repeated_and_loses_nothing(greylord, hub, model, f
     hub.failures += [failure] * 20
     result = greylord("push", "models/run", REPOSITORY)
     if result.returncode:
-        assert "repeat the command" in sentence(result, 1)
-        assert REPOSITORY not in hub.repositories or not on_main(hub)
+        assert "nothing is lost" in sentence(result, 1)
+        assert REPOSITORY not in hub.repositories or not files_on_main(hub)
     hub.failures.clear()
     assert greylord("push", "models/run", REPOSITORY).returncode == 0
-    assert on_main(hub)["model.safetensors"] == (model / "model.safetensors").read_bytes()
+    assert files_on_main(hub)["model.safetensors"] == (model / "model.safetensors").read_bytes()
 
 
-def test_an_error_of_a_moment_is_got_over(greylord, hub, model):
+def test_a_passing_error_is_retried(greylord, hub, model):
     hub.failures += [("POST", "/preupload/", 500), ("PUT", "/store/", CUT)]
     assert greylord("push", "models/run", REPOSITORY).returncode == 0
-    assert not hub.failures and "model.safetensors" in on_main(hub)
+    assert not hub.failures and "model.safetensors" in files_on_main(hub)
 
 
-def test_tokens(greylord, hub, model):
+def test_a_missing_and_a_wrong_token(greylord, hub, model):
     assert "There is no token for the Hub" in sentence(greylord("push", "models/run", REPOSITORY, token=None), 1)
     assert not hub.requests
     assert "refuses the token" in sentence(greylord("push", "models/run", REPOSITORY, token="hf_wrong"), 1)
 
 
-def test_what_must_not_leave(greylord, hub, model):
+def test_models_that_are_not_published(greylord, hub, model):
     def refused() -> str:
         return sentence(greylord("push", "models/run", REPOSITORY, "--dry-run"), 1)
 
     listed = greylord("push", "models/run", REPOSITORY, "--dry-run")
     assert listed.returncode == 0 and "model.safetensors" in listed.stdout and "checkpoint" not in listed.stdout
     (model / runs.CONFIG_NAME).write_text('{"credentials": "kept"}')
-    assert "has read passwords in clear" in refused() and "--mask-credentials" in refused()
+    assert "passwords in clear" in refused() and "--mask-credentials" in refused()
     (model / runs.CONFIG_NAME).unlink()
-    assert "does not tell whether" in refused()
+    assert "does not say whether" in refused()
     weights = load_file(model / "model.safetensors")
     weights["transformer.wpe.weight"][3, 5] = float("nan")
     save_file(weights, model / "model.safetensors", {"format": "pt"})
-    assert "no numbers (transformer.wpe.weight)" in refused()
+    assert "NaN or infinite (transformer.wpe.weight)" in refused()
     assert not hub.requests
 
 
-def test_what_is_not_fetched(greylord, hub, workplace):
+def test_repositories_that_are_not_pulled(greylord, hub, workplace):
     assert "There is no repository 'user/nix'" in sentence(greylord("pull", "user/nix"), 2)
     assert "write it as user/name" in sentence(greylord("pull", "nix"), 2)
-    for name, files, told in [
-        ("user/pickle", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04", "modeling.py": b""}, "is no model"),
+    for name, files, reason in [
+        ("user/pickle", {"config.json": b"{}", "pytorch_model.bin": b"\x80\x04", "modeling.py": b""}, "is not a model"),
         ("user/large", {"config.json": b"{}", "tokenizer.json": bytes(30_000_000)}, "which no model needs"),
     ]:  # fmt: skip
         hub.repositories[name] = Repository(private=False)
         hub.commit(name, "main", files)
-        assert told in sentence(greylord("pull", name), 1)
+        assert reason in sentence(greylord("pull", name), 1)
     assert not Path("models").exists()
     fetched = {path.rpartition("/")[2] for method, path in hub.requests if method == "GET" and "/resolve/" in path}
     assert fetched <= {"config.json"}
+
+
+def test_a_model_is_pulled_into_any_workspace(model, workplace, monkeypatch):
+    class Api:
+        def model_info(self, repo_id: str, **_: object) -> SimpleNamespace:
+            return SimpleNamespace(sha="0123456789abcdef", siblings=[])
+
+    monkeypatch.setattr(hub_client, "HfApi", Api)
+    monkeypatch.setattr(hub_client, "snapshot_download", lambda *_, **__: str(model))
+    elsewhere = Workspace(workplace / "elsewhere")
+    pulled = hub_client.pull(REPOSITORY, workspace=elsewhere)
+    assert pulled.new and pulled.folder == workplace / "elsewhere/models/majormud_01234567"
+    assert (pulled.folder / "model.safetensors").read_bytes() == (model / "model.safetensors").read_bytes()
+    assert not hub_client.pull(REPOSITORY, workspace=elsewhere).new
+    assert model_folders.find_pulled(REPOSITORY, workspace=elsewhere) == pulled.folder
+    assert model_folders.find_pulled(REPOSITORY) is None

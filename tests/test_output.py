@@ -10,7 +10,6 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from helpers import PROJECT, make_run
@@ -21,7 +20,6 @@ from greylord import plots, runs
 from greylord.cli import console, main, streams
 from greylord.escaping import markdown, visible
 from greylord.files import write_file
-from greylord.training import run_folder
 
 HOSTILE = "_x[old]y $z$ :smile:\x1b[31m\n\u202e\x9b\udce9"
 SHOWN = r"_x[old]y $z$ :smile:\x1b[31m\n\u202e\x9b\xe9"
@@ -282,15 +280,7 @@ def test_counts_in_a_picture_are_numbers(monkeypatch):
     assert "$look$" in labels and not any("mathdefault" in label for label in labels)
 
 
-def test_a_model_card_and_the_files_beside_it_hold_any_name(tmp_path):
-    config = SimpleNamespace(n_layer=1, n_embd=2, n_head=1, n_positions=16)
-    summary = run_folder.Summary(
-        dataset=HOSTILE, data_hash="0", best_bits_per_byte=1.0, best_step=1, protocol="p", scored_bytes=1,
-        baselines={}, ended="all", steps=1, epochs=1.0, tokens=1, bytes_seen=1, seconds=1.0, total_seconds=1.0,
-        parameters=1, position_parameters=1, peak_memory_bytes=1, device="CPU", continued_from=None, versions={},
-    )  # fmt: skip
-    card = run_folder._card(HOSTILE, SimpleNamespace(config=config), summary)
-    assert f"\n# {markdown(HOSTILE)}\n" in card and f"Dataset {markdown(HOSTILE)} (content" in card
+def test_names_of_any_kind_in_markdown_and_json(tmp_path):
     assert markdown(HOSTILE).startswith(r"\_x\[old\]y \$z\$ :smile:\\x1b\[31m\\n")
     assert markdown("game_2026-01-05") == "game_2026-01-05"
     write_file(tmp_path / "x.json", json.dumps({"name": HOSTILE}, ensure_ascii=False))

@@ -389,8 +389,8 @@ def test_a_smoothed_training_loss_is_not_compared_with_validation(tmp_path, smoo
     ]
     (tmp_path / "history.json").write_text(json.dumps(rows))
     (advice,) = analysis.analyze(tmp_path / "history.json").advice
-    assert ("training lies above validation" in advice) is (not smoothing)
-    assert ("training with label smoothing does not compare with validation" in advice) is bool(smoothing)
+    assert ("training is above validation" in advice) is (not smoothing)
+    assert ("with label smoothing, training and validation do not compare" in advice) is bool(smoothing)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs signals")

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from greylord import modeling, runs
+from greylord import model_folders, modeling, runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
@@ -72,7 +72,7 @@ def read(path: Path):
 
 def test_the_folder_is_complete(run):
     assert {path.name for path in run.iterdir()} == FILES
-    assert runs.locate(run.parent / "latest") == run
+    assert model_folders.locate(run.parent / "latest") == run
     assert {path.name for path in run.parent.iterdir()} == {run.name, "latest"}
     assert (run / "training_curves.png").read_bytes().startswith(b"\x89PNG")
     config, generation = read(run / "config.json"), read(run / "generation_config.json")

@@ -1,1 +1,1 @@
-"""What `greylord analyze` finds out about runs and recordings."""
+"""Analyze runs and recordings."""

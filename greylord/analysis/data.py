@@ -1,6 +1,6 @@
-"""What a folder of recordings holds: how much, how dirty, how often the same, and what players type.
+"""Count what a folder of recordings holds: bytes, turns, delays, markup, commands, and lines that recur.
 
-Recordings are read one at a time. User names and passwords stay out of the report.
+One recording is in memory at a time. The report contains neither user names nor passwords.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from greylord.analysis.tallies import (
     MarkupTally,
     TurnTally,
 )
-from greylord.captures import reading
+from greylord.captures.reading import Recording, read_recording
 from greylord.captures.session import Direction
 from greylord.corpus import split
 from greylord.corpus.build import corpus_of
@@ -36,21 +36,23 @@ from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
 from greylord.stream.lines import side_of, typed
 
-__all__ = ["DataReport", "Division", "Recording", "analyze", "picture"]
+__all__ = ["DataReport", "Division", "RecordingSize", "analyze", "draw"]
 
 SIDES = (("server", Direction.SERVER, vocabulary.SERVER), ("client", Direction.CLIENT, vocabulary.CLIENT))
-FEW_DAYS = 3
-"""With fewer, the picture shows recordings instead of days."""
+MIN_DAYS = 3
+"""With recordings of fewer days, the picture shows recordings instead of days."""
 
 
 @dataclass(frozen=True)
-class Recording:
-    """One recording."""
+class RecordingSize:
+    """When a recording was made, and how large it is."""
 
     name: str
+    """Path below the folder."""
     started_at: str | None
-    """As its name tells, in UTC."""
+    """ISO time in UTC, from the file's name."""
     time_group: int
+    """Recordings of one time group are in the same split."""
     server_bytes: int
     client_bytes: int
 
@@ -61,32 +63,33 @@ class Recording:
 
 @dataclass(frozen=True)
 class Division:
-    """How the corpus divides the recordings, or would."""
+    """The split of the corpus; the default one if no corpus was built."""
 
     val_split: float
+    """Share of the payload for validation."""
     seed: int
     cut: bool
-    """Each recording is cut in two, for want of time groups."""
+    """Each recording is cut in two, because there are too few time groups."""
     validation_recordings: int
 
 
 @dataclass(frozen=True)
 class DataReport:
-    """All that `greylord analyze data` tells. What is by side has the keys "server" and "client"."""
+    """The analysis of a folder of recordings. Mappings by side have the keys "server" and "client"."""
 
     folder: str
-    recordings: list[Recording]
-    """In the order of their starts."""
+    recordings: list[RecordingSize]
+    """In the order of their starts; copies are left out."""
     time_groups: int
     skipped: list[str]
     """Files that are not recordings."""
     left_out: dict[str, str]
-    """Other files that are not counted, and why."""
+    """Reasons by the name of each other file that is not counted."""
     dialects: dict[str, DialectCounts]
     delays: dict[str, Delays]
-    """By side, but for the first of each recording, which counts from nothing."""
+    """By side, without the first delay of each recording, which has no event before it."""
     turn_bytes: dict[str, dict[int, int]]
-    """By side, turns by the power of two that their payload bytes reach."""
+    """By side, turns by the power of two at or below their payload bytes; 0 for empty turns."""
     markup: Markup
     commands: Commands
     long_lines: LongLines
@@ -94,45 +97,53 @@ class DataReport:
 
 
 def analyze(dataset: Path, progress: Progress = silent) -> DataReport:
-    """Read all recordings of a folder and below, once each. Raises GreylordError if there is none."""
+    """Count what the recordings in a folder and its subfolders hold, copies once.
+
+    Args:
+        dataset: The folder. If its corpus was built, the settings of the corpus are used.
+        progress: Counts bytes.
+
+    Raises:
+        GreylordError: There is no recording.
+    """
     manifest = Manifest.read(corpus_of(dataset))
     settings = manifest.settings if manifest else CorpusSettings()
     with tempfile.TemporaryDirectory() as spool:
-        rows, found = read_dataset(dataset, Path(spool), settings, progress)
+        rows, counts = read_dataset(dataset, Path(spool), settings, progress)
     groups = split.time_groups([row.file.grouped_at for row in rows])
     tally = _Tally(settings, cut=max(groups) + 1 < split.MIN_GROUPS)
     recordings = []
-    with progress("Reading again", sum(row.file.path.stat().st_size for row in rows)) as advance:
+    with progress("Counting", sum(row.file.path.stat().st_size for row in rows)) as advance:
         for row, group in zip(rows, groups, strict=True):
-            tally.add(reading.read_recording(row.file.path))
+            tally.add(read_recording(row.file.path))
             start, payload = row.file.started_at, row.counts.payload_bytes
-            started_at = start and start.isoformat(timespec="milliseconds")
-            recordings.append(Recording(row.file.name, started_at, group, payload.server, payload.client))
+            started_at = None if start is None else start.isoformat(timespec="milliseconds")
+            recordings.append(RecordingSize(row.file.name, started_at, group, payload.server, payload.client))
             advance(row.file.path.stat().st_size)
     if tally.cut:
-        validating = [True] * len(recordings)
+        is_validation = [True] * len(recordings)
     else:
-        validating = _validating(recordings, settings)
-        tally.lines.divide(validating)
+        is_validation = _choose_validation(recordings, settings)
+        tally.lines.assign_splits(is_validation)
     return DataReport(
         folder=str(dataset),
         recordings=recordings,
         time_groups=max(groups) + 1,
-        skipped=found.skipped,
-        left_out=found.left_out,
-        dialects=found.dialects,
+        skipped=counts.skipped,
+        left_out=counts.left_out,
+        dialects=counts.dialects,
         delays={side: delays.report() for side, delays in tally.delays.items()},
         turn_bytes={side: sizes.report() for side, sizes in tally.turns.items()},
         markup=tally.markup.report(),
         commands=tally.commands.report(),
         long_lines=tally.lines.report(),
-        division=Division(settings.val_split, settings.seed, tally.cut, sum(validating)),
+        division=Division(settings.val_split, settings.seed, tally.cut, sum(is_validation)),
     )
 
 
-def _validating(recordings: Sequence[Recording], settings: CorpusSettings) -> list[bool]:
-    """Which recordings validate, by the corpus's own choice."""
-    sizes = Counter()
+def _choose_validation(recordings: Sequence[RecordingSize], settings: CorpusSettings) -> list[bool]:
+    """Tell for each recording whether the corpus has it, or would have it, for validation."""
+    sizes: Counter[int] = Counter()
     for recording in recordings:
         sizes[recording.time_group] += recording.payload_bytes
     group_bytes = [sizes[group] for group in range(len(sizes))]
@@ -141,7 +152,7 @@ def _validating(recordings: Sequence[Recording], settings: CorpusSettings) -> li
 
 
 class _Tally:
-    """Everything that is counted while reading."""
+    """All counts of an analysis."""
 
     def __init__(self, settings: CorpusSettings, cut: bool) -> None:
         self.settings, self.cut = settings, cut
@@ -149,8 +160,8 @@ class _Tally:
         self.turns = {"server": TurnTally(), "client": TurnTally()}
         self.markup, self.commands, self.lines = MarkupTally(), CommandTally(), LineTally()
 
-    def add(self, recording: reading.Recording) -> None:
-        """Count a recording."""
+    def add(self, recording: Recording) -> None:
+        """Add a recording."""
         session, credentials = recording.session, recording.credentials
         stream = turns.turns_of(session, self.settings.keep_records)
         sizes = np.diff(stream.ends, prepend=0)
@@ -166,12 +177,16 @@ class _Tally:
         if self.cut:
             ids = turns.encode(stream)
             end, begin = split.cut_tail(ids, self.settings.val_split)
-            for part, its_ids in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
-                self.lines.add_part(part, side_of(turns.decode(its_ids), vocabulary.SERVER).text)
+            for name, part in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
+                self.lines.add_to_split(name, side_of(turns.decode(part), vocabulary.SERVER).text)
 
 
-def picture(report: DataReport) -> bytes:
-    """The report's histograms, as a PNG."""
+def draw(report: DataReport) -> bytes:
+    """Draw the histograms of a report.
+
+    Returns:
+        A PNG.
+    """
     days: Counter[date] = Counter()
     for recording in report.recordings:
         if recording.started_at:
@@ -179,7 +194,7 @@ def picture(report: DataReport) -> bytes:
     total = sum(recording.payload_bytes for recording in report.recordings)
     return plots.recordings_histograms(
         title=f"{Path(report.folder).name}: {units.count(len(report.recordings), 'recording')}, {units.size(total)}",
-        days=days if len(days) >= FEW_DAYS else {},
+        days=days if len(days) >= MIN_DAYS else {},
         recordings=[recording.payload_bytes for recording in report.recordings],
         delays={side: delays.by_power for side, delays in report.delays.items()},
         turn_bytes=report.turn_bytes,

@@ -1,6 +1,7 @@
-"""Counts that add up over recordings, one class an idea: `add` takes a recording's part, `report` tells the sum.
+"""Running counts over recordings, one class for each subject.
 
-What they hold does not grow with the recordings, but for hashes of lines and the words typed.
+Each class has `add`, which takes the part of a recording that it counts, and `report`, which returns the totals. Memory
+does not grow with the number of recordings, except for hashes of lines and for the words that were typed.
 """
 
 from __future__ import annotations
@@ -30,44 +31,53 @@ __all__ = [
 ]
 
 DELAY_LIMIT_MS = 60_000
-"""Delays are counted by the millisecond as far as a minute, and longer ones as a minute."""
+"""Delays are counted by the millisecond up to a minute. Longer ones count as a minute."""
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
+"""Shares of the records for which a delay quantile is reported."""
 FREQUENT = 15
-"""Commands told."""
+"""Number of commands reported."""
 
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
 
 
-def _powers(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """int64 [32]: how many values are 0, 1, 2 to 3, 4 to 7 and so on; `values` are whole and not negative."""
+def _count_powers(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Count values by power of two.
+
+    Args:
+        values: Non-negative integers [n].
+        weights: How often each value counts, [n].
+
+    Returns:
+        int64 [32]: the number of values that are 0, 1, 2 to 3, 4 to 7 and so on.
+    """
     return np.bincount(np.frexp(values)[1], weights, minlength=32).astype(np.int64)
 
 
 def _by_power(counts: np.ndarray) -> dict[int, int]:
-    """Those counts by the smallest value of each, without the zeros."""
+    """Return the counts above 0 by the power of two at which each begins (0 for zeros)."""
     return {1 << power >> 1: count for power, count in enumerate(counts.tolist()) if count}
 
 
 @dataclass(frozen=True)
 class Delays:
-    """How long after the event before one side's records came, in milliseconds."""
+    """Delays of one side's records after the event before, in milliseconds."""
 
     records: int
     negative: int
     shortest: int | None
     longest: int | None
     quantiles: dict[float, int]
-    """The smallest delay that this share of the records does not exceed; at most `DELAY_LIMIT_MS`."""
+    """By share: the smallest delay that this share of the records does not exceed; at most `DELAY_LIMIT_MS`."""
     tokens: dict[str, float]
-    """The share of the records that each delay token stands for."""
+    """Share of the records by delay token."""
     by_power: dict[int, int]
-    """Records by the power of two that their delay reaches; 0 for none, -1 for negative ones."""
+    """Records by the power of two at or below their delay; 0 for no delay, -1 for negative ones."""
 
 
 class DelayTally:
-    """Delays of one side, by the millisecond."""
+    """Counts delays of one side, by the millisecond."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(2 * DELAY_LIMIT_MS + 1, np.int64)
@@ -75,16 +85,17 @@ class DelayTally:
         self._extremes: list[int] = []
 
     def add(self, delays: np.ndarray) -> None:
-        """Count int64 [n] milliseconds."""
+        """Add delays in milliseconds, int64 [n]."""
         if not len(delays):
             return
-        near = np.clip(delays, -DELAY_LIMIT_MS, DELAY_LIMIT_MS)
-        self._counts += np.bincount(near + DELAY_LIMIT_MS, minlength=len(self._counts))
+        clipped = np.clip(delays, -DELAY_LIMIT_MS, DELAY_LIMIT_MS)
+        self._counts += np.bincount(clipped + DELAY_LIMIT_MS, minlength=len(self._counts))
         self._tokens += np.bincount(vocabulary.delay_ids(delays), minlength=len(self._tokens))
-        seen = [*self._extremes, int(delays.min()), int(delays.max())]
-        self._extremes = [min(seen), max(seen)]
+        extremes = [*self._extremes, int(delays.min()), int(delays.max())]
+        self._extremes = [min(extremes), max(extremes)]
 
     def report(self) -> Delays:
+        """Return the totals."""
         records = int(self._counts.sum())
         if not records:
             return Delays(0, 0, None, None, {}, {}, {})
@@ -102,52 +113,52 @@ class DelayTally:
                 for token in range(vocabulary.DELAY_SHORT, vocabulary.VOCAB_SIZE)
             },
             by_power=({-1: negative} if negative else {})
-            | _by_power(_powers(np.arange(DELAY_LIMIT_MS + 1), self._counts[DELAY_LIMIT_MS:])),
+            | _by_power(_count_powers(np.arange(DELAY_LIMIT_MS + 1), self._counts[DELAY_LIMIT_MS:])),
         )
 
 
 class TurnTally:
-    """Turns of one side, by length."""
+    """Counts turns of one side by their size."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(32, np.int64)
 
     def add(self, sizes: np.ndarray) -> None:
-        """Count turns of int64 [n] payload bytes."""
-        self._counts += _powers(sizes)
+        """Add turns, given their payload bytes, int64 [n]."""
+        self._counts += _count_powers(sizes)
 
     def report(self) -> dict[int, int]:
-        """Turns by the power of two that their payload bytes reach; 0 for empty ones."""
+        """Return turns by the power of two at or below their payload bytes; 0 for empty turns."""
         return _by_power(self._counts)
 
 
 @dataclass(frozen=True)
 class Markup:
-    """What of the payload is no text. The shares are of the server's bytes."""
+    """How much of the payload is not text. Shares are of the server's bytes."""
 
     csi_bytes: int
-    """Of the server, in CSI sequences."""
+    """Bytes of the server in CSI sequences."""
     csi_share: float | None
     prompts: int
-    """Redraws of the prompt, by the server."""
+    """Times the server redrew the prompt."""
     prompt_bytes: int
     prompt_share: float | None
     telnet_commands: int
     """Of both sides."""
     telnet_bytes: int
     high_bytes: int
-    """Of both sides: bytes from 0x80 on outside telnet commands."""
+    """Bytes from 0x80 on outside telnet commands, of both sides."""
 
 
 class MarkupTally:
-    """Control sequences, prompts and telnet."""
+    """Counts control sequences, prompts and telnet commands."""
 
     def __init__(self) -> None:
         self._server_bytes = self._csi = self._prompts = self._prompt_bytes = 0
         self._commands = self._telnet = self._high = 0
 
     def add(self, server: Side, client: Side) -> None:
-        """Count the two sides of a recording."""
+        """Add the two sides of a recording."""
         prompts = [len(prompt) for prompt in PROMPT.findall(server.payload)]
         self._server_bytes += len(server.payload)
         self._csi += server.csi_bytes
@@ -158,6 +169,7 @@ class MarkupTally:
         self._high += server.high_bytes + client.high_bytes
 
     def report(self) -> Markup:
+        """Return the totals."""
         return Markup(
             csi_bytes=self._csi,
             csi_share=_share(self._csi, self._server_bytes),
@@ -172,22 +184,24 @@ class MarkupTally:
 
 @dataclass(frozen=True)
 class Commands:
-    """What players typed, but for names and passwords. A command is the first word of a line."""
+    """What players typed, without names and passwords. The command of a line is its first word."""
 
     lines: int
+    """Lines that are not empty."""
     distinct_lines: int
     empty_lines: int
     distinct: int
+    """Distinct commands."""
     frequent: dict[str, int]
-    """The most frequent ones that are no user's name."""
+    """The `FREQUENT` most frequent commands that are not a user's name."""
     logins: int
     """Passwords given."""
     users: int
-    """Distinct names before them."""
+    """Distinct user names that a password followed."""
 
 
 class CommandTally:
-    """Lines typed. Of whole lines it keeps hashes only."""
+    """Counts typed lines. Of whole lines only hashes are kept."""
 
     def __init__(self) -> None:
         self._words: Counter[str] = Counter()
@@ -196,7 +210,7 @@ class CommandTally:
         self._count = self._empty = self._logins = 0
 
     def add(self, typed: Typed, logins: int) -> None:
-        """Count a recording's lines and the passwords given in it."""
+        """Add the lines typed in a recording, and the number of passwords given."""
         self._words.update(word for line in typed.commands if (word := first_word(line)))
         self._lines.update(map(hash, typed.commands))
         self._users.update(name.decode("latin-1").lower() for name in typed.names)
@@ -205,6 +219,7 @@ class CommandTally:
         self._logins += logins
 
     def report(self) -> Commands:
+        """Return the totals."""
         shown = Counter({word: count for word, count in self._words.items() if word not in self._users})
         return Commands(
             lines=self._count,
@@ -219,59 +234,62 @@ class CommandTally:
 
 @dataclass(frozen=True)
 class LongLines:
-    """Lines of the server as a screen shows them, of at least `LONG_LINE` characters."""
+    """Lines of the server, without control sequences, of at least `LONG_LINE` characters."""
 
     lines: int
     distinct: int
     recurring: float | None
-    """The share of the lines that stand in another recording too."""
+    """Share of the lines that occur in another recording too."""
     validation_lines: int
     known: float | None
-    """The share of validation's lines that stand in a training recording."""
+    """Share of the validation lines that occur in a training recording."""
 
 
-class _Hashes(NamedTuple):
-    """Distinct long lines of a text, and how often each stands there."""
+class _LineHashes(NamedTuple):
+    """The distinct long lines of a text."""
 
     hashes: np.ndarray
+    """int64 [distinct lines]."""
     counts: np.ndarray
+    """int64 [distinct lines]: how often each occurs."""
 
 
-def _hashes(text: bytes) -> _Hashes:
-    return _Hashes(*np.unique(hash_long_lines(text), return_counts=True))
+def _hash_lines(text: bytes) -> _LineHashes:
+    return _LineHashes(*np.unique(hash_long_lines(text), return_counts=True))
 
 
-def _joined(texts: Sequence[_Hashes]) -> _Hashes:
+def _concatenated(texts: Sequence[_LineHashes]) -> _LineHashes:
     empty = np.zeros(0, np.int64)
-    return _Hashes(*(np.concatenate([empty, *(text[column] for text in texts)]) for column in range(2)))
+    return _LineHashes(*(np.concatenate([empty, *(text[column] for text in texts)]) for column in range(2)))
 
 
 class LineTally:
-    """Long lines, recording by recording."""
+    """Counts long lines within and across recordings."""
 
     def __init__(self) -> None:
-        self._whole: list[_Hashes] = []
-        self._parts: dict[str, list[_Hashes]] = {"train": [], "validation": []}
+        self._recordings: list[_LineHashes] = []
+        self._splits: dict[str, list[_LineHashes]] = {"train": [], "validation": []}
 
     def add(self, text: bytes) -> None:
-        """Take the server's text of the next recording."""
-        self._whole.append(_hashes(text))
+        """Add a recording, given the text of its server."""
+        self._recordings.append(_hash_lines(text))
 
-    def add_part(self, split: str, text: bytes) -> None:
-        """Take the part of a recording that is on one side of the split."""
-        self._parts[split].append(_hashes(text))
+    def add_to_split(self, split: str, text: bytes) -> None:
+        """Add the part of a recording that is in one split."""
+        self._splits[split].append(_hash_lines(text))
 
-    def divide(self, validating: Sequence[bool]) -> None:
-        """Put each recording on one side of the split."""
-        for hashes, validates in zip(self._whole, validating, strict=True):
-            self._parts["validation" if validates else "train"].append(hashes)
+    def assign_splits(self, is_validation: Sequence[bool]) -> None:
+        """Put each recording as a whole into a split."""
+        for lines, validates in zip(self._recordings, is_validation, strict=True):
+            self._splits["validation" if validates else "train"].append(lines)
 
     def report(self) -> LongLines:
-        everywhere, train, validation = map(_joined, (self._whole, *self._parts.values()))
-        distinct, index, recordings = np.unique(everywhere.hashes, return_inverse=True, return_counts=True)
-        recurring = everywhere.counts[recordings[index] > 1].sum()
+        """Return the totals."""
+        all_lines, train, validation = map(_concatenated, (self._recordings, *self._splits.values()))
+        distinct, index, recordings = np.unique(all_lines.hashes, return_inverse=True, return_counts=True)
+        recurring = all_lines.counts[recordings[index] > 1].sum()
         known = validation.counts[np.isin(validation.hashes, train.hashes)].sum()
-        lines, validation_lines = int(everywhere.counts.sum()), int(validation.counts.sum())
+        lines, validation_lines = int(all_lines.counts.sum()), int(validation.counts.sum())
         return LongLines(
             lines=lines,
             distinct=len(distinct),

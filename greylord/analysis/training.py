@@ -1,4 +1,4 @@
-"""What the history of a run says: whether it overfitted, where it could have stopped, and what to do next."""
+"""Judge a run by its history: did it overfit, where could it have stopped, and what to do next."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from itertools import pairwise
 from pathlib import Path
 
 from greylord import plots
-from greylord.analysis.history import Course, Point, read_course
+from greylord.analysis.history import CurvePoint, RunHistory, read_history
 from greylord.units import percent
+from greylord.workspace import HERE, Workspace
 
-__all__ = ["DEGREES", "PATIENCES", "Stop", "TrainingReport", "Verdict", "analyze", "picture"]
+__all__ = ["DEGREES", "PATIENCES", "EarlyStop", "TrainingReport", "Verdict", "analyze", "draw"]
 
 PATIENCES = (3, 5, 10)
-
+"""Evaluations without a new best before early stopping ends a run."""
 DEGREES = {"none": 0.01, "mild": 0.05, "moderate": 0.15, "severe": math.inf}
-"""How far validation may have risen over its best, as a share of it."""
+"""Degrees of overfitting, each up to this rise of validation over its best, as a share of the best."""
 TAIL = 3
-"""A run ended at the lowest of this many evaluations after its best: the last alone may be a jump."""
+"""The rise is that of the lowest of this many evaluations after the best: the last one alone may be an outlier."""
 JUMP = 0.05
-"""From this rise on, from one evaluation to the next and with training rising too, the rate is to blame."""
-LATE, FALLING = 0.75, 0.01
-"""A run that still gains this share in the last quarter of its steps gains from more."""
+"""A rise of validation by this share in one evaluation, while training rises too, means too high a learning rate."""
+LATE = 0.75
+GAIN = 0.01
+"""A run whose best fell by this share after `LATE` of its steps would gain from more steps."""
 GAP = 0.1
-"""With training this far below validation the recordings, and not the model, are the limit."""
+"""With training below validation by this share, recordings are the limit and not the size of the model."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +35,24 @@ class Verdict:
     """Whether a run overfitted."""
 
     overfitting: str | None
-    """One of `DEGREES`; None where the figures cannot tell."""
+    """A key of `DEGREES`; None if the figures cannot tell."""
     rise: float | None
-    """From the best figure of validation to where the run ended, as a share of the best."""
+    """Rise of validation from its best to the end of the run, as a share of the best."""
     training_change: float | None
-    """Of training meanwhile, as a share."""
+    """Change of training meanwhile, as a share."""
     reason: str
 
 
 @dataclass(frozen=True)
-class Stop:
-    """What early stopping would have done, after `patience` evaluations without a new best."""
+class EarlyStop:
+    """What early stopping would have done."""
 
     patience: int
+    """Evaluations without a new best before the run stops."""
     at: int | None
-    """None if it would not have stopped."""
+    """Step or epoch at which the run would have stopped; None if it would not have."""
     kept: float
+    """The best validation figure up to then."""
     kept_at: int
     saved: int
     """Steps or epochs after the stop."""
@@ -56,45 +60,55 @@ class Stop:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """All that `greylord analyze training` tells."""
+    """The analysis of a run."""
 
-    course: Course
-    best: Point
+    course: RunHistory
+    best: CurvePoint
     verdict: Verdict
-    stops: list[Stop]
+    stops: list[EarlyStop]
+    """One for each of `PATIENCES`."""
     advice: list[str]
+    """Sentences. They name settings by their fields, as `max_steps`."""
 
 
-def analyze(path: Path) -> TrainingReport:
-    """Judge the run whose folder or history file is given. Raises as `read_course` does."""
-    course = read_course(path)
-    best = min(course.points, key=lambda point: point.validation)
-    verdict = _judge(course.points, best)
-    stops = [_stop(course.points, patience) for patience in PATIENCES]
-    return TrainingReport(course, best, verdict, stops, list(_advise(course, best, verdict)))
+def analyze(path: Path, *, workspace: Workspace = HERE) -> TrainingReport:
+    """Judge a run.
+
+    Args:
+        path: The folder of a run, models/latest, or a history file.
+
+    Raises:
+        UsageError: There is no history, or it has no known format.
+        GreylordError: It holds no evaluation.
+    """
+    history = read_history(path, workspace=workspace)
+    best = min(history.points, key=lambda point: point.validation)
+    verdict = _judge(history.points, best)
+    stops = [_stop_early(history.points, patience) for patience in PATIENCES]
+    return TrainingReport(history, best, verdict, stops, list(_advise(history, best, verdict)))
 
 
-def _judge(points: Sequence[Point], best: Point) -> Verdict:
+def _judge(points: Sequence[CurvePoint], best: CurvePoint) -> Verdict:
     if len(points) == 1:
-        return Verdict(None, None, None, "one evaluation alone cannot tell")
+        return Verdict(None, None, None, "one evaluation cannot tell")
     tail = points[points.index(best) + 1 :][-TAIL:]
     if not tail:
         return Verdict("none", 0.0, None, "the last evaluation is the best")
     rise = min(point.validation for point in tail) / best.validation - 1
-    trained = [point.training for point in tail if point.training is not None]
-    change = min(trained) / best.training - 1 if trained and best.training is not None else None
+    training = [point.training for point in tail if point.training is not None]
+    change = min(training) / best.training - 1 if training and best.training is not None else None
     degree = next(name for name, limit in DEGREES.items() if rise < limit)
     rose = f"validation ended {percent(rise)} over its best"
     if degree == "none":
         return Verdict(degree, rise, change, rose)
     if change is None:
-        return Verdict(None, rise, None, f"{rose}, and without figures of training that may be instability too")
+        return Verdict(None, rise, None, f"{rose}; without training figures this may be instability too")
     if change >= 0:
         return Verdict("none", rise, change, f"{rose}, but training rose too, by {percent(change)}: instability")
     return Verdict(degree, rise, change, f"{rose} while training fell by {percent(-change)}")
 
 
-def _stop(points: Sequence[Point], patience: int) -> Stop:
+def _stop_early(points: Sequence[CurvePoint], patience: int) -> EarlyStop:
     best, waited = points[0], 0
     for point in points[1:]:
         if point.validation < best.validation:
@@ -102,77 +116,80 @@ def _stop(points: Sequence[Point], patience: int) -> Stop:
         else:
             waited += 1
         if waited == patience:
-            return Stop(patience, point.at, best.validation, best.at, points[-1].at - point.at)
-    return Stop(patience, None, best.validation, best.at, 0)
+            return EarlyStop(patience, point.at, best.validation, best.at, points[-1].at - point.at)
+    return EarlyStop(patience, None, best.validation, best.at, 0)
 
 
-def _advise(course: Course, best: Point, verdict: Verdict) -> Iterator[str]:
-    """What to do next, as far as the figures tell."""
-    points, clock = course.points, course.clock
-    longer = "Let it run" if course.going else "Train longer"
+def _advise(history: RunHistory, best: CurvePoint, verdict: Verdict) -> Iterator[str]:
+    """Yield what to do next, as far as the figures tell."""
+    points, clock = history.points, history.clock
+    longer = "Let it run" if history.going else "Train longer"
     if len(points) == 1:
-        yield f"{longer}: one evaluation shows no course."
+        yield f"{longer}: one evaluation is not a curve yet."
         return
-    trouble = list(_instabilities(course, best, verdict))
-    if trouble:
+    signs = list(_signs_of_instability(history, best, verdict))
+    if signs:
         rates = [point.learning_rate for point in points if point.learning_rate]
         peak = f" than {max(rates):g}" if rates else ""
-        yield f"Try a lower learning rate{peak}: {', and '.join(trouble)}."
+        yield f"Try a lower learning rate{peak}: {', and '.join(signs)}."
     if verdict.overfitting != "none":
-        length = f"--max-steps {best.at}" if clock == "step" else f"--epochs {best.at}"
-        yield f"Stop earlier, as with {length}, or train on more recordings: {clock} {best.at:,} was the best."
-    if trouble or verdict.overfitting != "none":
+        length = f"max_steps {best.at}" if clock == "step" else f"epochs {best.at}"
+        yield f"Stop earlier, with {length}, or train on more recordings: {clock} {best.at:,} was the best."
+    if signs or verdict.overfitting != "none":
         return
-    # By steps and not by evaluations: a run that is interrupted is evaluated right then.
+    # By steps and not by number of evaluations: an interrupted run has one more evaluation where it was interrupted.
     earlier = [point for point in points if point.at <= LATE * points[-1].at] or points[:1]
     gain = 1 - best.validation / min(point.validation for point in earlier)
-    what = longer if gain >= FALLING else _limit(points[-1], course.label_smoothing)
-    yield f"{what}: validation gained {percent(max(0, gain))} since {clock} {earlier[-1].at:,}."
+    advice = longer if gain >= GAIN else _advise_at_plateau(points[-1], history.label_smoothing)
+    yield f"{advice}: validation gained {percent(max(0, gain))} since {clock} {earlier[-1].at:,}."
 
 
-def _instabilities(course: Course, best: Point, verdict: Verdict) -> Iterator[str]:
-    """What speaks for a learning rate that is too high."""
-    if course.diverged:
-        yield "a figure was no number any more"
+def _signs_of_instability(history: RunHistory, best: CurvePoint, verdict: Verdict) -> Iterator[str]:
+    """Yield the signs of a learning rate that is too high."""
+    if history.diverged:
+        yield "a validation figure was NaN or infinite"
     jumps = [
         (after.validation / before.validation - 1, after.at)
-        for before, after in pairwise(course.points)
+        for before, after in pairwise(history.points)
         if before.training is not None and after.training is not None and after.training > before.training
     ]
     rise, at = max(jumps, default=(0.0, 0))
     if rise >= JUMP:
-        yield f"at {course.clock} {at:,} validation jumped by {percent(rise)}, and training rose with it"
-    elif verdict.overfitting == "none" and verdict.rise >= DEGREES["none"]:
-        yield f"validation and training have both risen since {course.clock} {best.at:,}"
+        yield f"at {history.clock} {at:,} validation jumped by {percent(rise)}, and training rose with it"
+    elif verdict.overfitting == "none" and verdict.rise is not None and verdict.rise >= DEGREES["none"]:
+        yield f"validation and training have both risen since {history.clock} {best.at:,}"
 
 
-def _limit(last: Point, label_smoothing: float) -> str:
-    """What holds a run that gains nothing any more, and what to try."""
+def _advise_at_plateau(last: CurvePoint, label_smoothing: float) -> str:
+    """Return what to try for a run that gains nothing any more."""
     if last.training is None:
-        return "Try a larger model or more recordings (without figures of training it cannot be told which)"
+        return "Try a larger model or more recordings (without training figures, the history cannot tell which)"
     if label_smoothing:
-        return "Try a larger model or more recordings (training with label smoothing does not compare with validation)"
+        return "Try a larger model or more recordings (with label smoothing, training and validation do not compare)"
     gap = 1 - last.training / last.validation
     if gap >= GAP:
-        return f"Train on more recordings, training lies {percent(gap)} below validation"
-    where = f"only {percent(gap)} below" if gap > 0 else "above"
-    return f"Try a larger model or a higher learning rate, training lies {where} validation"
+        return f"Train on more recordings, training is {percent(gap)} below validation"
+    place = f"only {percent(gap)} below" if gap > 0 else "above"
+    return f"Try a larger model or a higher learning rate, training is {place} validation"
 
 
-def picture(report: TrainingReport) -> bytes:
-    """The course of the run with its best evaluation and the stops, as a PNG."""
-    course, best, verdict = report.course, report.best, report.verdict
-    overfitted = verdict.overfitting not in (None, "none")
+def draw(report: TrainingReport) -> bytes:
+    """Draw the curves of a run with its best evaluation and the early stops.
+
+    Returns:
+        A PNG.
+    """
+    history, best, overfitting = report.course, report.best, report.verdict.overfitting
     return plots.training_analysis(
-        at=[point.at for point in course.points],
-        validation=[point.validation for point in course.points],
-        training=[point.training for point in course.points],
-        learning_rates=[point.learning_rate for point in course.points],
-        clock=course.clock,
-        units=(course.unit, course.training_unit),
+        at=[point.at for point in history.points],
+        validation=[point.validation for point in history.points],
+        training=[point.training for point in history.points],
+        learning_rates=[point.learning_rate for point in history.points],
+        clock=history.clock,
+        units=(history.unit, history.training_unit),
         best=(best.at, best.validation),
         stops={stop.patience: stop.at for stop in report.stops},
-        overfitted=overfitted,
-        title=f"{course.name}: {best.validation:.3f} {course.unit} at {course.clock} {best.at:,}, "
-        f"overfitting {verdict.overfitting or 'unknown'}",
+        overfitted=overfitting not in (None, "none"),
+        title=f"{history.name}: {best.validation:.3f} {history.unit} at {history.clock} {best.at:,}, "
+        f"overfitting {overfitting or 'unknown'}",
     )

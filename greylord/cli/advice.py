@@ -10,12 +10,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 
-from greylord.errors import GreylordError, SettingError, UsageError
+from greylord.errors import GreylordError, SettingError, UnmaskedCredentialsError, UsageError
 from greylord.training.config import TrainingConfig
 
 __all__ = ["exit_code", "flag", "prefixed", "sentence", "with_flags"]
 
-ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {}
+ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    UnmaskedCredentialsError: lambda error: (
+        f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."
+    ),
+}
 """The sentence to add to an error, by its class. The function takes the error, and may return nothing."""
 
 OTHER_FLAGS = frozenset(

@@ -10,6 +10,7 @@ import typer
 
 from greylord import units
 from greylord.cli import console
+from greylord.cli.advice import with_flags
 from greylord.cli.options import AsJson, DataDir, PathOption, Picture
 from greylord.cli.places import given_dataset, model_folder, picture_path
 from greylord.files import write_file
@@ -38,13 +39,13 @@ def training(
 
     [dim]Example: greylord analyze training --model-dir models/latest[/]
     """
-    from greylord import runs
+    from greylord import model_folders
     from greylord.analysis import training as analysis
 
-    report = analysis.analyze(model_folder(model_dir) if runs.repository_of(model_dir) else model_dir)
+    report = analysis.analyze(model_folder(model_dir) if model_folders.repository_of(model_dir) else model_dir)
     picture = picture_path(output, report.course.name) if output or not as_json else None
     if picture:
-        write_file(picture, analysis.picture(report))
+        write_file(picture, analysis.draw(report))
     if as_json:
         _print_json(report, picture)
     else:
@@ -76,7 +77,7 @@ def data(
     picture = picture_path(output, source.resolve().name) if output or not as_json else None
     report = analysis.analyze(source, console.progress)
     if picture:
-        write_file(picture, analysis.picture(report))
+        write_file(picture, analysis.draw(report))
     if as_json:
         _print_json(report, picture)
     else:
@@ -113,7 +114,7 @@ def _show_training(report: TrainingReport) -> None:
         table.add_row(f"patience {stop.patience}", at, f"{stop.kept_at:,}", f"{stop.kept:.3f}", f"{stop.saved:,}")
     console.show(table)
     for sentence in report.advice:
-        console.say("advice", sentence)
+        console.say("advice", with_flags(sentence, "max_steps", "epochs"))
 
 
 def _show_data(report: DataReport) -> None:

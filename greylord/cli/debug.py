@@ -46,7 +46,7 @@ def debug_vocabulary(
     from greylord.diagnostics import vocabulary
 
     console.quieten()
-    folder = None if vocab_path is None else vocabulary.folder_of(vocab_path)
+    folder = None if vocab_path is None else vocabulary.vocabulary_folder(vocab_path)
     report = vocabulary.inspect(folder)
     if as_json:
         _print_report({"vocabulary": folder and str(folder), **asdict(report)})
@@ -57,13 +57,13 @@ def debug_vocabulary(
     _end(report.problems, "all 262 tokens are in place, and every file gives the ids of greylord's encoder", as_json)
 
 
-def _show_vocabulary(report: vocabulary.Report) -> None:
+def _show_vocabulary(report: vocabulary.VocabularyReport) -> None:
     """Print the tokens in a grid, and what was found in each file."""
     from rich.text import Text
 
     from greylord.stream.vocabulary import PAD, SPECIAL_TOKENS
 
-    misplaced = set().union(*(form.amiss for form in report.forms))
+    misplaced = set().union(*(form.wrong_ids for form in report.forms))
     console.out.print()
     console.out.print("       " + " ".join(f"{low:x}" for low in range(16)), style="dim")
     for high in range(16):
@@ -113,7 +113,7 @@ def debug_model(
     _end(report.problems, "files, ids and weights are in order, and the model can be trained", as_json)
 
 
-def _show_model(folder: Path, report: model.Report) -> None:
+def _show_model(folder: Path, report: model.ModelReport) -> None:
     from greylord.diagnostics.model import UNIFORM_NATS, WEIGHT_BOUND
     from greylord.runs import RECORD_FILES, USE_FILES
 
@@ -146,7 +146,7 @@ def _show_model(folder: Path, report: model.Report) -> None:
     console.out.print()
 
 
-def _show_parameters(weights: model.Weights) -> None:
+def _show_parameters(weights: model.WeightReport) -> None:
     """Print the weights of each block, and their sum with and without the position table."""
     parts = ("attention", "MLP", "norms")
     table = console.table("", *parts, "weights")

@@ -27,10 +27,10 @@ def push(
 
     [dim]Example: greylord push models/latest user/majormud --private --dry-run[/]
     """
-    from greylord import hub, runs
+    from greylord import hub, model_folders
 
     console.quieten()
-    folder = runs.locate(model_dir)
+    folder = model_folders.locate(model_dir)
     if dry_run:
         say_what_to_push({path.name: path.stat().st_size for path in hub.published_files(folder)}, repo_id)
         return

@@ -19,7 +19,7 @@ from greylord.workspace import HERE
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from greylord.runs import Run
+    from greylord.runs import Run, Scored
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -41,11 +41,12 @@ def models(
     if context.invoked_subcommand:
         return
     from greylord import runs
+    from greylord.analysis import comparison
 
     found, damaged = runs.all_runs()
     for sentence in damaged:
         console.note(f"A run is left out: {sentence}")
-    groups = runs.by_what_was_scored(found)
+    groups = comparison.comparable_groups(found)
     unfinished = [run for run in found if not run.summary]
     if as_json:
         console.print_json({"runs": [_as_json(run) for group in (*groups, unfinished) for run in group]})
@@ -66,8 +67,8 @@ def _show(table: Table, title: str, protocol: str = "") -> None:
     console.out.print(table)
 
 
-def _scored(run: Run) -> tuple[str, str, int, str]:
-    """Return what a finished run was scored on: dataset, its hash, payload bytes and protocol."""
+def _scored(run: Run) -> Scored:
+    """Return what the figure of a finished run was measured on."""
     assert run.scored is not None
     return run.scored
 
@@ -137,11 +138,11 @@ def compare(
 
     [dim]Example: greylord models compare models/sample_2026-11-24T10-11-23 models/latest --output curves.png[/]
     """
-    from greylord import runs
+    from greylord.analysis import comparison
 
     pair = _read_pair(one, other)
     picture = picture_path(output, "comparison")
-    comparable = len(runs.by_what_was_scored(pair)) == 1 and all(run.summary for run in pair)
+    comparable = len(comparison.comparable_groups(pair)) == 1 and all(run.summary for run in pair)
     _show_pair(pair)
     if not comparable:
         console.note("The two figures do not compare: they are not of the same bytes by the same protocol.")
@@ -151,9 +152,9 @@ def compare(
 
 def _read_pair(one: Path, other: Path) -> list[Run]:
     """Read two runs. Raises UsageError if they are the same, and GreylordError if one has no evaluation."""
-    from greylord import runs
+    from greylord import model_folders, runs
 
-    pair = [runs.read_run(runs.locate(path)) for path in (one, other)]
+    pair = [runs.read_run(model_folders.locate(path)) for path in (one, other)]
     if pair[0].folder.resolve() == pair[1].folder.resolve():
         raise UsageError(f"{str(one)!r} and {str(other)!r} are the same run; name two runs.")
     for run in pair:
@@ -163,13 +164,13 @@ def _read_pair(one: Path, other: Path) -> list[Run]:
 
 
 def _show_pair(pair: list[Run]) -> None:
-    from greylord import runs
+    from greylord.analysis import comparison
 
     for letter, run in zip("AB", pair, strict=True):
         console.say(letter, str(run.folder))
         console.say("", _figure(run))
     table = console.table("", "A", "B")
-    for name, values in runs.differences(*pair).items():
+    for name, values in comparison.differences(*pair).items():
         table.add_row(name, *map(_cell, values))
     console.show(table)
 

@@ -22,14 +22,14 @@ def model_folder(model_dir: Path) -> Path:
         UsageError: There is no such folder or repository.
         GreylordError: The Hub cannot be asked.
     """
-    from greylord import runs
+    from greylord import model_folders
 
-    repo_id = runs.repository_of(model_dir)
+    repo_id = model_folders.repository_of(model_dir)
     if repo_id is None:
-        return runs.locate(model_dir)
-    if (folder := runs.fetched(repo_id)) is not None:
+        return model_folders.locate(model_dir)
+    if (folder := model_folders.find_pulled(repo_id)) is not None:
         return folder
-    if (nearest := runs.nearest(model_dir)) is not None:
+    if (nearest := model_folders.nearest_folder(model_dir)) is not None:
         raise UsageError(
             f"There is no model folder {str(model_dir)!r}. Did you mean {str(nearest)!r}? "
             f"For the repository on the Hub, type `greylord pull {repo_id}` first."

@@ -161,14 +161,14 @@ def _check_repository(repo_id: str) -> None:
     """Check that a repository can be pushed to, before hours of training."""
     from greylord import hub
 
-    hub.check(repo_id)
+    hub.check_access(repo_id)
 
 
 def _resumed(run: Path) -> Job:
-    from greylord import runs
+    from greylord import model_folders
     from greylord.training.run_folder import resumed
 
-    return resumed(runs.locate(run))
+    return resumed(model_folders.locate(run))
 
 
 def _parse_overrides(values: Mapping[str, Any], config: Path | None, assignments: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Check that a vocabulary or a model is sound."""

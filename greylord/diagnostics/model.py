@@ -1,4 +1,4 @@
-"""Whether a model's folder is sound: its files, its special ids, its weights, and one training step."""
+"""Check the folder of a model: its files, special ids and weights, and one training step."""
 
 from __future__ import annotations
 
@@ -25,69 +25,69 @@ from greylord.stream import turns, vocabulary
 from greylord.training.hardware import choose_device
 from greylord.training.memory import Step, step
 
-__all__ = ["UNIFORM_NATS", "WEIGHT_BOUND", "Report", "Weights", "inspect"]
+__all__ = ["UNIFORM_NATS", "WEIGHT_BOUND", "ModelReport", "WeightReport", "inspect"]
 
 WEIGHT_BOUND = 100.0
-"""A weight beyond it is damage: ours stay below 3 when trained."""
+"""A larger weight is damage: trained weights stay below 3."""
 UNIFORM_NATS = math.log(vocabulary.VOCAB_SIZE)
-"""What a token costs a model that knows nothing."""
+"""Loss of a model that gives every token the same probability."""
 REALM_MINUTES = 3
-"""Of play, where a model's own corpus is not at hand: more than the longest context."""
+"""Minutes of play in the built-in realm, if the model's corpus is missing. Longer than the longest context window."""
 
 
 @dataclass(frozen=True)
-class Weights:
-    """The weights of a model.
-
-    Attributes:
-        blocks: how many, by block ("embedding", "block 0", ...) and part ("attention", "MLP", "norms", else "all").
-            Tied weights count once.
-        without_positions: how many outside the position table.
-        positions: how many in it.
-        dtypes: tensors of the file by dtype.
-        largest: the largest finite magnitude.
-        largest_in: the tensor that has it.
-        tied: the output matrix is the embedding.
-        problems: a sentence each.
-    """
+class WeightReport:
+    """What was found in the weights of a model."""
 
     blocks: dict[str, dict[str, int]]
+    """Parameters by block ("embedding", "block 0", ...) and part ("attention", "MLP", "norms", else "all"). Tied
+    weights count once."""
     without_positions: int
+    """Parameters outside the position table."""
     positions: int
+    """Parameters in the position table."""
     dtypes: dict[str, int]
+    """Tensors in the file by dtype."""
     largest: float
+    """The largest finite magnitude."""
     largest_in: str
+    """The tensor with the largest magnitude."""
     tied: bool
+    """The output matrix is the embedding."""
     problems: list[str]
+    """One sentence each."""
 
 
 @dataclass(frozen=True)
-class Report:
-    """What has been found out about a model's folder. It is sound if there are no problems."""
+class ModelReport:
+    """What was found in the folder of a model. The model is sound if there are no problems."""
 
     layers: int
     width: int
     heads: int
     context: int
-    """Positions of the model."""
+    """Positions in the position table."""
     max_length: int | None
     """`model_max_length` of the tokenizer."""
     ids: dict[str, dict[str, int | list[int]]]
     """Special ids, by file and key ("pad_token_id")."""
     missing: list[str]
-    """Of `runs.USE_FILES` and `runs.RECORD_FILES`."""
-    weights: Weights | None
-    """None where they cannot be loaded."""
+    """Files of `runs.USE_FILES` and `runs.RECORD_FILES` that are not there."""
+    weights: WeightReport | None
+    """None if the weights cannot be loaded."""
     data: str | None
-    """Where the windows of the step come from."""
+    """Where the windows of the training step come from; None without a step."""
     step: Step | None
+    """None if the weights cannot be loaded."""
     problems: list[str]
+    """One sentence each."""
 
 
-def inspect(folder: Path) -> Report:
-    """Look at a model's folder, and leave it as it is.
+def inspect(folder: Path) -> ModelReport:
+    """Check the folder of a model without changing it.
 
-    Raises UsageError if it is no folder of a model, or one of a model of another vocabulary.
+    Raises:
+        UsageError: The folder does not hold a model, or one with another vocabulary.
     """
     config = modeling.read_config(folder)
     context = config.n_positions
@@ -95,9 +95,9 @@ def inspect(folder: Path) -> Report:
     problems = [f"There is no {name}." for name in missing if name in runs.USE_FILES]
 
     ids = _special_ids(folder)
-    for file, given in ids.items():
-        for key, value in given.items():
-            # There may be several ids that end a text.
+    for file, values in ids.items():
+        for key, value in values.items():
+            # There may be several eos ids.
             if not all(index in range(config.vocab_size) for index in (value if isinstance(value, list) else [value])):
                 problems.append(f"{key} of {file} is {value}, outside the {config.vocab_size} tokens.")
 
@@ -108,21 +108,21 @@ def inspect(folder: Path) -> Report:
     if max_length not in (None, context):
         problems.append(f"The tokenizer's model_max_length is {max_length:,}, but the model has {context:,} positions.")
 
-    weights = data = first_step = None
+    weights = data = measured = None
     try:
         model = modeling.load_model(folder)
     except GreylordError as error:
         problems.append(str(error))
     else:
-        weights = _weights(folder, model)
-        rows, data = _rows(folder)
+        weights = _inspect_weights(folder, model)
+        rows, data = _training_rows(folder)
         device = choose_device(cpu=False)
         windows = TrainingWindows(rows, context)
         batch = min(batch_size(device.type, context), len(windows))
         chosen = random.Random(0).sample(range(len(windows)), batch)
-        first_step = step(model, [windows[index] for index in chosen], device)
-        problems += weights.problems + _problems(first_step)
-    return Report(
+        measured = step(model, [windows[index] for index in chosen], device)
+        problems += weights.problems + _step_problems(measured)
+    return ModelReport(
         layers=config.n_layer,
         width=config.n_embd,
         heads=config.n_head,
@@ -132,7 +132,7 @@ def inspect(folder: Path) -> Report:
         missing=missing,
         weights=weights,
         data=data,
-        step=first_step,
+        step=measured,
         problems=problems,
     )
 
@@ -145,37 +145,38 @@ def _special_ids(folder: Path) -> dict[str, dict[str, int | list[int]]]:
     }
 
 
-def _weights(folder: Path, model: GPT2LMHeadModel) -> Weights:
+def _inspect_weights(folder: Path, model: GPT2LMHeadModel) -> WeightReport:
     stored = load_file(folder / "model.safetensors").values()
     dtypes = Counter(str(tensor.dtype).removeprefix("torch.") for tensor in stored)
     blocks: dict[str, Counter[str]] = {}
-    sizes, problems = {}, []
+    magnitudes: dict[str, float] = {}
+    problems = []
     for name, parameter in model.named_parameters():
         weight = parameter.detach()
-        block, part = _place(name)
+        block, part = _block_and_part(name)
         blocks.setdefault(block, Counter())[part] += weight.numel()
         finite = weight.isfinite()
-        sizes[name] = float(weight[finite].abs().max()) if finite.any() else 0.0
+        magnitudes[name] = float(weight[finite].abs().max()) if finite.any() else 0.0
         if broken := weight.numel() - int(finite.sum()):
             problems.append(
                 f"{name} has {units.count(broken, 'weight')} of {weight.numel():,} that are NaN or infinite."
             )
-        # Biases begin as zeros.
-        elif not sizes[name] and name.endswith("weight"):
+        # Biases are initialized to zero.
+        elif not magnitudes[name] and name.endswith("weight"):
             problems.append(f"{name} is all zero.")
-        if sizes[name] > WEIGHT_BOUND:
-            problems.append(f"{name} has weights up to {sizes[name]:g}, beyond {WEIGHT_BOUND:g}.")
+        if magnitudes[name] > WEIGHT_BOUND:
+            problems.append(f"{name} has weights up to {magnitudes[name]:g}, beyond {WEIGHT_BOUND:g}.")
     tied = model.lm_head.weight is model.transformer.wte.weight
     if not tied:
         problems.append("The output matrix lm_head.weight is not tied to the embedding transformer.wte.weight.")
     without_positions, positions = modeling.parameter_counts(model)
-    largest_in = max(sizes, key=sizes.get)
-    return Weights(
+    largest_in = max(magnitudes, key=lambda name: magnitudes[name])
+    return WeightReport(
         blocks={block: dict(parts) for block, parts in blocks.items()},
         without_positions=without_positions,
         positions=positions,
         dtypes=dict(dtypes),
-        largest=sizes[largest_in],
+        largest=magnitudes[largest_in],
         largest_in=largest_in,
         tied=tied,
         problems=problems,
@@ -186,14 +187,14 @@ _PARTS = {"attn": "attention", "mlp": "MLP", "ln_1": "norms", "ln_2": "norms"}
 _TABLES = {"wte": "embedding", "wpe": "positions", "ln_f": "final norm", "lm_head": "output matrix"}
 
 
-def _place(name: str) -> tuple[str, str]:
-    """Block and part of a weight's name in GPT2LMHeadModel, as transformer.h.0.attn.c_attn.weight."""
+def _block_and_part(name: str) -> tuple[str, str]:
+    """Return block and part of a parameter of GPT2LMHeadModel, such as transformer.h.0.attn.c_attn.weight."""
     path = name.split(".")
     return (f"block {path[2]}", _PARTS.get(path[3], path[3])) if path[1] == "h" else (_TABLES[path[-2]], "all")
 
 
-def _rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
-    """Rows to train on: of the model's own corpus if that is here, else of the built-in realm; and which."""
+def _training_rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
+    """Return rows to train on, and where they come from: the model's own corpus or, without it, the built-in realm."""
     try:
         corpus = build.corpus_of(own_dataset(folder))
         if Manifest.read(corpus) is not None:
@@ -204,13 +205,13 @@ def _rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
     return [turns.encode(turns.turns_of(session)) for session in sessions], "the built-in realm"
 
 
-def _problems(step: Step) -> list[str]:
-    """What is amiss with a step, a sentence each."""
+def _step_problems(step: Step) -> list[str]:
+    """Return what is wrong with a training step, one sentence each."""
     if not math.isfinite(step.loss):
-        return ["The loss of a training step is no number."]
-    found = []
+        return [f"The loss of a training step is {step.loss}."]
+    problems = []
     if step.loss > UNIFORM_NATS:
-        found.append(f"The loss of {step.loss:.2f} nats is above the {UNIFORM_NATS:.2f} of guessing, ln 262.")
+        problems.append(f"The loss of {step.loss:.2f} nats is above the {UNIFORM_NATS:.2f} of guessing, ln 262.")
     if not math.isfinite(step.gradient_norm) or not step.gradient_norm:
-        found.append(f"The gradient's norm is {step.gradient_norm:g}: nothing can be learned.")
-    return found
+        problems.append(f"The gradient norm is {step.gradient_norm:g}, so the model cannot learn.")
+    return problems

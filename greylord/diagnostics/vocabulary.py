@@ -1,7 +1,7 @@
-"""Whether a folder holds the 262 tokens, and whether its forms of them agree.
+"""Check that a folder holds the 262 tokens, and that the files in it agree.
 
-A folder may hold three forms: vocab_to_int.json, int_to_vocab.json, and a tokenizer. Each is held against the table
-of `greylord.stream.vocabulary` entry by entry, and against the ids of the numpy path on samples.
+A vocabulary has up to three forms: vocab_to_int.json, int_to_vocab.json, and a tokenizer. Each entry is compared with
+`greylord.stream.vocabulary`, and samples are encoded and decoded as `greylord.stream.turns` does with numpy.
 """
 
 from __future__ import annotations
@@ -19,29 +19,31 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from greylord import runs, units
+from greylord import model_folders, runs, units
 from greylord.errors import UsageError
 from greylord.files import json_text
 from greylord.stream import turns, vocabulary
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
+from greylord.workspace import HERE, Workspace
 
-__all__ = ["FILES", "SAMPLES", "Form", "Report", "folder_of", "inspect", "meaning"]
+__all__ = ["FILES", "SAMPLES", "Entry", "Form", "VocabularyReport", "greylord_id", "inspect", "vocabulary_folder"]
 
 NAMES, IDS, TOKENIZER = FILES = ("vocab_to_int.json", "int_to_vocab.json", "tokenizer.json")
 SAMPLES = 200
-"""Payloads, and as many marked-up texts, that each form encodes and decodes."""
+"""Number of random payloads, and of random marked-up texts, that each form encodes and decodes."""
 SHOWN = 3
-"""Cases named in a reason before the rest is only counted."""
+"""Cases listed in a problem; the others are counted."""
 
 _KNOWN, _TEXTS = vocabulary.vocab_to_int(), vocabulary.int_to_vocab()
 _HEX_NAME = re.compile(r"<?(?:byte_)?0x([0-9a-fA-F]{2})>?")
 _SPECIAL = re.compile("(" + "|".join(map(re.escape, vocabulary.SPECIAL_TOKENS)) + ")")
 
 
-def meaning(name: str) -> int | None:
-    """The id that greylord has for what a name stands for; None if it stands for none of the 262 tokens.
+def greylord_id(name: str) -> int | None:
+    """Return greylord's id of a token, or None for a name that is not one of the 262 tokens.
 
-    A byte may be called "byte_65", "A" (latin-1), "0x41" or "<0x41>".
+    Args:
+        name: A special token, or a byte as "byte_65", "A" (latin-1), "0x41" or "<0x41>".
     """
     if name in _KNOWN:
         return _KNOWN[name]
@@ -52,42 +54,47 @@ def meaning(name: str) -> int | None:
 
 
 class Entry(NamedTuple):
-    """A line of a vocabulary."""
+    """An entry of a vocabulary."""
 
     name: str
     id: int
 
 
 class _Codec(Protocol):
-    """A form at work. `marked_up` tells whether special tokens in a text count as such."""
+    """A form that encodes and decodes."""
 
     entries: Sequence[Entry]
 
-    def encode(self, text: str, marked_up: bool) -> list[int]: ...
+    def encode(self, text: str, marked_up: bool) -> list[int]:
+        """Return the ids of a text, in which the names of special tokens are tokens if it is marked up."""
 
     def decode(self, ids: list[int]) -> str: ...
 
 
-class _Table:
-    """A vocabulary file."""
+class _VocabularyFile:
+    """A vocabulary file as a codec."""
+
+    entries: Sequence[Entry]
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self.entries = entries
-        self._ids = {meaning(entry.name): entry.id for entry in entries}
-        self._meanings = {entry.id: meaning(entry.name) for entry in entries}
+        self._ids = {greylord_id(entry.name): entry.id for entry in entries}
+        self._tokens = {entry.id: greylord_id(entry.name) for entry in entries}
 
     def encode(self, text: str, marked_up: bool) -> list[int]:
-        # Split by a group, every other piece is a special token.
+        # The pattern is a group, so every other piece is a special token.
         pieces = _SPECIAL.split(text) if marked_up else [text]
-        wanted = [token for n, piece in enumerate(pieces) for token in ([_KNOWN[piece]] if n % 2 else map(ord, piece))]
-        return [self._ids.get(token, -1) for token in wanted]
+        tokens = [token for n, piece in enumerate(pieces) for token in ([_KNOWN[piece]] if n % 2 else map(ord, piece))]
+        return [self._ids.get(token, -1) for token in tokens]
 
     def decode(self, ids: list[int]) -> str:
-        return "".join(_text(self._meanings.get(index)) for index in ids)
+        return "".join(_text(self._tokens.get(index)) for index in ids)
 
 
 class _Tokenizer:
-    """A tokenizer folder."""
+    """A tokenizer as a codec."""
+
+    entries: Sequence[Entry]
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
@@ -97,18 +104,18 @@ class _Tokenizer:
         return self._tokenizer(text, split_special_tokens=not marked_up)["input_ids"]
 
     def decode(self, ids: list[int]) -> str:
-        return self._tokenizer.decode(ids)
+        return str(self._tokenizer.decode(ids))
 
 
 def _text(token: int | None) -> str:
-    """What a token is in a text; the replacement character for none."""
+    """Return a token as text; the replacement character for an unknown one."""
     if token is None:
         return "\ufffd"
     return chr(token) if token < vocabulary.PAD else _TEXTS[token]
 
 
 class _Sample(NamedTuple):
-    """A text, and its ids by the numpy path."""
+    """A text, and the ids that greylord gives it."""
 
     text: str
     marked_up: bool
@@ -120,7 +127,7 @@ def _payload_sample(payload: bytes) -> _Sample:
 
 
 def _ids(rows: Sequence[tuple[int, int, bytes]]) -> list[int]:
-    """The numpy path's ids of turns: direction, delay and payload of each."""
+    """Encode turns as greylord does, given direction, delay token and payload of each."""
     payloads = [payload for _, _, payload in rows]
     stream = turns.Turns(
         payload=np.frombuffer(b"".join(payloads), np.uint8),
@@ -132,13 +139,13 @@ def _ids(rows: Sequence[tuple[int, int, bytes]]) -> list[int]:
 
 
 def _samples(seed: int = 0) -> dict[str, list[_Sample]]:
-    """What each form has to encode and to decode: all bytes, the special tokens, and seeded payloads and texts."""
+    """Return samples by kind: all bytes, the special tokens, random payloads and random marked-up texts."""
     rng = random.Random(seed)
     specials = vocabulary.SPECIAL_TOKENS
     typed = [_payload_sample(token.encode()) for token in specials]
     payloads, texts = [], []
     for _ in range(SAMPLES):
-        # A player can type what looks like a special token; in a marked-up text it would count as one.
+        # A player can type the name of a special token, which would be a token in a marked-up text.
         pieces = [rng.choice((rng.randbytes(rng.randint(0, 60)), rng.choice(specials).encode())) for _ in range(4)]
         payloads.append(_payload_sample(b"".join(pieces)))
         rows = [
@@ -164,60 +171,65 @@ def _samples(seed: int = 0) -> dict[str, list[_Sample]]:
 
 @dataclass(frozen=True)
 class Form:
-    """One form of the vocabulary, held against greylord's table and the numpy path."""
+    """One form of a vocabulary, compared with greylord's."""
 
     file: str
     entries: list[Entry]
-    """In the order of their ids."""
+    """By id, ascending."""
     gaps: list[int]
-    """Ids that no token has, below the highest."""
+    """Ids without a token, below the highest."""
     duplicates: list[int]
-    """Ids that several entries have."""
+    """Ids of several entries."""
     misplaced: list[Entry]
-    """Tokens of greylord's under another id."""
+    """Tokens of greylord with another id."""
     unknown: list[Entry]
-    """Entries that are none of greylord's tokens."""
+    """Entries that are not tokens of greylord."""
     passed: dict[str, int]
-    """How many samples of each kind have the numpy path's ids and come back from them."""
+    """By kind: samples that are encoded as greylord does and decoded back."""
 
     @property
-    def amiss(self) -> set[int]:
-        """Greylord's ids that do not have their token, and it alone."""
+    def wrong_ids(self) -> set[int]:
+        """Ids that do not have greylord's token, or not only that."""
         return {*self.gaps, *self.duplicates, *(entry.id for entry in (*self.misplaced, *self.unknown))}
 
     def problems(self, total: dict[str, int]) -> list[str]:
-        """What is wrong, a sentence each; `total` counts the samples of each kind."""
-        found = {
+        """Return what is wrong, one sentence each, given the number of samples of each kind."""
+        cases_by_problem: dict[str, Sequence[object]] = {
             "no token has the id": self.gaps,
             "several tokens have the id": self.duplicates,
-            "under another id than in greylord:": [f"{name!r} ({index})" for name, index in self.misplaced],
-            "none of greylord's tokens:": [f"{name!r} ({index})" for name, index in self.unknown],
+            "another id than in greylord:": [f"{name!r} ({index})" for name, index in self.misplaced],
+            "not a token of greylord:": [f"{name!r} ({index})" for name, index in self.unknown],
         }
-        reasons = [f"{self.file}: {what} {_some(cases)}." for what, cases in found.items() if cases]
-        return reasons + [
-            f"{self.file}: only {passed:,} of {total[kind]:,} {kind} have the ids of the numpy path and come back."
+        problems = [f"{self.file}: {problem} {_listed(cases)}." for problem, cases in cases_by_problem.items() if cases]
+        return problems + [
+            f"{self.file}: only {passed:,} of {total[kind]:,} {kind} are encoded as in greylord and decoded back."
             for kind, passed in self.passed.items()
             if passed < total[kind]
         ]
 
 
 @dataclass(frozen=True)
-class Report:
-    """What has been found out about a vocabulary. It is sound if there are no problems."""
+class VocabularyReport:
+    """What was found in a vocabulary. It is sound if there are no problems."""
 
     forms: list[Form]
     samples: dict[str, int]
-    """How many of each kind every form was given."""
+    """Number of samples of each kind."""
     problems: list[str]
+    """One sentence each."""
 
 
-def folder_of(path: Path) -> Path:
-    """The folder of a vocabulary that is named by its folder or by one of `FILES` in it.
+def vocabulary_folder(path: Path, *, workspace: Workspace = HERE) -> Path:
+    """Return the folder of a vocabulary.
 
-    Raises UsageError if there is none.
+    Args:
+        path: The folder, one of `FILES` in it, or models/latest.
+
+    Raises:
+        UsageError: There is no vocabulary.
     """
     if path.name == runs.LATEST:
-        path = runs.locate(path)
+        path = model_folders.locate(path, workspace=workspace)
     folder = path.parent if path.name in FILES else path
     if not any((folder / name).is_file() for name in FILES) or not path.exists():
         raise UsageError(
@@ -226,19 +238,20 @@ def folder_of(path: Path) -> Path:
     return folder
 
 
-def inspect(folder: Path | None) -> Report:
-    """Hold each form of the vocabulary in a folder against greylord's, and the two JSON files against each other.
+def inspect(folder: Path | None) -> VocabularyReport:
+    """Compare each form of a vocabulary with greylord's, and the two JSON files with each other.
 
-    With None it is the vocabulary built in, in the forms that a model folder gets.
+    Args:
+        folder: The folder; None for the built-in vocabulary, as it is written to the folder of a model.
     """
     if folder is None:
-        with tempfile.TemporaryDirectory() as written:
-            GreylordTokenizer().save_pretrained(written)
-            write_vocabulary(Path(written))
-            return inspect(Path(written))
+        with tempfile.TemporaryDirectory() as temporary:
+            GreylordTokenizer().save_pretrained(temporary)
+            write_vocabulary(Path(temporary))
+            return inspect(Path(temporary))
     readers: dict[str, Callable[[Path], _Codec]] = {NAMES: _read_names, IDS: _read_ids, TOKENIZER: _read_tokenizer}
     samples = _samples()
-    total = {kind: len(given) for kind, given in samples.items()}
+    total = {kind: len(texts) for kind, texts in samples.items()}
     forms, problems = [], []
     for name in FILES:
         if not (folder / name).is_file():
@@ -251,19 +264,19 @@ def inspect(folder: Path | None) -> Report:
         except ValueError as error:
             problems.append(f"{name}: {error}.")
             continue
-        form = _form(name, codec, samples)
+        form = _test_form(name, codec, samples)
         forms.append(form)
         problems += form.problems(total)
     entries = {form.file: set(form.entries) for form in forms}
     if NAMES in entries and IDS in entries:
         for here, there in ((NAMES, IDS), (IDS, NAMES)):
             if only := sorted(entries[here] - entries[there], key=lambda entry: entry.id):
-                cases = _some([f"{name!r} ({index})" for name, index in only])
-                problems.append(f"{here} and {there} are not each other's inverse: only {here} has {cases}.")
-    return Report(forms, total, problems)
+                cases = _listed([f"{name!r} ({index})" for name, index in only])
+                problems.append(f"{here} and {there} are not inverse to each other: only {here} has {cases}.")
+    return VocabularyReport(forms, total, problems)
 
 
-def _form(file: str, codec: _Codec, samples: dict[str, list[_Sample]]) -> Form:
+def _test_form(file: str, codec: _Codec, samples: dict[str, list[_Sample]]) -> Form:
     names = defaultdict(list)
     for entry in codec.entries:
         names[entry.id].append(entry.name)
@@ -271,53 +284,53 @@ def _form(file: str, codec: _Codec, samples: dict[str, list[_Sample]]) -> Form:
         file=file,
         entries=sorted(codec.entries, key=lambda entry: entry.id),
         gaps=sorted(set(range(max([vocabulary.VOCAB_SIZE, *names]))) - names.keys()),
-        duplicates=sorted(index for index, having in names.items() if len(having) > 1),
-        misplaced=[entry for entry in codec.entries if meaning(entry.name) not in (None, entry.id)],
-        unknown=[entry for entry in codec.entries if meaning(entry.name) is None],
+        duplicates=sorted(index for index, names_of_id in names.items() if len(names_of_id) > 1),
+        misplaced=[entry for entry in codec.entries if greylord_id(entry.name) not in (None, entry.id)],
+        unknown=[entry for entry in codec.entries if greylord_id(entry.name) is None],
         passed={
             kind: sum(
                 codec.encode(sample.text, sample.marked_up) == sample.ids and codec.decode(sample.ids) == sample.text
-                for sample in given
+                for sample in texts
             )
-            for kind, given in samples.items()
+            for kind, texts in samples.items()
         },
     )
 
 
-def _read_names(path: Path) -> _Table:
-    return _Table([_entry(name, index) for name, index in _pairs(path)])
+def _read_names(path: Path) -> _VocabularyFile:
+    return _VocabularyFile([_entry(name, index) for name, index in _pairs(path)])
 
 
-def _read_ids(path: Path) -> _Table:
-    return _Table([_entry(name, index) for index, name in _pairs(path)])
+def _read_ids(path: Path) -> _VocabularyFile:
+    return _VocabularyFile([_entry(name, index) for index, name in _pairs(path)])
 
 
 def _pairs(path: Path) -> tuple[tuple[str, Any], ...]:
-    """The pairs of a JSON object, those of a repeated key too. Raises ValueError if it is none."""
+    """Read the pairs of a JSON object, repeated keys included. Raise ValueError for anything else."""
     try:
         content = json.loads(json_text(path), object_pairs_hook=tuple)
     except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"it cannot be read as JSON, {error}") from error
+        raise ValueError(f"it is not JSON, {error}") from error
     if not isinstance(content, tuple):
         raise ValueError("it does not hold a JSON object")
     return content
 
 
 def _entry(name: Any, index: Any) -> Entry:
-    # An id is a number in one file and, being a key, a string in the other.
+    # An id is a number in one file and a key, hence a string, in the other.
     if not isinstance(name, str) or not re.fullmatch(r"\d{1,6}", str(index)):
-        raise ValueError(f"a name and an id should stand together, not {name!r} and {index!r}")
+        raise ValueError(f"{name!r} and {index!r} are not a name and an id")
     return Entry(name, int(index))
 
 
 def _read_tokenizer(path: Path) -> _Tokenizer:
     try:
         return _Tokenizer(AutoTokenizer.from_pretrained(path.parent, local_files_only=True, trust_remote_code=False))
-    # tokenizers raises a plain Exception for a file that it cannot read.
+    # The tokenizers library raises a plain Exception for a file that it cannot read.
     except Exception as error:
         raise ValueError(f"the tokenizer cannot be loaded, {str(error).splitlines()[0]}") from error
 
 
-def _some(cases: Sequence[object]) -> str:
+def _listed(cases: Sequence[object]) -> str:
     more = f" and {units.count(len(cases) - SHOWN, 'more', 'more')}" if len(cases) > SHOWN else ""
     return ", ".join(map(str, cases[:SHOWN])) + more

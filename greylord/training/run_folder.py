@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import errno
 import importlib.metadata
-import importlib.resources
 import json
 import math
 import shutil
-import string
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -21,10 +19,9 @@ from accelerate.utils.memory import should_reduce_batch_size
 from transformers import GPT2LMHeadModel
 
 import greylord
-from greylord import modeling, plots, runs, units
+from greylord import cards, modeling, plots, runs, units
 from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, UsageError, first_line
-from greylord.escaping import markdown
 from greylord.files import new_folder, write_file
 from greylord.generation import drafts
 from greylord.json_fields import check_fields
@@ -61,14 +58,6 @@ def freeze(run: Path, config: Mapping[str, Any]) -> None:
     write_file(run / CONFIG_NAME, json.dumps(config, indent=1, ensure_ascii=False) + "\n")
 
 
-CREDENTIALS = {
-    "masked": "Passwords in the recordings were masked before training; user names were not.",
-    "kept": "**The model has read passwords in clear, and can repeat what it has read. Do not share it.**",
-    "unknown": "**Whether the model has read passwords in clear is not known. Do not share it.**",
-}
-"""What the model card says of passwords."""
-
-
 @dataclass(frozen=True)
 class Summary:
     """training_summary.json."""
@@ -103,7 +92,7 @@ class Summary:
     continued_from: str | None
     versions: dict[str, str]
     credentials: str = "unknown"
-    """The key of `CREDENTIALS` that tells how the recordings' passwords were dealt with."""
+    """Whether passwords in the recordings were masked: "masked", "kept" or "unknown"."""
 
 
 def publish(
@@ -139,7 +128,8 @@ def publish(
         text = json.dumps(asdict(summary), indent=1, ensure_ascii=False)
         write_file(folder / SUMMARY, text + "\n")
         (folder / "training_curves.png").write_bytes(_curves(run.name, evaluations, losses, summary))
-        (folder / "README.md").write_text(_card(run.name, model, summary), encoding="utf-8")
+        card = cards.model_card(run.name, model.config, asdict(summary))
+        (folder / runs.CARD).write_text(str(card), encoding="utf-8")
     runs.mark_latest(run)
 
 
@@ -154,33 +144,6 @@ def _curves(
         baselines=summary.baselines,
         title=f"{name}: {summary.best_bits_per_byte:.3f} bits per byte after {units.duration(summary.seconds)}",
         label_smoothing=max(evaluation.label_smoothing for evaluation in evaluations),
-    )
-
-
-def _card(name: str, model: GPT2LMHeadModel, summary: Summary) -> str:
-    template = importlib.resources.files(greylord).joinpath("templates", "model_card.md").read_text(encoding="utf-8")
-    config = model.config
-    figures = {**summary.baselines, "this model": summary.best_bits_per_byte}
-    table = "\n".join(f"| {who} | {figure:.3f} |" for who, figure in sorted(figures.items(), key=lambda item: -item[1]))
-    return string.Template(template).substitute(
-        name=markdown(name),
-        layers=config.n_layer,
-        width=config.n_embd,
-        heads=config.n_head,
-        context=f"{config.n_positions:,}",
-        parameters=f"{summary.parameters:,}",
-        positions=f"{summary.position_parameters:,}",
-        dataset=markdown(summary.dataset),
-        data_hash=summary.data_hash[:16],
-        steps=f"{summary.steps:,}",
-        seen=units.size(summary.bytes_seen),
-        duration=units.duration(summary.seconds),
-        device=summary.device,
-        scored=f"{summary.scored_bytes:,}",
-        protocol=summary.protocol,
-        table=table,
-        credentials=CREDENTIALS[summary.credentials],
-        versions=", ".join(f"{package} {version}" for package, version in summary.versions.items()),
     )
 
 
