@@ -2,6 +2,7 @@
 
     GreylordError                     a job that cannot be done
     ├── UsageError                    a call that cannot be meant
+    │   ├── MissingDatasetError       a model whose dataset is not here
     │   └── SettingError              a setting out of range, or two that exclude each other
     └── RecordingError                a file that cannot be read as a recording
         ├── NotARecordingError        it holds no record; a UsageError, too
@@ -16,6 +17,7 @@ from pathlib import Path
 
 __all__ = [
     "GreylordError",
+    "MissingDatasetError",
     "NotARecordingError",
     "RecordingError",
     "SettingError",
@@ -33,6 +35,21 @@ class GreylordError(Exception):
 
 class UsageError(GreylordError):
     """A call that cannot be meant: a wrong path, a value out of range, a name that does not exist."""
+
+
+class MissingDatasetError(UsageError):
+    """A model does not name the dataset that it was trained on, or the dataset is gone.
+
+    Args:
+        model_dir: The model's folder.
+        dataset: The folder that the model names, if it names one.
+    """
+
+    def __init__(self, model_dir: Path, dataset: Path | None) -> None:
+        if dataset is None:
+            super().__init__(f"{str(model_dir)!r} does not name the dataset that it was trained on.")
+        else:
+            super().__init__(f"{str(dataset)!r}, the dataset that {str(model_dir)!r} was trained on, does not exist.")
 
 
 class SettingError(UsageError):

@@ -1,4 +1,4 @@
-"""The figure against slow, obvious computations: one model call a token, one Python loop a stream."""
+"""Bits per byte against slow, obvious computations: one model call a token, one Python loop a stream."""
 
 import bz2
 import json
@@ -13,17 +13,17 @@ import pytest
 import torch
 from helpers import CONTEXT, LAUNCHER, PROJECT, make_model, make_rows, slow_costs
 
-from greylord.corpus.windows import Span, whole_rows
+from greylord.corpus.windows import Span
 from greylord.evaluation import baselines, bits_per_byte
 from greylord.stream import vocabulary
 
 
 def slow_kinds(row: np.ndarray) -> list[str]:
-    kinds, speaker = [], None
+    kinds, side = [], None
     for token in row.tolist()[1:]:
         if token in (vocabulary.CLIENT, vocabulary.SERVER):
-            speaker = "client" if token == vocabulary.CLIENT else "server"
-        kinds.append(speaker if token < 256 else "framing")
+            side = "client" if token == vocabulary.CLIENT else "server"
+        kinds.append(side if token < 256 else "framing")
     return kinds
 
 
@@ -40,14 +40,15 @@ def scored():
 
 def test_the_score_is_that_of_single_predictions(scored):
     rows, model, nats, counts = scored
-    score = bits_per_byte.score(model, rows, whole_rows(rows), CONTEXT)
+    score = bits_per_byte.score(model, rows)
+    assert score == bits_per_byte.score(model, rows, context=CONTEXT) != bits_per_byte.score(model, rows, context=8)
     for kind in ("server", "client", "framing"):
         assert getattr(score, f"{kind}_nats") == pytest.approx(nats[kind], rel=1e-5)
     assert (score.server_bytes, score.client_bytes, score.framing_tokens) == (
         counts["server"], counts["client"], counts["framing"],
     )  # fmt: skip
     payload = counts["server"] + counts["client"]
-    assert score.overall == pytest.approx(sum(nats.values()) / math.log(2) / payload, rel=1e-5)
+    assert score.bits_per_byte == pytest.approx(sum(nats.values()) / math.log(2) / payload, rel=1e-5)
     assert score.server == pytest.approx(nats["server"] / math.log(2) / counts["server"], rel=1e-5)
     assert score.client == pytest.approx(nats["client"] / math.log(2) / counts["client"], rel=1e-5)
     assert score.framing == pytest.approx(nats["framing"] / math.log(2) / payload, rel=1e-5)
@@ -64,7 +65,7 @@ def test_a_span_is_scored_from_the_context_before_it(scored):
             logits = model(input_ids=ids[None, first - CONTEXT // 2 : end]).logits[0]
         targets = ids[first:end]
         expected += float(torch.nn.functional.cross_entropy(logits[CONTEXT // 2 - 1 : -1], targets, reduction="sum"))
-    score = bits_per_byte.score(model, rows, [span], CONTEXT)
+    score = bits_per_byte.score_spans(model, rows, [span], CONTEXT)
     assert score.server_nats + score.client_nats + score.framing_nats == pytest.approx(expected, rel=1e-5)
     assert bits_per_byte.payload_bytes(rows, [span]) == score.payload_bytes
     assert bits_per_byte.stream_of(rows, [span]) == bytes(token & 255 for token in rows[0].tolist()[100:150])
@@ -111,7 +112,7 @@ def test_the_trainer_reports_the_same_figures_in_one_process_and_in_two(scored, 
     assert figures["eval_bits_per_byte"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_order_2_counts():
+def test_the_order_2_model_against_counting():
     rows = make_rows()
     training, spans = rows[:2], [Span(2, 1, len(rows[2])), Span(0, 40, 60)]
     triples = Counter()
@@ -133,12 +134,14 @@ def test_order_2_counts():
             p = (count(a, b, x) + p) / (count(a, b, None) + 1)
             nats -= math.log(p)
     payload = bits_per_byte.payload_bytes(rows, spans)
-    assert baselines.order_2(training, rows, spans, payload) == pytest.approx(nats / math.log(2) / payload, rel=1e-9)
+    assert baselines.measure_order_2(training, rows, spans, payload) == pytest.approx(
+        nats / math.log(2) / payload, rel=1e-9
+    )
 
 
 def test_compressors_are_measured_on_payload_bytes():
     stream = b"\x02\x03look\r" * 100
-    figures = baselines.compressed(stream, 500)
+    figures = baselines.measure_compressors(stream, 500)
     assert figures["zlib -9"] == 8 * len(zlib.compress(stream, 9)) / 500
     assert figures["bz2 -9"] == 8 * len(bz2.compress(stream, 9)) / 500
     assert set(figures) == set(baselines.COMPRESSORS)

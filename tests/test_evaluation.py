@@ -1,4 +1,4 @@
-"""What `greylord evaluate --deep` and `--surprise` tell, against slow, obvious versions."""
+"""The figures of `greylord evaluate --deep` and `--surprise`, against slow, obvious versions."""
 
 import json
 import lzma
@@ -10,22 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
 from helpers import CONTEXT, make_model, make_rows, slow_costs
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from greylord import model_folders, modeling, runs
 from greylord.captures.session import Direction, Record, Session
-from greylord.cli import app
+from greylord.cli import advice, app
 from greylord.corpus.windows import Rows, Span, WindowBounds
-from greylord.errors import UsageError
+from greylord.errors import MissingDatasetError, UsageError
 from greylord.evaluation import baselines, context_length, generated_play, intervals, surprisal
 from greylord.evaluation import next_command as commands
-from greylord.evaluation.bits_per_byte import Prediction, Score, bits_per_byte, score
-from greylord.evaluation.calibration import DelayTally
-from greylord.evaluation.unseen import trained_part, unseen_part
+from greylord.evaluation.bits_per_byte import NOTHING, Prediction, Score, bits_per_byte, score_spans
+from greylord.evaluation.calibration import CalibrationTally
+from greylord.evaluation.unseen import own_dataset, read_trained, read_unseen
 from greylord.generation.engine import Decoder, Sampling
 from greylord.stream import turns, vocabulary
 from greylord.stream.turns import MAY_FOLLOW
@@ -42,14 +41,14 @@ def ids_of(*records: tuple[Direction, bytes]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def player(trained):
-    """A model that has read a little of the realm and likes to press Enter, and recordings that it has not read."""
+    """A model trained on a little of the realm that often presses Enter, and recordings that it has not seen."""
     model = modeling.load_model(model_folders.locate(trained / "models/latest")).eval()
     enter = model.transformer.wte.weight.detach()[ord("\r")]
     model.transformer.ln_f.bias.data += 12 * enter / enter.norm() ** 2
     return model, Rows(trained / "corpora/tiny", "validation")
 
 
-def test_commands_are_what_answers_the_prompt():
+def test_commands_are_lines_typed_at_the_prompt():
     row = ids_of(
         (SERVER, b"Your name: "), (CLIENT, b"somebody\r\n"),
         (SERVER, b"Welcome.\r\n" + PROMPT), (CLIENT, b"look\r\n"),
@@ -58,60 +57,69 @@ def test_commands_are_what_answers_the_prompt():
         (SERVER, PROMPT + WIPE + b"A rat bites!\r\n"), (CLIENT, b"flee\r"), (SERVER, PROMPT), (CLIENT, b"\r"),
         (SERVER, PROMPT), (CLIENT, b"unfinished"),
     )  # fmt: skip
-    found = commands.commands_of(row)
+    found = commands.find_commands(row)
     assert [command.line for command in found] == [b"look", b"ge", b"s", b"n", b""]
-    assert [command.at and chr(row[command.at]) for command in found] == [
+    assert [command.first and chr(row[command.first]) for command in found] == [
         "l", "g", None, None, "\r",
     ]  # fmt: skip
     for command in found:
-        if command.at is not None:
-            assert row[command.at - 2 : command.at].tolist() == [vocabulary.CLIENT, vocabulary.DELAY_SHORT]
+        if command.first is not None:
+            assert row[command.first - 2 : command.first].tolist() == [vocabulary.CLIENT, vocabulary.DELAY_SHORT]
 
 
-def test_what_a_model_has_read_is_found_in_the_corpus_or_else_in_the_files(trained, tmp_path, monkeypatch):
+def test_trained_and_unseen_recordings_come_from_the_corpus_or_else_from_the_files(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(trained)
     (model,) = Path("models").glob("tiny_*")
     config = json.loads((model / runs.CONFIG_NAME).read_text())
     (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({**config, "data_hash": "another"}))
     for split, part in [
-        ("train", trained_part),
-        ("validation", lambda folder: unseen_part(Path("data/tiny"), folder).rows),
+        ("train", read_trained),
+        ("validation", lambda folder: read_unseen(Path("data/tiny"), folder).rows),
     ]:
         expected = [row.tolist() for row in Rows(Path("corpora/tiny"), split)]
         for folder in (model, tmp_path):
             assert [row.tolist() for row in part(folder)] == expected
     (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({**config, "dataset_folder": "data/gone"}))
-    assert trained_part(tmp_path) == []
+    assert read_trained(tmp_path) == []
+
+
+def test_a_model_without_its_dataset(tmp_path):
+    with pytest.raises(MissingDatasetError, match="does not name the dataset") as caught:
+        own_dataset(tmp_path)
+    assert "--data-dir" in advice.sentence(caught.value)
+    (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({"dataset_folder": str(tmp_path / "gone")}))
+    with pytest.raises(MissingDatasetError, match=r"gone', the dataset .* does not exist"):
+        own_dataset(tmp_path)
 
 
 def slow_lines(model, context: list[int], width: int) -> list[bytes]:
-    """A beam by the stock model, every id tried."""
+    """A beam search by the stock model that tries every id."""
     beam = [(0.0, ())]
     for _ in range(commands.LINE_TOKENS):
         candidates = []
         for nats, ids in beam:
-            if ids and commands._ended(ids):
+            if ids and commands._has_ended(ids):
                 candidates.append((nats, ids))
                 continue
-            heard = [*context, *ids]
+            before = [*context, *ids]
             with torch.no_grad():
-                logits = model(torch.tensor([heard])).logits[0, -1].double().numpy()
-            costs = np.logaddexp.reduce(logits[MAY_FOLLOW[heard[-1]]]) - logits
+                logits = model(torch.tensor([before])).logits[0, -1].double().numpy()
+            costs = np.logaddexp.reduce(logits[MAY_FOLLOW[before[-1]]]) - logits
             candidates += [
-                (nats + costs[token], (*ids, token)) for token in np.flatnonzero(MAY_FOLLOW[heard[-1]]).tolist()
+                (nats + costs[token], (*ids, token)) for token in np.flatnonzero(MAY_FOLLOW[before[-1]]).tolist()
             ]
         beam = sorted(candidates)[:width]
-    return list(dict.fromkeys(commands._line(ids) for _, ids in beam if commands._ended(ids)))
+    return list(dict.fromkeys(commands._line_of(ids) for _, ids in beam if commands._has_ended(ids)))
 
 
-def test_the_beam_says_what_the_stock_model_finds_likeliest(player):
+def test_the_beam_is_that_of_the_stock_model(player):
     model, rows = player
-    asked = [(row, command.at) for row in rows for command in commands.commands_of(row) if command.at][:6]
-    heard = [row[at - 30 : at].tolist() for row, at in asked]
-    decoder = Decoder(GPT2Weights.of(model), Sampling(), 5 * len(heard))
+    places = [(row, command.first) for row in rows for command in commands.find_commands(row) if command.first][:6]
+    contexts = [row[first - 30 : first].tolist() for row, first in places]
+    decoder = Decoder(GPT2Weights.of(model), Sampling(), 5 * len(contexts))
     for width in (1, 5):
-        expected = [slow_lines(model, context, width) for context in heard]
-        assert commands.likely_lines(decoder, heard, width) == expected
+        expected = [slow_lines(model, context, width) for context in contexts]
+        assert commands.beam_search(decoder, contexts, width) == expected
         assert any(expected)
 
 
@@ -127,58 +135,63 @@ def test_the_n_gram_ranks_by_counting(recordings, data):
             if order <= len(before) and lines[index - order : index] == before[len(before) - order :]
         )
         ranked += sorted(counts, key=lambda line: (-counts[line], line))
-    assert commands.NGram(recordings).likely(before) == list(dict.fromkeys(ranked))[:5]
+    assert commands.NGram(recordings).predict(before) == list(dict.fromkeys(ranked))[:5]
 
 
 def test_hits_are_counted_by_verb():
     lines, verbs = [b"n", b"n", b"get rope", b"get lamp"], ["n", "n", "get", "get"]
-    named = [[b"n"], [b"s", b"n"], [b"get rope"], []]
-    assert commands._hits(lines, verbs, named) == commands.Hits(0.5, 0.75, 0.5, 0.75)
+    answers = [[b"n"], [b"s", b"n"], [b"get rope"], []]
+    assert commands._hit_rates(lines, verbs, answers) == commands.HitRates(0.5, 0.75, 0.5, 0.75)
     verbs = ["n", "n", "get", "other"]
-    assert commands._hits(lines, verbs, named).macro_top_1 == pytest.approx((0.5 + 1 + 0) / 3)
+    assert commands._hit_rates(lines, verbs, answers).macro_top_1 == pytest.approx((0.5 + 1 + 0) / 3)
 
 
-def test_next_command_is_the_same_twice_and_knows_its_rivals(player):
+def test_the_next_command_report_repeats_itself_and_has_three_predictors(player):
     model, rows = player
-    found = commands.next_command(model, rows, [rows[0]], sample=5)
-    assert found == commands.next_command(model, rows, [rows[0]], sample=5)
-    assert found.turns == 5 and list(found.hits) == ["this model", "n-gram", "repeat"]
-    assert "n-gram" not in commands.next_command(model, rows, [], sample=2).hits
-    assert commands.next_command(model, [ids_of((SERVER, b"no prompt"))], []) is None
+    report = commands.measure_next_command(model, rows, [rows[0]], sample=5)
+    assert report == commands.measure_next_command(model, rows, [rows[0]], sample=5)
+    assert report.turns == 5 and list(report.hits) == ["this model", "n-gram", "repeat"]
+    assert "n-gram" not in commands.measure_next_command(model, rows, [], sample=2).hits
+    assert commands.measure_next_command(model, [ids_of((SERVER, b"no prompt"))], []) is None
 
 
 def test_calibration_against_a_loop_over_turns():
-    rng, tally, seen = np.random.default_rng(0), DelayTally(), []
+    rng, tally, seen = np.random.default_rng(0), CalibrationTally(), []
     for _ in range(3):
         ids = rng.integers(255, 262, 50).astype(np.uint16)
         logits = torch.from_numpy(rng.normal(0, 3, (50, 262))) + torch.tensor([0.0] * 259 + [9.0] * 3)
         tally.add(Prediction(WindowBounds(0, 0, 1, 51), ids, np.zeros(50, np.float32), logits))
-        for token, odds in zip(ids.tolist(), logits.softmax(-1).tolist(), strict=True):
+        for token, probabilities in zip(ids.tolist(), logits.softmax(-1).tolist(), strict=True):
             if token >= 259:
-                seen.append((token, odds[259:]))
-    found = tally.report()
+                seen.append((token, probabilities[259:]))
+    calibration = tally.report()
 
     def error(cases: list[tuple[float, bool]]) -> float:
         bins = defaultdict(list)
-        for odds, came in cases:
-            bins[min(int(10 * odds), 9)].append((odds, came))
-        return sum(abs(sum(odds - came for odds, came in each)) for each in bins.values()) / len(cases)
+        for predicted, occurred in cases:
+            bins[min(int(10 * predicted), 9)].append((predicted, occurred))
+        return sum(abs(sum(predicted - occurred for predicted, occurred in each)) for each in bins.values()) / len(
+            cases
+        )
 
-    assert found.turns == len(seen)
-    for index, each in enumerate(found.delays.values()):
-        cases = [(odds[index], token == 259 + index) for token, odds in seen]
+    assert calibration.turns == len(seen)
+    for index, each in enumerate(calibration.delays.values()):
+        cases = [(probabilities[index], token == 259 + index) for token, probabilities in seen]
         assert each.expected_calibration_error == pytest.approx(error(cases))
-        assert each.predicted == pytest.approx(np.mean([odds for odds, _ in cases]))
-        assert each.observed == pytest.approx(np.mean([came for _, came in cases]))
+        assert each.predicted == pytest.approx(np.mean([predicted for predicted, _ in cases]))
+        assert each.observed == pytest.approx(np.mean([occurred for _, occurred in cases]))
         assert sum(one.turns for one in each.bins) == len(seen)
-    top = [(max(odds), odds.index(max(odds)) == token - 259) for token, odds in seen]
-    assert found.expected_calibration_error == pytest.approx(error(top))
+    likeliest = [
+        (max(probabilities), probabilities.index(max(probabilities)) == token - 259) for token, probabilities in seen
+    ]
+    assert calibration.expected_calibration_error == pytest.approx(error(likeliest))
+    assert CalibrationTally().report() is None
 
 
 def test_the_interval_resamples_groups():
     rng = np.random.default_rng(1)
     scores = [Score(*rng.uniform(1, 99, 3), *rng.integers(1, 99, 3).tolist()) for _ in range(6)]
-    scores.append(Score(0, 0, 0, 0, 0, 0))
+    scores.append(NOTHING)
     groups = [0, 0, 1, 2, 2, 4, 5]
     drawn = np.random.default_rng(0).integers(4, size=(intervals.RESAMPLES, 4)).tolist()
     members = [[0, 1], [2], [3, 4], [5]]
@@ -186,10 +199,10 @@ def test_the_interval_resamples_groups():
     for draw in drawn:
         chosen = [scores[index] for group in draw for index in members[group]]
         figures.append(sum(each.nats for each in chosen) / math.log(2) / sum(each.payload_bytes for each in chosen))
-    found = intervals.interval_of(scores, groups)
-    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(figures, [0.025, 0.975])))
-    assert found.groups == 4
-    assert intervals.interval_of(scores[:2], [0, 0]) is None
+    interval = intervals.bootstrap_interval(scores, groups)
+    assert (interval.low, interval.high) == pytest.approx(tuple(np.quantile(figures, [0.025, 0.975])))
+    assert interval.groups == 4
+    assert intervals.bootstrap_interval(scores[:2], [0, 0]) is None
 
 
 def test_positions_and_contexts_against_single_predictions():
@@ -198,19 +211,19 @@ def test_positions_and_contexts_against_single_predictions():
     nats, sizes = Counter(), Counter()
     for begin in range(39, 149, CONTEXT - 1):
         piece = rows[0][begin : min(begin + CONTEXT, 150)]
-        for heard, cost in enumerate(slow_costs(model, piece), start=1):
-            power = 1 << heard.bit_length() - 1
+        for position, cost in enumerate(slow_costs(model, piece), start=1):
+            power = 1 << position.bit_length() - 1
             nats[power] += cost
-            sizes[power] += bool(piece[heard] < 256)
-    found = context_length.by_position(model, rows, [span], CONTEXT)
-    assert [(each.first, each.last) for each in found] == [(1, 1), (2, 3), (4, 7), (8, 15), (16, 31)]
-    for each in found:
+            sizes[power] += bool(piece[position] < 256)
+    ranges = context_length.score_positions(model, rows, [span], CONTEXT)
+    assert [(each.first, each.last) for each in ranges] == [(1, 1), (2, 3), (4, 7), (8, 15), (16, 31)]
+    for each in ranges:
         expected = bits_per_byte(nats[each.first], sizes[each.first])
         assert each.bits_per_byte == pytest.approx(expected, rel=1e-5)
-    lengths = context_length.by_context(model, rows, [span], CONTEXT)
+    lengths = context_length.score_contexts(model, rows, [span], CONTEXT)
     assert list(lengths) == [4, 8, 16, 32]
     for length, figure in lengths.items():
-        assert figure == score(model, rows, [span], length).overall
+        assert figure == score_spans(model, rows, [span], length).bits_per_byte
 
 
 def test_primed_lzma_is_the_difference_of_two_streams(monkeypatch):
@@ -219,52 +232,52 @@ def test_primed_lzma_is_the_difference_of_two_streams(monkeypatch):
     stream = b"".join(bytes(token & 255 for token in row.tolist()[1:]) for row in rows)
     before = stream[-90:]
     sizes = [len(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)) for data in (before, before + stream)]
-    assert baselines.primed(rows, stream, 77) == 8 * (sizes[1] - sizes[0]) / 77
+    assert baselines.measure_primed_lzma(rows, stream, 77) == 8 * (sizes[1] - sizes[0]) / 77
 
 
 @given(st.binary(max_size=40).map(lambda data: bytes(byte % 3 for byte in data)))
-def test_the_longest_repetition(payload):
+def test_the_longest_repeat(payload):
     longest = 0
     for begin in range(len(payload)):
         for end in range(begin + 1, len(payload) + 1):
             if payload.find(payload[begin:end], begin + 1) >= 0:
                 longest = max(longest, end - begin)
-    assert generated_play.repeated(payload) == (longest / len(payload) if payload else 0)
+    assert generated_play.longest_repeat(payload) == (longest / len(payload) if payload else 0)
 
 
-def test_health_of_a_stretch_written_out():
+def test_the_health_of_a_stretch_written_out():
     def room(name: bytes, exits: bytes) -> bytes:
         return b"\x1b[1;36m" + name + b"\r\nAlso here: nobody.\r\n\x1b[0;32mObvious exits: " + exits + b"\r\n"
 
     server = PROMPT + room(b"Quay", b"nX\borth, south") + PROMPT + room(b"Quay", b"nQ\borth, south")
     server += b"\x1b[\x01 \xff\xfb\x01\xff\xf0" + room(b"Lane", b"east") + room(b"Quay", b"west") + b"\x1b[0m"
     ids = np.concatenate([np.frombuffer(server, np.uint8).astype(np.uint16), ids_of((CLIENT, b"\x1b[n\r"))[1:]])
-    found = generated_play.health_of([ids])
-    assert found.server_bytes == len(server)
+    health = generated_play.measure_health([ids])
+    assert health.server_bytes == len(server)
     escapes = server.count(b"\x1b") - 1
-    assert found.valid_csi == (escapes - 1) / escapes
-    assert found.valid_telnet == 1.0
-    assert found.prompts_per_kilobyte == 1_000 * 2 / len(server)
-    assert (found.rooms_seen_again, found.same_exits) == (2, 0.5)
-    assert found.repeated == generated_play.repeated(server)
-    assert generated_play.health_of([ids_of((CLIENT, b"n\r"))[1:]]).valid_csi is None
+    assert health.valid_csi == (escapes - 1) / escapes
+    assert health.valid_telnet == 1.0
+    assert health.prompts_per_kilobyte == 1_000 * 2 / len(server)
+    assert (health.rooms_seen_again, health.same_exits) == (2, 0.5)
+    assert health.repeated == generated_play.longest_repeat(server)
+    assert generated_play.measure_health([ids_of((CLIENT, b"n\r"))[1:]]).valid_csi is None
 
 
-def test_stretches_go_on_from_places_of_recordings(player):
+def test_stretches_continue_recordings(player):
     model, rows = player
-    said, real = generated_play.stretches(model, rows, count=3, tokens=60, seed=4)
-    again, _ = generated_play.stretches(model, rows, count=3, tokens=60, seed=4)
-    assert all((one == other).all() for one, other in zip(said, again, strict=True))
+    generated, real = generated_play.sample_stretches(model, rows, count=3, tokens=60, seed=4)
+    again, _ = generated_play.sample_stretches(model, rows, count=3, tokens=60, seed=4)
+    assert all((one == other).all() for one, other in zip(generated, again, strict=True))
     wholes = [row.tobytes() for row in rows]
-    for one, other in zip(said, real, strict=True):
+    for one, other in zip(generated, real, strict=True):
         assert len(one) == len(other) == 60
         assert any(other.tobytes() in whole for whole in wholes)
     for payload in (b"x", b"yz"):
-        said, real = generated_play.stretches(model, [ids_of((SERVER, payload))], count=2)
-        assert [len(each) for each in (*said, *real)] == [(2 + len(payload)) // 2] * 4
+        generated, real = generated_play.sample_stretches(model, [ids_of((SERVER, payload))], count=2)
+        assert [len(each) for each in (*generated, *real)] == [(2 + len(payload)) // 2] * 4
 
 
-def test_surprise_is_that_of_single_predictions(tmp_path):
+def test_surprisal_is_that_of_single_predictions(tmp_path):
     path = tmp_path / "call.log"
     lines = [PROMPT + b"l", b"ook\r\n\x1b[1;36mQuay\r\n", b"A rat noX\brth", WIPE + b"bites.\r\n"]
     logged = b"".join(b"<|server|><|delay#0.1|>%b<|client|><|delay#0.1|>n\r" % line for line in lines)
@@ -272,21 +285,21 @@ def test_surprise_is_that_of_single_predictions(tmp_path):
     model = make_model()
     row = ids_of(*(part for line in lines for part in ((SERVER, line), (CLIENT, b"n\r"))))
     costs = np.array(slow_costs(model, row)) / math.log(2)
-    found = surprisal.surprise_of(model, path)
-    assert found.bits == pytest.approx(costs[row[1:] < 256], rel=1e-4)
-    assert found.overall == pytest.approx(costs.sum() / (row < 256).sum(), rel=1e-5)
-    assert bytes(turns.payload_of(row)[found.by_client]) == b"n\rn\rn\rn\r"
-    server = found.bits[~found.by_client]
-    assert sum(line.bits for line in found.lines) == pytest.approx(server.sum(), rel=1e-5)
-    assert sorted(line.payload_bytes for line in found.lines) == sorted(
+    measured = surprisal.measure_surprisal(model, path)
+    assert measured.bits == pytest.approx(costs[row[1:] < 256], rel=1e-4)
+    assert measured.bits_per_byte == pytest.approx(costs.sum() / (row < 256).sum(), rel=1e-5)
+    assert bytes(turns.payload_of(row)[measured.by_client]) == b"n\rn\rn\rn\r"
+    server = measured.bits[~measured.by_client]
+    assert sum(line.bits for line in measured.lines) == pytest.approx(server.sum(), rel=1e-5)
+    assert sorted(line.payload_bytes for line in measured.lines) == sorted(
         map(len, [PROMPT + b"look\r\n", b"\x1b[1;36mQuay\r\n", b"A rat noX\brth", WIPE + b"bites.\r\n"])
     )
-    (rat,) = (line for line in found.lines if "rat" in line.shown)
+    (rat,) = (line for line in measured.lines if "rat" in line.shown)
     assert rat.shown == "\x1b[0;37m\x1b[1;36mA rat north" and rat.offset == len(b"".join(lines[:2]) + b"n\rn\r")
-    assert [line.bits for line in found.lines] == sorted((line.bits for line in found.lines), reverse=True)
-    at, means = surprisal.smoothed(found, by_client=False)
+    assert [line.bits for line in measured.lines] == sorted((line.bits for line in measured.lines), reverse=True)
+    at, means = surprisal.smooth(measured, by_client=False)
     assert means == pytest.approx(server)
-    assert at == pytest.approx(np.flatnonzero(~found.by_client) + 0.5, abs=1)
+    assert at == pytest.approx(np.flatnonzero(~measured.by_client) + 0.5, abs=1)
 
 
 def run(*arguments: object) -> Result:
@@ -295,7 +308,8 @@ def run(*arguments: object) -> Result:
 
 def test_the_command_line_of_deep(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(trained)
-    monkeypatch.setattr(generated_play, "stretches", partial(generated_play.stretches, count=2, tokens=100))
+    few = partial(generated_play.sample_stretches, count=2, tokens=100)
+    monkeypatch.setattr(generated_play, "sample_stretches", few)
     shown = run("--deep", "--output", tmp_path / "report")
     assert shown.exit_code == 0, shown.output
     assert all(name in shown.stdout for name in ("next command", "<|delay_short|>", "rooms seen again"))

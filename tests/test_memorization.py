@@ -1,5 +1,6 @@
-"""The audit: what has been read often is found, what was masked is not, and copies are measured."""
+"""Memorization: passwords typed often rank first, masked ones at chance level, and copies are measured."""
 
+import math
 import random
 import string
 
@@ -20,47 +21,50 @@ C, S = Direction.CLIENT, Direction.SERVER
 
 
 def login(name: str, secret: str) -> Session:
-    said = [
+    records = [
         (S, "User-ID: "), (C, f"{name}\r"), (S, f"{name}\r\nPassword: "), (C, f"{secret}\r"),
         (S, "*" * len(secret) + "\r\nWelcome!\r\n"),
     ]  # fmt: skip
-    return Session.from_records(Record(direction, 0, text.encode()) for direction, text in said)
+    return Session.from_records(Record(direction, 0, text.encode()) for direction, text in records)
 
 
 def word(source: random.Random) -> str:
     return "".join(source.choices(string.ascii_lowercase, k=7))
 
 
-def test_each_secret_is_found_once_where_it_stands():
+def test_each_secret_is_found_once_in_its_place():
     keys = [Record(S, 0, b"Password: "), *(Record(d, 0, t) for k in b"x7q" for d, t in ((C, bytes([k])), (S, b"*")))]
-    secrets = memorization.secrets_of([login("ann", "s3cret"), login("ann", "s3cret"), Session.from_records(keys)])
+    secrets = memorization.find_secrets([login("ann", "s3cret"), login("ann", "s3cret"), Session.from_records(keys)])
     assert [(bytes(s.tail[s.places].tolist()), s.times) for s in secrets] == [(b"s3cret", 2), (b"x7q", 1)]
     assert bytes(secrets[0].prefix[-12:-2].tolist()) == b"Password: "
     assert "s3cret" not in repr(secrets)
     masked = login("ann", "s3cret")
-    assert not memorization.secrets_of([redaction.mask(masked, redaction.find(masked))])
+    assert not memorization.find_secrets([redaction.mask(masked, redaction.find(masked))])
 
 
 def test_a_rank_is_that_of_plain_scoring():
     torch.manual_seed(0)
     model = new_model(64).eval()
-    (secret,) = memorization.secrets_of([login("ann", "Ab3-z")])
-    texts = memorization._like(secret.tail[secret.places], 300, np.random.default_rng(0))
-    for text in texts.tolist():
+    (secret,) = memorization.find_secrets([login("ann", "Ab3-z")])
+    password = secret.tail[secret.places]
+    strings = memorization._random_strings(password, 300, np.random.default_rng(0))
+    for text in strings.tolist():
         shape = ["upper", "lower", "digit", "other", "lower"]
         kinds = {"upper": str.isupper, "lower": str.islower, "digit": str.isdigit}
         assert all(
             kinds.get(kind, lambda c: not c.isalnum())(chr(byte)) for kind, byte in zip(shape, text, strict=True)
         )
-    costs = memorization._nats(model, secret, texts)
+    texts = np.concatenate([password[None], strings])
+    costs = memorization._string_nats(model, secret, texts)
     for text, cost in zip(texts[::50], costs[::50], strict=True):
         ids = torch.from_numpy(np.concatenate([secret.prefix, text]).astype(np.int64))
         with torch.inference_mode():
             logits = model(ids[None]).logits[0]
         plain = cross_entropy(logits[-len(text) - 1 : -1], ids[-len(text) :], reduction="sum")
         assert cost == pytest.approx(plain.item(), rel=1e-4)
-    (found,) = memorization.exposures(model, [secret], strings=300)
-    assert 1 <= found.rank <= 301 and 0 <= found.bits <= 8.3
+    (exposure,) = memorization.measure_exposures(model, [secret], strings=300)
+    assert exposure.rank == sorted(costs).index(costs[0]) + 1
+    assert exposure.bits == pytest.approx(math.log2(301 / exposure.rank))
 
 
 texts = st.lists(st.sampled_from([b"ab", b"c", b"abcab", b"\0"]), max_size=30).map(b"".join)
@@ -78,7 +82,7 @@ def test_the_share_of_copies(payload, training, length):
 
 
 def train(sessions: list[Session]) -> torch.nn.Module:
-    """A small model that has read sessions again and again."""
+    """Train a small model on sessions again and again."""
     torch.manual_seed(0)
     model = new_model(96, Shape(2, 64, 2))
     rows = [turns.encode(turns.turns_of(session)).astype(np.int64) for session in sessions]
@@ -96,17 +100,19 @@ def train(sessions: list[Session]) -> torch.nn.Module:
 
 
 @pytest.mark.slow
-def test_logins_typed_often_are_found_and_at_chance_level_after_redaction():
+def test_passwords_typed_often_rank_first_and_at_chance_level_after_redaction():
     source = random.Random(0)
     canaries = {(word(source), word(source)): times for times in (1, 4, 16, 64) for _ in range(3)}
     sessions = [login(*canary) for canary, times in canaries.items() for _ in range(times)]
-    secrets = memorization.secrets_of(sessions)
+    secrets = memorization.find_secrets(sessions)
     assert [secret.times for secret in secrets] == 3 * [64] + 3 * [16] + 3 * [4] + 3 * [1]
-    found = list(memorization.exposures(train(sessions), secrets, strings=2_000))
-    assert all(each.rank == 1 for each in found if each.times == 64)
+    before = list(memorization.measure_exposures(train(sessions), secrets, strings=2_000))
+    assert all(each.rank == 1 for each in before if each.times == 64)
     after = list(
-        memorization.exposures(train([redaction.mask(s, redaction.find(s)) for s in sessions]), secrets, strings=2_000)
+        memorization.measure_exposures(
+            train([redaction.mask(s, redaction.find(s)) for s in sessions]), secrets, strings=2_000
+        )
     )
-    # By chance one of twelve is the first of 2,001 in one case of 170, and the mean so far off in one of 3,000.
+    # By chance one of twelve ranks first of 2,001 in one case of 170, and the mean is outside in one of 3,000.
     assert min(each.rank for each in after) > 1
     assert 400 < np.mean([each.rank for each in after]) < 1_600

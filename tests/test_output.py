@@ -115,18 +115,16 @@ def test_generation_ends_with_its_reader_unless_it_writes_a_cast(trained, monkey
     from greylord.generation import playback
 
     heard = []
-    on_screen = playback.on_screen
+    render = playback.render
     monkeypatch.chdir(trained)
-    monkeypatch.setattr(
-        playback, "on_screen", lambda *given: (heard.append(each) or each for each in on_screen(*given))
-    )
+    monkeypatch.setattr(playback, "render", lambda *given: (heard.append(each) or each for each in render(*given)))
 
     def generated(number: int, *more: object) -> tuple[int, int]:
         """The exit code, and the payload bytes that were generated."""
         heard.clear()
         monkeypatch.setattr(sys, "stdout", failing(number, room=10))
         code = exit_code("generate", "--length", 400, *more)
-        return code, sum(len(speech.payload) for speech, _ in heard)
+        return code, sum(len(chunk.payload) for chunk, _ in heard)
 
     for form in ([], ["--raw"]):
         code, size = generated(errno.EPIPE, *form)

@@ -304,7 +304,7 @@ def test_a_run_interrupted_between_evaluation_and_checkpoint_has_the_figure_of_i
     assert second.bits_per_byte < first.bits_per_byte
     assert (outcome.summary.best_step, outcome.summary.best_bits_per_byte) == (2, first.bits_per_byte)
     rows = Rows(Path("corpora/tiny"), "validation")
-    figure = bits_per_byte.score(modeling.load_model(outcome.run), rows, sample_spans(rows), 32).overall
+    figure = bits_per_byte.score_spans(modeling.load_model(outcome.run), rows, sample_spans(rows), 32).bits_per_byte
     assert figure == pytest.approx(outcome.summary.best_bits_per_byte, rel=1e-5)
 
 

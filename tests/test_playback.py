@@ -1,4 +1,4 @@
-"""Generated play: from a prompt or a recording to a terminal and to a cast."""
+"""Generated play: from a prompt or a recording to a terminal and to an asciicast."""
 
 import io
 import json
@@ -50,66 +50,77 @@ def capture(tmp_path) -> Path:
 
 
 def test_a_prompt():
-    assert playback.prompt_ids(None, CLIENT) == [PAD, CLIENT]
-    assert playback.prompt_ids("é\r", SERVER) == [PAD, SERVER, SHORT, 0xE9, 13]
+    assert playback.encode_prompt(None, CLIENT) == [PAD, CLIENT]
+    assert playback.encode_prompt("é\r", SERVER) == [PAD, SERVER, SHORT, 0xE9, 13]
     with pytest.raises(UsageError, match="'€' at character 3"):
-        playback.prompt_ids("ab€", SERVER)
+        playback.encode_prompt("ab€", SERVER)
 
 
 @pytest.mark.parametrize(("at", "ids"), [(None, IDS), (0, IDS[:1]), (1, IDS[:4]), (8, IDS[:11]), (9, IDS[:14])])
 def test_a_recording_up_to_an_offset(capture, at, ids):
-    assert playback.capture_ids(capture, at, None) == ids
-    assert playback.capture_ids(capture, at, CLIENT) == [*ids, CLIENT]
+    assert playback.encode_recording(capture, at, None) == ids
+    assert playback.encode_recording(capture, at, CLIENT) == [*ids, CLIENT]
 
 
-def test_a_recording_that_is_none_or_too_short(capture):
-    with pytest.raises(UsageError, match="12 payload bytes; --at is 13"):
-        playback.capture_ids(capture, 13, None)
+def test_a_recording_that_is_a_prompt_has_no_password(tmp_path):
+    records = [
+        Record(Direction.SERVER, 0, b"Password: "), Record(Direction.CLIENT, 0, b"s3cret\r"),
+        Record(Direction.SERVER, 0, b"Welcome!"),
+    ]  # fmt: skip
+    with (tmp_path / "a.log").open("wb") as target:
+        proxylog.write(records, target)
+    ids = playback.encode_recording(tmp_path / "a.log", None, None)
+    assert ids == [PAD, SERVER, SHORT, *b"Password: ", CLIENT, SHORT, *b"******\r", SERVER, SHORT, *b"Welcome!"]
+
+
+def test_a_file_that_is_not_a_recording_or_too_short(capture):
+    with pytest.raises(UsageError, match=r"12 payload bytes.*13"):
+        playback.encode_recording(capture, 13, None)
     capture.write_text("plain text")
     with pytest.raises(UsageError, match="is not a recording"):
-        playback.capture_ids(capture, None, None)
+        playback.encode_recording(capture, None, None)
     for path in (capture.parent, capture / "nowhere"):
         with pytest.raises(UsageError, match=r"is not a regular file|does not exist"):
-            playback.capture_ids(path, None, None)
+            playback.encode_recording(path, None, None)
 
 
-def played(decoder, ids, seed=0, length=300, until_turn=False) -> list[playback.Speech]:
+def played(decoder, ids, seed=0, length=300, until_turn=False) -> list[playback.PlayedChunk]:
     return list(playback.play(decoder, ids, seed, length, until_turn, delays.USUAL))
 
 
-def test_play_is_what_the_decoder_says(decoder):
+def test_play_is_what_the_decoder_samples(decoder):
     ids = [PAD, SERVER]
-    speeches = played(decoder, ids)
-    assert sum(len(speech.payload) for speech in speeches) == 300
+    chunks = played(decoder, ids)
+    assert sum(len(chunk.payload) for chunk in chunks) == 300
     decoder.start(0, ids, 0)
-    said = list(ids)
-    while (np.array(said) < PAD).sum() < 300:
-        said += decoder.step([0])[0]
-    stream = turns.decode(np.array(said + [SHORT] * (said[-1] in (CLIENT, SERVER))))
+    stream_ids = list(ids)
+    while (np.array(stream_ids) < PAD).sum() < 300:
+        stream_ids += decoder.step([0])[0]
+    stream = turns.decode(np.array(stream_ids + [SHORT] * (stream_ids[-1] in (CLIENT, SERVER))))
     expected, begin = [], 0
     for direction, end in zip(stream.directions.tolist(), stream.ends.tolist(), strict=True):
         expected += [(direction, byte) for byte in stream.payload[begin:end].tolist()]
         begin = end
-    assert [(speech.direction, byte) for speech in speeches for byte in speech.payload] == expected[:300]
-    assert sum(speech.pause > 0 for speech in speeches) <= len(stream)
+    assert [(chunk.direction, byte) for chunk in chunks for byte in chunk.payload] == expected[:300]
+    assert 0 < sum(chunk.delay > 0 for chunk in chunks) <= len(stream)
 
 
 def test_until_the_next_turn(decoder):
     whole = played(decoder, [PAD, CLIENT], length=2_000)
     turn = played(decoder, [PAD, CLIENT], length=2_000, until_turn=True)
     assert turn == whole[: len(turn)]
-    assert {speech.direction for speech in turn} == {CLIENT}
-    assert 0 < sum(len(speech.payload) for speech in turn) < 2_000
+    assert {chunk.direction for chunk in turn} == {CLIENT}
+    assert 0 < sum(len(chunk.payload) for chunk in turn) < 2_000
 
 
-def test_the_screen_goes_on_within_a_control_sequence():
-    speeches = [playback.Speech(SERVER, 2.0, b"mred\xc4"), playback.Speech(CLIENT, 0.5, b"n\x1b[6n\r")]
-    events = [event for _, event in playback.on_screen([PAD, SERVER, SHORT, *b"\x1b[1;31"], speeches)]
+def test_the_screen_continues_within_a_control_sequence():
+    chunks = [playback.PlayedChunk(SERVER, 2.0, b"mred\xc4"), playback.PlayedChunk(CLIENT, 0.5, b"n\x1b[6n\r")]
+    events = [event for _, event in playback.render([PAD, SERVER, SHORT, *b"\x1b[1;31"], chunks)]
     assert events == [(2.0, "o", "\x1b[1;31mred─"), (2.5, "i", "n\r")]
 
 
 @given(st.lists(st.integers(-9_000, 90_000), min_size=1, max_size=40), st.floats(0, 1, exclude_max=True))
-def test_a_pause_lies_among_the_corpus_s_own(delays_ms, uniform):
+def test_a_delay_lies_among_those_of_the_corpus(delays_ms, uniform):
     quantiles = delays.quantiles_of(Counter(delays_ms))
     for token, low, high in [(SHORT, None, 1_000), (260, 1_001, 5_000), (LONG, 5_001, None)]:
         own = [ms for ms in delays_ms if (low is None or ms >= low) and (high is None or ms <= high)]
@@ -121,14 +132,14 @@ def test_a_pause_lies_among_the_corpus_s_own(delays_ms, uniform):
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1, max_size=40))
-def test_quantiles_are_those_of_all_pauses_in_a_row(delays_ms):
-    in_a_row = sorted(delays_ms)
+def test_quantiles_are_those_of_all_delays_sorted(delays_ms):
+    in_order = sorted(delays_ms)
     levels = [(index + 0.5) / delays.QUANTILES for index in range(delays.QUANTILES)]
-    expected = [in_a_row[math.ceil(level * len(in_a_row) - 1e-9) - 1] / 1_000 for level in levels]
+    expected = [in_order[math.ceil(level * len(in_order) - 1e-9) - 1] / 1_000 for level in levels]
     assert delays.quantiles_of(Counter(delays_ms))["<|delay_short|>"] == expected
 
 
-def test_the_middle_pause_is_the_median():
+def test_the_middle_delay_is_the_median():
     assert delays.draw(delays.quantiles_of({100: 1, 200: 3, 600: 3}), SHORT, 0.5) == 0.2
 
 
@@ -138,7 +149,7 @@ def test_the_delays_of_turns_are_those_of_their_first_records():
     assert len(turns.delays_of(session, keep_records=True)) == 5
 
 
-def test_a_model_knows_its_corpus_s_pauses(trained):
+def test_a_model_knows_the_delays_of_its_corpus(trained):
     manifest = Manifest.read(trained / corpus_of(Path("data/tiny")))
     config = runs.read_json(latest(trained) / runs.CONFIG_NAME)
     assert config["pauses"] == manifest.pauses
@@ -147,12 +158,12 @@ def test_a_model_knows_its_corpus_s_pauses(trained):
 
 @pytest.mark.parametrize("value", [None, 7, [], {"x": 1}, {"x": []}, {"x": ["1"]}, {"x": [True]}, {"x": [-1]},
                                    {"x": [math.nan]}, {"x": [math.inf]}])  # fmt: skip
-def test_pauses_that_are_none_are_not_taken(tmp_path, value):
-    assert playback.pauses_of(tmp_path) is None
+def test_invalid_delays_are_not_taken(tmp_path, value):
+    assert playback.read_delays(tmp_path) is None
     (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({"pauses": value}))
-    assert playback.pauses_of(tmp_path) is None
+    assert playback.read_delays(tmp_path) is None
     (tmp_path / runs.CONFIG_NAME).write_text(json.dumps({"pauses": {"x": [0, 0.5]}}))
-    assert playback.pauses_of(tmp_path) == {"x": [0, 0.5]}
+    assert playback.read_delays(tmp_path) == {"x": [0, 0.5]}
 
 
 def test_the_command(trained, tmp_path):
@@ -162,10 +173,10 @@ def test_the_command(trained, tmp_path):
     raw = greylord("generate", "--length", 400, "--seed", 3, "--raw", cwd=trained, encoding="latin-1")
 
     run = latest(trained)
-    decoder, ids = Decoder(GPT2Weights.of(modeling.load_model(run)), Sampling()), playback.prompt_ids(None, SERVER)
+    decoder, ids = Decoder(GPT2Weights.of(modeling.load_model(run)), Sampling()), playback.encode_prompt(None, SERVER)
     quantiles = runs.read_json(run / runs.CONFIG_NAME)["pauses"]
-    speeches, events = zip(*playback.on_screen(ids, playback.play(decoder, ids, 3, 400, False, quantiles)), strict=True)
-    assert raw.stdout == lines(b"".join(speech.payload for speech in speeches).decode("latin-1"))
+    chunks, events = zip(*playback.render(ids, playback.play(decoder, ids, 3, 400, False, quantiles)), strict=True)
+    assert raw.stdout == lines(b"".join(chunk.payload for chunk in chunks).decode("latin-1"))
     text = "".join(event.text for event in events if event.kind == "o")
     assert shown.stdout.startswith(lines(text) + "\x1b[0m\n")
     header, *rows = map(json.loads, io.StringIO(cast.read_text(encoding="utf-8")))
@@ -183,7 +194,7 @@ def latest(place: Path) -> Path:
 
 
 def lines(text: str) -> str:
-    """As `subprocess` reads text."""
+    """Convert line ends as `subprocess` does when it reads text."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -191,14 +202,14 @@ def call(*arguments: str) -> None:
     app(["generate", *arguments], standalone_mode=False)
 
 
-def test_a_folder_without_pauses_is_told_of(trained, tmp_path):
+def test_a_model_without_delays_is_noted(trained, tmp_path):
     run = latest(trained)
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("config.json", "model.safetensors"):
         (bare / name).write_bytes((run / name).read_bytes())
     result = greylord("generate", "--model-dir", bare, "--length", 5, "--output", tmp_path / "x.cast", cwd=trained)
-    assert result.returncode == 0 and "does not tell its corpus's pauses" in result.stderr
+    assert result.returncode == 0 and "pauses" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -206,9 +217,9 @@ def test_a_folder_without_pauses_is_told_of(trained, tmp_path):
     [
         ("--prompt x --from-capture y", "exclude each other"),
         ("--at 3", "name it with --from-capture"),
-        ("--temperature -1", "The temperature must be 0 or more, not -1.0"),
-        ("--top-p 0", "top-p must lie above 0 and up to 1, not 0.0"),
-        ("--top-k -2", "top-k must be 0"),
+        ("--temperature -1", "temperature must be 0 or more, not -1.0"),
+        ("--top-p 0", "top_p must be above 0 and at most 1, not 0.0"),
+        ("--top-k -2", "top_k must be 0"),
         ("--prompt €", "the model knows bytes only"),
         ("--from-capture nix.log", "'nix.log' does not exist"),
         ("--model-dir models/nix", "There is no model folder"),

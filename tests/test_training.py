@@ -26,7 +26,7 @@ from greylord import model_folders, modeling, runs
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans, whole_rows
 from greylord.errors import GreylordError, UsageError
 from greylord.evaluation import bits_per_byte
-from greylord.evaluation.unseen import unseen_part
+from greylord.evaluation.unseen import read_unseen
 from greylord.progress import silent
 from greylord.signals import ending_signals
 from greylord.training import callbacks
@@ -476,7 +476,7 @@ def test_a_redacted_copy_of_what_the_model_has_read_is_left_out_too(realm, run, 
     )
     assert all(copies[name] != log for name, log in originals.items())
     read_before = set(read(run / "training_config.json")["trained_on"])
-    unseen = unseen_part(Path("data/shared"), run)
+    unseen = read_unseen(Path("data/shared"), run)
     assert len(unseen.rows) == len(originals) - len(read_before) and read_before
 
 

@@ -10,12 +10,19 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 
-from greylord.errors import GreylordError, SettingError, UnmaskedCredentialsError, UsageError
+from greylord.errors import (
+    GreylordError,
+    MissingDatasetError,
+    SettingError,
+    UnmaskedCredentialsError,
+    UsageError,
+)
 from greylord.training.config import TrainingConfig
 
 __all__ = ["exit_code", "flag", "prefixed", "sentence", "with_flags"]
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    MissingDatasetError: lambda _: "Name a folder of recordings with --data-dir.",
     UnmaskedCredentialsError: lambda error: (
         f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."
     ),

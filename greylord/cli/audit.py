@@ -90,8 +90,10 @@ def _find_out(model_dir: Path, given: Path | None, length: int, seed: int, cpu: 
     corpus = build.corpus_of(dataset)
     training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
     copied = {
-        "generated": memorization.copied_share(memorization.generated(model, length, seed), training),
-        "unseen recordings": memorization.copied_share(memorization.excerpts(validation, length, seed), training),
+        "generated": memorization.copied_share(memorization.generate_payload(model, length, seed), training),
+        "unseen recordings": memorization.copied_share(
+            memorization.sample_excerpts(validation, length, seed), training
+        ),
     }
     return _Audit(model_dir, dataset, len(names), exposures, length, copied)
 
@@ -111,7 +113,7 @@ def _find_passwords(dataset: Path, names: Sequence[str]) -> list[Secret]:
                 yield read_session(by_name[name], keep_credentials=True)
                 advance(1)
 
-        return memorization.secrets_of(sessions())
+        return memorization.find_secrets(sessions())
 
 
 def _rank(model: GPT2LMHeadModel, secrets: Sequence[Secret], seed: int) -> list[Exposure]:
@@ -119,7 +121,7 @@ def _rank(model: GPT2LMHeadModel, secrets: Sequence[Secret], seed: int) -> list[
 
     ranked = []
     with console.progress("Ranking", len(secrets)) as advance:
-        for exposure in memorization.exposures(model, secrets, seed=seed):
+        for exposure in memorization.measure_exposures(model, secrets, seed=seed):
             ranked.append(exposure)
             advance(1)
     return ranked

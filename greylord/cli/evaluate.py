@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from greylord.evaluation.bits_per_byte import Score
     from greylord.evaluation.calibration import Calibration
     from greylord.evaluation.generated_play import Health
-    from greylord.evaluation.next_command import NextCommand
+    from greylord.evaluation.next_command import NextCommandReport
     from greylord.evaluation.report import DeepReport
-    from greylord.evaluation.surprisal import Surprise
+    from greylord.evaluation.surprisal import RecordingSurprisal
     from greylord.evaluation.unseen import Unseen
 
 THIS_MODEL = "this model"
@@ -114,9 +114,9 @@ def _load(model_dir: Path, cpu: bool) -> GPT2LMHeadModel:
 
 def _unseen(model_dir: Path, given: Path | None) -> Unseen:
     """Find what to score: the given dataset, or the model's own, without what the model was trained on."""
-    from greylord.evaluation.unseen import own_dataset, unseen_part
+    from greylord.evaluation.unseen import own_dataset, read_unseen
 
-    return unseen_part(own_dataset(model_dir) if given is None else given, model_dir, console.progress)
+    return read_unseen(own_dataset(model_dir) if given is None else given, model_dir, console.progress)
 
 
 def _say_what_is_scored(model_dir: Path, unseen: Unseen, sampled: bool) -> None:
@@ -141,10 +141,10 @@ def _evaluate_score(model_dir: Path, given: Path | None, sample: bool, cpu: bool
         _say_what_is_scored(model_dir, unseen, sample)
     spans = sample_spans(unseen.rows) if sample else whole_rows(unseen.rows)
     context = model.config.n_positions
-    score = bits_per_byte.score(model, unseen.rows, spans, context, console.progress)
+    score = bits_per_byte.score_spans(model, unseen.rows, spans, context, console.progress)
     overall = _overall(score)
     stream = bits_per_byte.stream_of(unseen.rows, spans)
-    compressors = baselines.compressed(stream, score.payload_bytes, console.progress)
+    compressors = baselines.measure_compressors(stream, score.payload_bytes, console.progress)
     protocol = bits_per_byte.protocol(context)
     if as_json:
         console.print_json(
@@ -190,20 +190,20 @@ def _evaluate_deeply(model_dir: Path, given: Path | None, output: Path | None, c
     model_dir = model_folder(model_dir)
 
     from greylord.evaluation import report as reports
-    from greylord.evaluation.unseen import trained_part
+    from greylord.evaluation.unseen import read_trained
 
     target = _report_folder(output, model_dir.name) if output or not as_json else None
     model, unseen = _load(model_dir, cpu), _unseen(model_dir, given)
     if not as_json:
         _say_what_is_scored(model_dir, unseen, sampled=True)
-    training = trained_part(model_dir, console.progress)
+    training = read_trained(model_dir, console.progress)
     if not training:
         console.note(
             f"The dataset that {str(model_dir)!r} was trained on is not here: n-gram and primed lzma are left out."
         )
-    report = reports.evaluate(model, str(model_dir), unseen, training, console.progress)
+    report = reports.make_report(model, str(model_dir), unseen, training, console.progress)
     if target:
-        reports.write(report, target)
+        reports.write_report(report, target)
     if as_json:
         console.print_json({**asdict(report), "report": target and str(target)})
     else:
@@ -245,7 +245,7 @@ def _show_interval(report: DeepReport) -> None:
         console.say("interval", "unknown (all that was scored belongs to one time group)")
 
 
-def _show_commands(commands: NextCommand) -> None:
+def _show_commands(commands: NextCommandReport) -> None:
     """Show how often each predictor named the command that was typed."""
     table = console.table("next command", "top 1", "top 5", "top 1 per verb", "top 5 per verb")
     for name, hits in commands.hits.items():
@@ -316,34 +316,41 @@ def _evaluate_recording(model_dir: Path, recording: Path, output: Path | None, c
     model_dir = model_folder(model_dir)
     target = picture_path(output, recording.stem, "surprise") if output or not as_json else None
 
-    from greylord.evaluation import pictures
-    from greylord.evaluation.surprisal import surprise_of
+    from greylord.evaluation.surprisal import measure_surprisal
     from greylord.files import write_file
 
-    found = surprise_of(_load(model_dir, cpu), recording, console.progress)
+    found = measure_surprisal(_load(model_dir, cpu), recording, console.progress)
     if target:
-        write_file(target, pictures.surprise(found))
+        write_file(target, _draw_surprisal(found))
     if as_json:
-        console.print_json(_surprise_as_json(found, recording, target))
+        console.print_json(_surprisal_as_json(found, recording, target))
     else:
-        _show_surprise(found)
+        _show_surprisal(found)
         console.say("picture", str(target))
 
 
-def _surprise_as_json(found: Surprise, recording: Path, target: Path | None) -> dict[str, Any]:
+def _draw_surprisal(found: RecordingSurprisal) -> bytes:
+    from greylord import plots
+    from greylord.evaluation.surprisal import smooth
+
+    curves = {"server": smooth(found, by_client=False), "client": smooth(found, by_client=True)}
+    return plots.surprisal_curves(curves, len(found.bits), f"{found.name}: {found.bits_per_byte:.3f} bits per byte")
+
+
+def _surprisal_as_json(found: RecordingSurprisal, recording: Path, target: Path | None) -> dict[str, Any]:
     from rich.text import Text
 
     return {
         "recording": str(recording),
         "protocol": found.protocol,
-        "bits_per_byte": found.overall,
+        "bits_per_byte": found.bits_per_byte,
         "payload_bytes": len(found.bits),
         "lines": [{**asdict(line), "shown": Text.from_ansi(line.shown).plain} for line in found.lines],
         "picture": target and str(target),
     }
 
 
-def _show_surprise(found: Surprise) -> None:
+def _show_surprisal(found: RecordingSurprisal) -> None:
     from rich.text import Text
 
     table = console.table("bits", "at byte")
@@ -352,5 +359,5 @@ def _show_surprise(found: Surprise) -> None:
         table.add_row(f"{line.bits:.0f}", f"{line.offset:,}", Text.from_ansi(line.shown))
     console.out.print(table)
     console.out.print()
-    console.say("score", f"{found.overall:.3f} bits per byte of {len(found.bits):,} payload bytes")
+    console.say("score", f"{found.bits_per_byte:.3f} bits per byte of {len(found.bits):,} payload bytes")
     console.footnote(f"protocol: {found.protocol}")

@@ -20,7 +20,7 @@ from greylord.errors import UsageError
 
 if TYPE_CHECKING:
     from greylord.captures.asciicast import Event
-    from greylord.generation.playback import Speech
+    from greylord.generation.playback import PlayedChunk
 
 RESET_STYLE = "\x1b[0m"
 
@@ -85,7 +85,7 @@ def generate(
     ids = _prompt_ids(from_capture, at, prompt, sender)
     model_dir = model_folder(model_dir)
     weights = GPT2Weights.read(model_dir)
-    quantiles = playback.pauses_of(model_dir)
+    quantiles = playback.read_delays(model_dir)
     if quantiles is None and (pace or output):
         console.note(f"{str(model_dir)!r} does not hold the delays of its corpus; typical ones are used instead.")
 
@@ -94,8 +94,8 @@ def generate(
     from greylord.generation.engine import Decoder
 
     decoder = Decoder(weights, sampling, memory=drafts.read(model_dir))
-    speeches = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.USUAL)
-    events = _show(playback.on_screen(ids, speeches), pace, raw, to_the_end=output is not None)
+    chunks = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.USUAL)
+    events = _show(playback.render(ids, chunks), pace, raw, to_the_end=output is not None)
     if output is not None:
         files.write_file(output, asciicast.write(events, model_dir.name))
         if not raw:
@@ -126,15 +126,15 @@ def _prompt_ids(from_capture: Path | None, at: int | None, prompt: str | None, s
 
     direction = None if sender is None else getattr(vocabulary, sender.name)
     if from_capture is None:
-        return playback.prompt_ids(prompt, direction or vocabulary.SERVER)
-    return playback.capture_ids(from_capture, at, direction)
+        return playback.encode_prompt(prompt, direction or vocabulary.SERVER)
+    return playback.encode_recording(from_capture, at, direction)
 
 
-def _show(played: Iterable[tuple[Speech, Event]], pace: bool, raw: bool, to_the_end: bool) -> list[Event]:
-    """Write generated play to standard output, turn by turn.
+def _show(played: Iterable[tuple[PlayedChunk, Event]], pace: bool, raw: bool, to_the_end: bool) -> list[Event]:
+    """Write generated play to standard output as it comes.
 
     Args:
-        played: Generated turns, and what a screen shows of each.
+        played: Generated pieces of payload, and what a screen shows of each.
         pace: Wait before each turn.
         raw: Write payload bytes.
         to_the_end: Go on when standard output has lost its reader.
@@ -147,11 +147,11 @@ def _show(played: Iterable[tuple[Speech, Event]], pace: bool, raw: bool, to_the_
     events = []
     streams.reconfigure_output(encoding="utf-8", newline="")
     try:
-        for speech, event in played:
+        for chunk, event in played:
             if pace:
-                time.sleep(speech.pause)
+                time.sleep(chunk.delay)
             events.append(event)
-            shown = speech.payload if raw else event.text * (event.kind == asciicast.SHOWN)
+            shown = chunk.payload if raw else event.text * (event.kind == asciicast.SHOWN)
             if not streams.deliver(shown) and not to_the_end:
                 break
     finally:

@@ -1,4 +1,4 @@
-"""What a model is measured against on the same bytes: compressors, and a byte model that counts."""
+"""Baselines on the same bytes: compressors, and a byte model that counts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from greylord.evaluation.bits_per_byte import bits_per_byte
 from greylord.progress import Progress, silent
 from greylord.stream import vocabulary
 
-__all__ = ["COMPRESSORS", "compressed", "order_2", "primed"]
+__all__ = ["COMPRESSORS", "measure_compressors", "measure_order_2", "measure_primed_lzma"]
 
 COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
     "zlib -9": lambda stream: zlib.compress(stream, 9),
@@ -23,8 +23,17 @@ COMPRESSORS: Mapping[str, Callable[[bytes], bytes]] = {
 }
 
 
-def compressed(stream: bytes, payload_bytes: int, progress: Progress = silent) -> dict[str, float]:
-    """Bits per payload byte of each compressor on a stream of one byte a token."""
+def measure_compressors(stream: bytes, payload_bytes: int, progress: Progress = silent) -> dict[str, float]:
+    """Compress a stream with each compressor.
+
+    Args:
+        stream: One byte for each token.
+        payload_bytes: Number of its bytes that are payload.
+        progress: Counts compressors.
+
+    Returns:
+        Bits per payload byte by the compressor's name.
+    """
     figures = {}
     with progress("Compressing", len(COMPRESSORS)) as advance:
         for name, compress in COMPRESSORS.items():
@@ -34,40 +43,57 @@ def compressed(stream: bytes, payload_bytes: int, progress: Progress = silent) -
 
 
 PRIMING_BYTES = 16 * 10**6
-"""Of training, the last. They fit into lzma's window, 64 MiB; more would take minutes."""
+"""Bytes at the end of the training data that prime lzma. They fit into its window of 64 MiB; more takes minutes."""
 
 
-def primed(training: Sequence[np.ndarray], stream: bytes, payload_bytes: int, progress: Progress = silent) -> float:
-    """Bits per payload byte that lzma -9e adds for a stream behind the end of the training rows.
+def measure_primed_lzma(
+    training: Sequence[np.ndarray], stream: bytes, payload_bytes: int, progress: Progress = silent
+) -> float:
+    """Measure the bits per payload byte that a stream adds when lzma -9e has read training data before it.
 
-    A compressor's own way to have learned: it has to find in its window what the stream repeats of it.
+    This is how a compressor learns: it finds in its window what the stream repeats of the training data.
+
+    Args:
+        training: Ids of recordings, uint16 each. The last `PRIMING_BYTES` are read.
+        stream: One byte for each token.
+        payload_bytes: Number of its bytes that are payload.
+        progress: Counts passes.
     """
-    name, parts, size = "lzma -9e", [], 0
+    compress = COMPRESSORS["lzma -9e"]
+    parts: list[bytes] = []
+    size = 0
     for row in reversed(training):
         parts.append(row[1:].astype(np.uint8).tobytes())
         size += len(parts[-1])
         if size >= PRIMING_BYTES:
             break
     before = b"".join(reversed(parts))[-PRIMING_BYTES:]
-    with progress("Compressing behind training", 2) as advance:
-        alone = len(COMPRESSORS[name](before))
+    with progress("Compressing after training data", 2) as advance:
+        alone = len(compress(before))
         advance(1)
-        together = len(COMPRESSORS[name](before + stream))
+        together = len(compress(before + stream))
         advance(1)
     return 8 * (together - alone) / payload_bytes
 
 
-def order_2(
+def measure_order_2(
     training: Sequence[np.ndarray],
     rows: Sequence[np.ndarray],
     spans: Sequence[Span],
     payload_bytes: int,
     progress: Progress = silent,
 ) -> float:
-    """Bits per payload byte of an order-2 model counted on the training rows.
+    """Measure the bits per payload byte of an order-2 model counted on training data.
 
-    The estimate of each order is drawn towards that of the order below, p(x|ab) = (n(abx) + p(x|b)) / (n(ab) + 1),
-    and the lowest towards uniform (MacKay and Peto, "A hierarchical Dirichlet language model", 1995).
+    Each order's estimate is smoothed with that of the order below, p(x|ab) = (n(abx) + p(x|b)) / (n(ab) + 1), and the
+    lowest with the uniform distribution (MacKay and Peto, "A hierarchical Dirichlet language model", 1995).
+
+    Args:
+        training: Ids of recordings to count, uint16 each.
+        rows: Ids of recordings to predict.
+        spans: Which tokens of the rows to predict.
+        payload_bytes: Number of these tokens that are payload.
+        progress: Counts training tokens.
     """
     size = vocabulary.VOCAB_SIZE
     triples = np.zeros((size, size, size), np.int64)
@@ -88,7 +114,11 @@ def order_2(
 
 
 def _triples(row: np.ndarray, begin: int, end: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The tokens [begin, end) of a row, and before them those that precede each by two and by one; int64 [n]."""
+    """Return the tokens [begin, end) of a row, each with the two before it.
+
+    Returns:
+        int64 [end - begin] each: the token two before, the token before, and the token.
+    """
     padded = np.concatenate([[vocabulary.PAD], row[max(0, begin - 2) : end]]).astype(np.int64)
     padded = padded[len(padded) - (end - begin) - 2 :]
     return padded[:-2], padded[1:-1], padded[2:]

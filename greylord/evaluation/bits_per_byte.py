@@ -1,10 +1,10 @@
-"""Bits per byte, the one figure that models are compared by, and its protocol.
+"""Bits per byte, the figure by which models are compared, and its protocol.
 
     bits per byte = nats of all tokens / ln 2 / payload bytes
 
-All tokens are scored but each recording's first, framing tokens included; only payload bytes count below the
-line. The windows are as long as the context and move by half of it. Compressors are given the same stream,
-one byte a token.
+Every token of a recording is scored but its first, framing tokens included. Only payload bytes count in the
+denominator. Windows are as long as the context, with a stride of half a context. Compressors get the same stream, one
+byte for each token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction, PreTrainedModel
 
 from greylord.corpus.batching import IGNORED, batch_size, collate
-from greylord.corpus.windows import ScoringWindows, Span, WindowBounds
+from greylord.corpus.windows import ScoringWindows, Span, WindowBounds, whole_rows
 from greylord.progress import Progress, silent
 from greylord.stream import vocabulary
 
@@ -30,28 +30,32 @@ __all__ = [
     "ScoreTally",
     "SumsOverBatches",
     "bits_per_byte",
-    "kinds_of",
     "payload_bytes",
-    "predictions",
+    "predict",
     "protocol",
     "score",
+    "score_spans",
     "stream_of",
+    "token_kinds",
     "token_nats",
     "window_sums",
 ]
 
 
 def bits_per_byte(nats: float, payload_bytes: int) -> float:
-    """Bits per byte of a stream that costs `nats`."""
+    """Convert the nats of a stream to bits per payload byte."""
     return nats / math.log(2) / payload_bytes
 
 
 def token_nats(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """The nats that each token costs, float32 [windows, context - 1]; 0 where it is not predicted.
+    """Compute the negative log-likelihood of each token in nats.
 
     Args:
-        logits: any float, [windows, context, vocabulary].
+        logits: Any floating-point type, [windows, context, vocabulary].
         labels: int64 [windows, context].
+
+    Returns:
+        float32 [windows, context - 1]; 0 for tokens that are not scored.
     """
     losses = cross_entropy(
         logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=IGNORED, reduction="none"
@@ -59,18 +63,24 @@ def token_nats(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return losses.view(len(labels), -1)
 
 
-def window_sums(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Nats, predicted tokens and payload bytes of each window, float32 [windows, 3].
+def window_sums(logits: torch.Tensor | tuple[torch.Tensor, ...], labels: torch.Tensor) -> torch.Tensor:
+    """Sum the nats, scored tokens and payload bytes of each window.
 
-    For the Trainer's `preprocess_logits_for_metrics`: a window's sums are all that leaves the device, and all
-    that has to be gathered.
+    This is the Trainer's `preprocess_logits_for_metrics`: only these sums leave the device and are gathered.
+
+    Args:
+        logits: Any floating-point type, [windows, context, vocabulary], alone or first in a tuple.
+        labels: int64 [windows, context].
+
+    Returns:
+        float32 [windows, 3].
     """
     if isinstance(logits, tuple):
         logits = logits[0]
     nats, targets = token_nats(logits, labels), labels[:, 1:]
-    predicted = targets != IGNORED
-    payload = predicted & (targets < vocabulary.PAD)
-    return torch.stack([nats.sum(1), predicted.sum(1), payload.sum(1)], dim=1)
+    is_scored = targets != IGNORED
+    is_payload = is_scored & (targets < vocabulary.PAD)
+    return torch.stack([nats.sum(1), is_scored.sum(1), is_payload.sum(1)], dim=1)
 
 
 class SumsOverBatches:
@@ -79,8 +89,9 @@ class SumsOverBatches:
     def __init__(self) -> None:
         self._sums = np.zeros(3)
 
-    def __call__(self, prediction: EvalPrediction, compute_result: bool) -> dict[str, float]:
-        self._sums += np.asarray(prediction.predictions.cpu(), np.float64).sum(axis=0)
+    def __call__(self, prediction: EvalPrediction, compute_result: bool = True) -> dict[str, float]:
+        # Evaluation batch by batch passes tensors on the device, although EvalPrediction names arrays.
+        self._sums += torch.as_tensor(prediction.predictions).cpu().double().numpy().sum(axis=0)
         if not compute_result:
             return {}
         (nats, tokens, payload_bytes), self._sums = self._sums.tolist(), np.zeros(3)
@@ -94,7 +105,18 @@ class SumsOverBatches:
 
 @dataclass(frozen=True)
 class Score:
-    """What a stream costs, by who sent it. Nats of payload tokens and of framing, and what they count."""
+    """The cost of a stream, split by sender and into payload and framing.
+
+    Scores of several streams can be added.
+
+    Attributes:
+        server_nats: Nats of the server's payload.
+        client_nats: Nats of the client's payload.
+        framing_nats: Nats of direction and delay tokens.
+        server_bytes: Payload bytes of the server.
+        client_bytes: Payload bytes of the client.
+        framing_tokens: Direction and delay tokens.
+    """
 
     server_nats: float
     client_nats: float
@@ -108,79 +130,97 @@ class Score:
 
     @property
     def payload_bytes(self) -> int:
+        """Payload bytes of both sides."""
         return self.server_bytes + self.client_bytes
 
     @property
     def nats(self) -> float:
+        """Nats of all tokens."""
         return self.server_nats + self.client_nats + self.framing_nats
 
     @property
-    def overall(self) -> float:
-        """Bits per payload byte, all tokens."""
+    def bits_per_byte(self) -> float:
+        """Bits of all tokens, framing included, per payload byte."""
         return bits_per_byte(self.nats, self.payload_bytes)
 
     @property
     def server(self) -> float:
-        """Bits per byte of the server's payload."""
+        """Bits per byte of the server's payload; NaN without any."""
         return bits_per_byte(self.server_nats, self.server_bytes) if self.server_bytes else math.nan
 
     @property
     def client(self) -> float:
-        """Bits per byte of the client's payload."""
+        """Bits per byte of the client's payload; NaN without any."""
         return bits_per_byte(self.client_nats, self.client_bytes) if self.client_bytes else math.nan
 
     @property
     def framing(self) -> float:
-        """The part of `overall` that direction and delay tokens cost, bits per payload byte."""
+        """Bits of direction and delay tokens per payload byte: their part of `bits_per_byte`."""
         return bits_per_byte(self.framing_nats, self.payload_bytes)
 
 
+NOTHING = Score(0, 0, 0, 0, 0, 0)
 SERVER, CLIENT, FRAMING = range(3)
 
 
-def kinds_of(ids: np.ndarray) -> np.ndarray:
-    """uint8 [n]: whether each of a row's ids is server payload (0), client payload (1) or framing (2)."""
+def token_kinds(ids: np.ndarray) -> np.ndarray:
+    """Classify the ids of a row.
+
+    Args:
+        ids: uint16 [n].
+
+    Returns:
+        uint8 [n]: 0 for payload of the server, 1 for payload of the client, 2 for framing.
+    """
     kinds = np.full(len(ids), FRAMING, np.uint8)
-    speakers = np.flatnonzero((ids == vocabulary.CLIENT) | (ids == vocabulary.SERVER))
-    spoken = np.diff(np.append(speakers, len(ids)))
-    begin = speakers[0] if len(speakers) else len(ids)
-    kinds[begin:] = np.repeat(np.where(ids[speakers] == vocabulary.CLIENT, CLIENT, SERVER), spoken)
+    begins = np.flatnonzero((ids == vocabulary.CLIENT) | (ids == vocabulary.SERVER))
+    lengths = np.diff(np.append(begins, len(ids)))
+    first = begins[0] if len(begins) else len(ids)
+    kinds[first:] = np.repeat(np.where(ids[begins] == vocabulary.CLIENT, CLIENT, SERVER), lengths)
     kinds[ids >= vocabulary.PAD] = FRAMING
     return kinds
 
 
 class Prediction(NamedTuple):
-    """What a model made of the tokens [scored, end) of a window, n of them."""
+    """A model's prediction of the n tokens that a window scores."""
 
     window: WindowBounds
     ids: np.ndarray
-    """uint16 [n], the tokens."""
+    """uint16 [n], the tokens themselves."""
     nats: np.ndarray
-    """float32 [n], what each costs."""
+    """float32 [n], the cost of each token."""
     logits: torch.Tensor
-    """[n, vocabulary], what was predicted for each, on the model's device."""
+    """[n, vocabulary], on the model's device."""
 
 
 @torch.inference_mode()
-def predictions(
+def predict(
     model: PreTrainedModel,
     rows: Sequence[np.ndarray],
     spans: Sequence[Span],
     context: int,
     progress: Progress = silent,
 ) -> Iterator[Prediction]:
-    """Predict each token of the spans once, by the protocol, window after window on the model's device."""
+    """Predict each token of the spans once, window by window, on the model's device.
+
+    Args:
+        model: Put into evaluation mode.
+        rows: Ids of recordings, uint16 each.
+        spans: Which tokens of the rows to predict.
+        context: Length of the windows, in tokens.
+        progress: Counts tokens.
+    """
     scoring = ScoringWindows(rows, spans, context)
     model.eval()
     batch = batch_size(model.device.type, context)
     with progress("Scoring", sum(map(len, spans))) as advance:
         for first in range(0, len(scoring), batch):
-            chosen = range(first, min(first + batch, len(scoring)))
-            inputs = collate([scoring[index] for index in chosen])
+            indices = range(first, min(first + batch, len(scoring)))
+            inputs = collate([scoring[index] for index in indices])
             labels = inputs["labels"].to(model.device)
             logits = model(input_ids=inputs["input_ids"].to(model.device), use_cache=False).logits
             nats = token_nats(logits, labels).cpu().numpy()
-            for place, index in enumerate(chosen):
+            for place, index in enumerate(indices):
                 window = row, begin, scored, end = scoring.windows[index]
                 predicted = slice(scored - begin - 1, end - begin - 1)
                 yield Prediction(window, rows[row][scored:end], nats[place, predicted], logits[place, predicted])
@@ -188,51 +228,89 @@ def predictions(
 
 
 class ScoreTally:
-    """Adds up what predictions cost, row by row and in float64."""
+    """Adds up the cost of predictions for each row, in float64.
+
+    Args:
+        rows: Those that are predicted.
+    """
 
     def __init__(self, rows: Sequence[np.ndarray]) -> None:
         self._rows = rows
         self._nats, self._counts = np.zeros((len(rows), 3)), np.zeros((len(rows), 3), np.int64)
-        self._kinds_row, self._kinds = None, None
+        self._kinds_row, self._kinds = -1, np.empty(0, np.uint8)
 
     def add(self, prediction: Prediction) -> None:
-        """Take one more."""
+        """Add one window."""
         row, _, scored, end = prediction.window
         if row != self._kinds_row:
-            self._kinds_row, self._kinds = row, kinds_of(self._rows[row])
+            self._kinds_row, self._kinds = row, token_kinds(self._rows[row])
         kinds = self._kinds[scored:end]
         self._nats[row] += np.bincount(kinds, prediction.nats, minlength=3)
         self._counts[row] += np.bincount(kinds, minlength=3)
 
     def report(self) -> list[Score]:
-        """The score of each row."""
-        return [Score(*nats, *counts) for nats, counts in zip(self._nats.tolist(), self._counts.tolist(), strict=True)]
+        """Return the score of each row."""
+        rows = zip(self._nats.tolist(), self._counts.tolist(), strict=True)
+        return [Score(server, client, framing, *counts) for (server, client, framing), counts in rows]
 
 
 def score(
+    model: PreTrainedModel, rows: Sequence[np.ndarray], *, context: int | None = None, progress: Progress = silent
+) -> Score:
+    """Score a model on whole recordings.
+
+    Args:
+        model: On a CPU or a GPU; computes in its own precision.
+        rows: Ids of recordings, uint16 [n] each.
+        context: Length of the windows, in tokens; the model's `n_positions` by default.
+        progress: Counts tokens.
+
+    Returns:
+        The sum over all rows.
+
+    Example:
+        figures = score(model, [row])
+        print(f"{figures.bits_per_byte:.3f}, server {figures.server:.3f}, client {figures.client:.3f}")
+    """
+    length = model.config.n_positions if context is None else context
+    return score_spans(model, rows, whole_rows(rows), length, progress)
+
+
+def score_spans(
     model: PreTrainedModel,
     rows: Sequence[np.ndarray],
     spans: Sequence[Span],
     context: int,
     progress: Progress = silent,
 ) -> Score:
-    """Score the spans by the protocol, in float32 on the model's device."""
+    """Score a model on parts of recordings; tokens before a part are context.
+
+    Args:
+        model: On a CPU or a GPU; computes in its own precision.
+        rows: Ids of recordings, uint16 [n] each.
+        spans: Which tokens of the rows to score.
+        context: Length of the windows, in tokens.
+        progress: Counts tokens.
+
+    Returns:
+        The sum over all spans.
+    """
     tally = ScoreTally(rows)
-    for prediction in predictions(model, rows, spans, context, progress):
+    for prediction in predict(model, rows, spans, context, progress):
         tally.add(prediction)
-    return sum(tally.report(), start=Score(0, 0, 0, 0, 0, 0))
+    return sum(tally.report(), start=NOTHING)
 
 
 def protocol(context: int) -> str:
-    """The protocol in words, to stand beside a figure."""
+    """Describe the protocol in words, to be printed beside a figure."""
     return f"context {context:,}, stride {context // 2:,}, framing included"
 
 
 def payload_bytes(rows: Sequence[np.ndarray], spans: Sequence[Span]) -> int:
-    """The payload bytes in the spans."""
+    """Count the payload bytes in the spans."""
     return sum(int((rows[span.row][span.begin : span.end] < vocabulary.PAD).sum()) for span in spans)
 
 
 def stream_of(rows: Sequence[np.ndarray], spans: Sequence[Span]) -> bytes:
-    """The stream that compressors get: one byte a token, the spans end to end."""
+    """Join the spans to the stream that compressors get, one byte for each token."""
     return b"".join(rows[span.row][span.begin : span.end].astype(np.uint8).tobytes() for span in spans)

@@ -1,4 +1,4 @@
-"""Are the odds that a model gives to delays true? What it held likely to so many percent should come as often."""
+"""Calibration of delays: a delay predicted with probability p should occur in a share p of the turns."""
 
 from __future__ import annotations
 
@@ -9,66 +9,69 @@ import numpy as np
 from greylord.evaluation.bits_per_byte import Prediction
 from greylord.stream import vocabulary
 
-__all__ = ["BINS", "Bin", "Calibration", "DelayTally", "Reliability"]
+__all__ = ["BINS", "Bin", "Calibration", "CalibrationTally", "Reliability"]
 
 BINS = 10
-"""Of equal width, from 0 to 1."""
+"""Bins of equal width, from 0 to 1."""
 DELAYS = slice(vocabulary.DELAY_SHORT, vocabulary.VOCAB_SIZE)
 
 
 @dataclass(frozen=True)
 class Bin:
-    """The turns for which one probability, of one delay token, fell between two tenths."""
+    """The turns for which a delay token's probability fell into one bin."""
 
     turns: int
     predicted: float
-    """The mean of these probabilities."""
+    """Mean probability."""
     observed: float
-    """The share of these turns that had the token."""
+    """Share of the turns that had the token."""
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """What one delay token was predicted with, and how often it came."""
+    """One delay token: how often it was predicted, and how often it occurred."""
 
     predicted: float
+    """Mean probability."""
     observed: float
+    """Share of the turns that had the token."""
     expected_calibration_error: float
-    """The mean of |predicted - observed| over the bins, weighted by their turns."""
+    """Mean of |predicted - observed| over the bins, weighted by their turns."""
     bins: list[Bin]
-    """Those that are not empty."""
+    """The bins that are not empty."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """All delays of a stream."""
+    """The calibration of all delays of a stream."""
 
     turns: int
     expected_calibration_error: float
-    """Of the likeliest token of each turn (Guo et al., "On calibration of modern neural networks", 2017)."""
+    """Error for the likeliest token of each turn (Guo et al., "On calibration of modern neural networks", 2017)."""
     delays: dict[str, Reliability]
-    """By the token's name."""
+    """Keys are the names of the delay tokens."""
 
 
-class DelayTally:
-    """Counts what was predicted for the delay tokens of a stream, and what came."""
+class CalibrationTally:
+    """Counts predicted and observed delay tokens."""
 
     def __init__(self) -> None:
-        # The three tokens, and then the likeliest of each turn; turns, probabilities and what came.
+        # The three tokens, then the likeliest of each turn; turns, probabilities and occurrences; bins.
         self._sums = np.zeros((4, 3, BINS))
 
     def add(self, prediction: Prediction) -> None:
-        """Take the delay tokens of one more window."""
+        """Add the delay tokens of one window."""
         places = np.flatnonzero(prediction.ids >= vocabulary.DELAY_SHORT)
-        odds = prediction.logits[places].double().softmax(-1)[:, DELAYS].cpu().numpy()
-        came = prediction.ids[places, None] == np.arange(vocabulary.DELAY_SHORT, vocabulary.VOCAB_SIZE)
-        for sums, probabilities, outcomes in zip(self._sums, odds.T, came.T, strict=False):
-            sums += _binned(probabilities, outcomes)
-        likeliest = odds.argmax(1)[:, None]
-        self._sums[-1] += _binned(*(np.take_along_axis(each, likeliest, 1)[:, 0] for each in (odds, came)))
+        probabilities = prediction.logits[places].double().softmax(-1)[:, DELAYS].cpu().numpy()
+        occurred = prediction.ids[places, None] == np.arange(vocabulary.DELAY_SHORT, vocabulary.VOCAB_SIZE)
+        for sums, predicted, observed in zip(self._sums, probabilities.T, occurred.T, strict=False):
+            sums += _bin_sums(predicted, observed)
+        likeliest = probabilities.argmax(1)[:, None]
+        of_likeliest = (np.take_along_axis(each, likeliest, 1)[:, 0] for each in (probabilities, occurred))
+        self._sums[-1] += _bin_sums(*of_likeliest)
 
     def report(self) -> Calibration | None:
-        """None of a stream without turns."""
+        """Return the calibration, or None without turns."""
         turns = int(self._sums[0, 0].sum())
         if not turns:
             return None
@@ -80,11 +83,18 @@ class DelayTally:
         )
 
 
-def _binned(probabilities: np.ndarray, came: np.ndarray) -> np.ndarray:
-    """float64 [3, bins]: by float64 [n] probabilities of something and bool [n] whether it came, how many fell into
-    each bin, their sum, and how often it came."""
+def _bin_sums(probabilities: np.ndarray, occurred: np.ndarray) -> np.ndarray:
+    """Sum predictions bin by bin.
+
+    Args:
+        probabilities: float64 [n].
+        occurred: bool [n].
+
+    Returns:
+        float64 [3, BINS]: number of predictions, sum of probabilities, and number of occurrences.
+    """
     bins = np.minimum((probabilities * BINS).astype(np.int64), BINS - 1)
-    return np.stack([np.bincount(bins, weights, BINS) for weights in (None, probabilities, came)])
+    return np.stack([np.bincount(bins, weights, BINS) for weights in (None, probabilities, occurred)])
 
 
 def _reliability(sums: np.ndarray) -> Reliability:

@@ -1,4 +1,4 @@
-"""What a token costs by how much has been heard before it, and what a longer context buys."""
+"""Bits per byte by the number of preceding tokens, and by the length of the context window."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from greylord.corpus.windows import Span, whole_rows
-from greylord.evaluation.bits_per_byte import bits_per_byte, predictions, score
+from greylord.evaluation.bits_per_byte import bits_per_byte, predict, score_spans
 from greylord.progress import Progress, silent
 from greylord.stream import vocabulary
 
-__all__ = ["Positions", "by_context", "by_position"]
+__all__ = ["PositionRange", "score_contexts", "score_positions"]
 
 SHORTEST = 8
-"""The shortest of the contexts compared is the model's by this."""
+"""The shortest context that is compared is the model's divided by this."""
 
 
 @dataclass(frozen=True)
-class Positions:
-    """Tokens before which from `first` to `last` tokens had been heard."""
+class PositionRange:
+    """The tokens that are preceded by `first` to `last` tokens of context."""
 
     first: int
     last: int
@@ -29,47 +29,51 @@ class Positions:
     """Framing included."""
 
 
-def by_position(
+def score_positions(
     model: PreTrainedModel,
     rows: Sequence[np.ndarray],
     spans: Sequence[Span],
     context: int,
     progress: Progress = silent,
-) -> list[Positions]:
-    """Bits per byte by tokens heard before, from each power of two to the next.
+) -> list[PositionRange]:
+    """Score tokens by the number of tokens before them, from each power of two to the next.
 
-    The spans are cut in pieces as long as the context, and the model hears nothing before each.
+    The spans are cut into pieces as long as the context, and nothing before a piece is context.
     """
     pieces = list(_pieces(rows, spans, context))
     nats, payload_bytes = np.zeros(context), np.zeros(context)
-    for prediction in predictions(model, pieces, whole_rows(pieces), context, progress):
-        heard = slice(prediction.window.scored, prediction.window.end)
-        nats[heard] += prediction.nats
-        payload_bytes[heard] += prediction.ids < vocabulary.PAD
-    found, first = [], 1
+    for prediction in predict(model, pieces, whole_rows(pieces), context, progress):
+        positions = slice(prediction.window.scored, prediction.window.end)
+        nats[positions] += prediction.nats
+        payload_bytes[positions] += prediction.ids < vocabulary.PAD
+    ranges, first = [], 1
     while first < context:
         last = min(2 * first, context) - 1
-        heard = slice(first, last + 1)
-        if size := payload_bytes[heard].sum():
-            found.append(Positions(first, last, bits_per_byte(float(nats[heard].sum()), int(size))))
+        positions = slice(first, last + 1)
+        if size := payload_bytes[positions].sum():
+            ranges.append(PositionRange(first, last, bits_per_byte(float(nats[positions].sum()), int(size))))
         first = last + 1
-    return found
+    return ranges
 
 
 def _pieces(rows: Sequence[np.ndarray], spans: Sequence[Span], context: int) -> Iterator[np.ndarray]:
-    """The spans' tokens, `context` at a time: as rows of their own, of which the first token is only heard."""
+    """Yield the tokens of the spans as rows of at most `context`; the first token of each is context only."""
     for span in spans:
         for begin in range(span.begin - 1, span.end - 1, context - 1):
             yield rows[span.row][begin : min(begin + context, span.end)]
 
 
-def by_context(
+def score_contexts(
     model: PreTrainedModel,
     rows: Sequence[np.ndarray],
     spans: Sequence[Span],
     context: int,
     progress: Progress = silent,
 ) -> dict[int, float]:
-    """Overall bits per byte of the same spans, by the protocol, for an eighth of the context up to all of it."""
+    """Score the same spans with context windows of an eighth, a quarter, a half and all of `context`.
+
+    Returns:
+        Bits per byte by the length of the window in tokens.
+    """
     halves = [context // SHORTEST << doubling for doubling in range(SHORTEST.bit_length() - 1)]
-    return {length: score(model, rows, spans, length, progress).overall for length in [*halves, context]}
+    return {length: score_spans(model, rows, spans, length, progress).bits_per_byte for length in [*halves, context]}

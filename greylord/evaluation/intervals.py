@@ -1,7 +1,7 @@
-"""How far a figure may be chance: the bootstrap over time groups.
+"""Confidence interval of bits per byte, by the bootstrap over time groups.
 
-Recordings of one hour are about the same fight, and bytes of one recording about the same room, so neither are
-independent; groups are what other days would bring anew.
+Bytes of one recording are not independent, and neither are recordings of the same hour. So whole time groups are
+resampled: groups are what recordings of other days would add.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 from greylord.evaluation.bits_per_byte import Score, bits_per_byte
 
-__all__ = ["Interval", "interval_of"]
+__all__ = ["Interval", "bootstrap_interval"]
 
 RESAMPLES = 10_000
 LEVEL = 0.95
@@ -21,22 +21,24 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """Where the overall bits per byte of other days would lie, 95 of 100 times."""
+    """The 95 % confidence interval of bits per byte."""
 
     low: float
     high: float
     groups: int
+    """Time groups that were resampled."""
 
 
-def interval_of(scores: Sequence[Score], groups: Sequence[int], seed: int = 0) -> Interval | None:
-    """The percentile bootstrap (Efron and Tibshirani 1993) of the overall bits per byte.
+def bootstrap_interval(scores: Sequence[Score], groups: Sequence[int], seed: int = 0) -> Interval | None:
+    """Compute the percentile bootstrap (Efron and Tibshirani 1993) over time groups.
 
     Args:
-        scores: of each recording. Those of nothing count for nothing.
-        groups: the time group of each.
-        seed: of the groups drawn, as many as there are and with replacement, 10,000 times.
+        scores: Score of each recording. Empty scores are left out.
+        groups: Time group of each recording.
+        seed: Seeds the 10,000 draws of groups with replacement.
 
-    Returns None if fewer than two groups have been scored.
+    Returns:
+        The interval, or None if fewer than two groups were scored.
     """
     sums = np.zeros((max(groups) + 1, 2))
     for score, group in zip(scores, groups, strict=True):
@@ -44,7 +46,7 @@ def interval_of(scores: Sequence[Score], groups: Sequence[int], seed: int = 0) -
     sums = sums[sums[:, 1] > 0]
     if len(sums) < 2:
         return None
-    drawn = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
-    nats, payload_bytes = np.moveaxis(sums[drawn].sum(axis=1), -1, 0)
+    draws = np.random.default_rng(seed).integers(len(sums), size=(RESAMPLES, len(sums)))
+    nats, payload_bytes = np.moveaxis(sums[draws].sum(axis=1), -1, 0)
     low, high = np.quantile(bits_per_byte(nats, payload_bytes), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high), len(sums))

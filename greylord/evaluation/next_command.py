@@ -1,20 +1,20 @@
-"""Would the model have typed the right command?
+"""Next-command accuracy: does the model predict what the player typed?
 
-A command is what a player gave at the game's prompt: the client's bytes from where a turn of its begins up to CR or
-LF, without telnet commands and control sequences, and as backspaces left it; an empty line is one too. Some clients
-send each key as it is struck, and the server's echo parts the keys into turns: a command then goes on over them.
+A command is a line that a player typed at the game's prompt: the client's bytes from the beginning of one of its turns
+up to CR or LF, without telnet commands and control sequences, edited as backspaces ask. An empty line is a command too.
+Some clients send each key at once, and the server's echo splits the keys into turns: a command then spans them.
 
-The model hears what came before, up to the turn's direction and delay tokens, and says tokens until it has ended a
-line as the client. So it echoes its own keys where a client sends them one by one. Top 1 is the line that greedy
-decoding says; top 5 are that and the best others of a beam of five, which keeps the five most probable of the ended
-lines and of the beginnings until all five are ended.
+The model reads what came before, up to the turn's direction and delay tokens, and generates until it ends a line as
+the client; it generates the echo too where a client sends single keys. Top 1 is the line of greedy decoding. Top 5 adds
+the best other lines of a beam of five. A beam keeps the five most probable of its ended lines and unfinished ones until
+all five have ended.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -30,266 +30,306 @@ from greylord.stream.lines import first_word, side_of
 from greylord.stream.turns import MAY_FOLLOW
 from greylord.weights import GPT2Weights
 
-__all__ = ["Command", "Hits", "NGram", "NextCommand", "commands_of", "likely_lines", "next_command"]
+__all__ = [
+    "HitRates",
+    "NGram",
+    "NextCommandReport",
+    "PlayerCommand",
+    "beam_search",
+    "find_commands",
+    "measure_next_command",
+]
 
-TURNS = 2_000
-"""Turns asked for at most."""
+MAX_TURNS = 2_000
+"""Turns that are predicted at most."""
 TOP = 5
 LINE_TOKENS = 32
-"""A line that is longer counts as not said: one in a thousand of real commands is."""
-HEARD_TOKENS = 512
-"""What a model with a longer context hears of it, to bound the time."""
+"""Tokens of the longest predicted line. One real command in a thousand is longer, and counts as missed."""
+CONTEXT_TOKENS = 512
+"""Context that a model gets at most, to bound the time."""
 ORDER = 2
-"""Commands before that the n-gram looks at."""
+"""Preceding commands that the n-gram looks at."""
 PROMPT = b"[HP="
-ENDS = frozenset(b"\r\n")
+LINE_ENDS = frozenset(b"\r\n")
 TURNS_AT_ONCE = 8
 VERBS = 15
-"""Verbs told by name."""
+"""Verbs that are reported by name."""
 MODEL = "this model"
-UNSAID = b"\r"
-"""No line has it."""
+NO_LINE = b"\r"
+"""Stands for a missing line; no command contains it."""
 
 
-class Command(NamedTuple):
+class PlayerCommand(NamedTuple):
     """A command of a recording."""
 
     line: bytes
-    at: int | None
-    """Where in the recording's ids its first byte is; None if no turn begins with it."""
+    first: int | None
+    """Index in the recording's ids of its first byte; None if no turn begins with it."""
 
 
-def commands_of(row: np.ndarray) -> list[Command]:
-    """The commands in a recording's ids, in order."""
+def find_commands(row: np.ndarray) -> list[PlayerCommand]:
+    """Find the commands in the ids of a recording, in order.
+
+    Args:
+        row: uint16 [n].
+    """
     stream = turns.decode(row)
     client, server = side_of(stream, vocabulary.CLIENT), side_of(stream, vocabulary.SERVER)
     sizes = np.diff(stream.ends, prepend=0)
-    sent = np.cumsum(sizes * (stream.directions == vocabulary.CLIENT)) - sizes
+    client_before = np.cumsum(sizes * (stream.directions == vocabulary.CLIENT)) - sizes
     commands = []
     for (_, begin), (end, _) in pairwise([(0, 0), *(match.span() for match in LINE_END.finditer(client.text))]):
         turn = int(np.searchsorted(client.ends, begin, "right"))
-        heard = int(server.ends[turn])
-        if not server.text[server.text.rfind(b"\n", 0, heard) + 1 : heard].startswith(PROMPT):
+        shown = int(server.ends[turn])
+        if not server.text[server.text.rfind(b"\n", 0, shown) + 1 : shown].startswith(PROMPT):
             continue
-        said_before = client.ends[turn - 1] if turn else 0
-        opens_turn = begin == said_before and client.kept[sent[turn]]
-        at = 1 + 2 * (turn + 1) + int(stream.ends[turn] - sizes[turn]) if opens_turn else None
-        commands.append(Command(apply_backspaces(client.text[begin:end]), at))
+        turn_begin = client.ends[turn - 1] if turn else 0
+        opens_turn = begin == turn_begin and client.kept[client_before[turn]]
+        first = 1 + 2 * (turn + 1) + int(stream.ends[turn] - sizes[turn]) if opens_turn else None
+        commands.append(PlayerCommand(apply_backspaces(client.text[begin:end]), first))
     return commands
 
 
 class NGram:
-    """The commands that most often followed the last ones, counted on training recordings.
+    """Predicts the commands that most often followed the preceding ones in training recordings.
 
-    Those that followed the last two come first, then those that followed the last, then the most frequent
-    (Katz's back-off, 1987, without its weights, for only the order counts).
+    Commands that followed the last two come first, then those that followed the last one, then the most frequent
+    (Katz's back-off, 1987, without weights, since only the order counts).
+
+    Args:
+        recordings: The commands of each recording.
     """
 
     def __init__(self, recordings: Sequence[Sequence[bytes]]) -> None:
-        followed: dict[tuple[bytes, ...], Counter[bytes]] = defaultdict(Counter)
+        counts: dict[tuple[bytes, ...], Counter[bytes]] = defaultdict(Counter)
         for lines in recordings:
             for index, line in enumerate(lines):
                 for order in range(min(ORDER, index) + 1):
-                    followed[tuple(lines[index - order : index])][line] += 1
+                    counts[tuple(lines[index - order : index])][line] += 1
         self._ranked = {
-            before: [line for line, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]]
-            for before, counts in followed.items()
+            before: [line for line, _ in sorted(following.items(), key=lambda item: (-item[1], item[0]))[:TOP]]
+            for before, following in counts.items()
         }
 
-    def likely(self, before: Sequence[bytes]) -> list[bytes]:
-        """The five likeliest commands after others, the likeliest first."""
-        ranked = []
+    def predict(self, before: Sequence[bytes]) -> list[bytes]:
+        """Return the five likeliest commands after the preceding ones, the likeliest first."""
+        ranked: list[bytes] = []
         for order in range(min(ORDER, len(before)), -1, -1):
             ranked += self._ranked.get(tuple(before[len(before) - order :]), [])
         return list(dict.fromkeys(ranked))[:TOP]
 
 
-def _repeated(before: Sequence[bytes]) -> list[bytes]:
-    """The last five different commands, the last first."""
+def _predict_repeat(before: Sequence[bytes]) -> list[bytes]:
+    """Return the last five different commands, the latest first."""
     return list(dict.fromkeys(reversed(before)))[:TOP]
 
 
-class _Beginning(NamedTuple):
-    """A line as far as it has been said."""
+class _Hypothesis(NamedTuple):
+    """A line of a beam."""
 
     nats: float
     ids: tuple[int, ...]
     slot: int | None
-    """None if it is ended."""
+    """The decoder's slot; None if the line has ended."""
 
 
-def _ended(ids: Sequence[int]) -> bool:
-    """Whether the last of the ids that go on from a client's delay token ends its line."""
-    speaker = next((token for token in reversed(ids) if token in (vocabulary.CLIENT, vocabulary.SERVER)), None)
-    return ids[-1] in ENDS and speaker != vocabulary.SERVER
+def _has_ended(ids: Sequence[int]) -> bool:
+    """Check whether ids that continue a client's delay token end its line with the last of them."""
+    direction = next((token for token in reversed(ids) if token in (vocabulary.CLIENT, vocabulary.SERVER)), None)
+    return ids[-1] in LINE_ENDS and direction != vocabulary.SERVER
 
 
-def _line(ids: Sequence[int]) -> bytes:
-    """The command that these ids spell."""
-    speaker, said = vocabulary.CLIENT, bytearray()
+def _line_of(ids: Sequence[int]) -> bytes:
+    """Return the command that ids spell."""
+    direction, typed = vocabulary.CLIENT, bytearray()
     for token in ids[:-1]:
         if token in (vocabulary.CLIENT, vocabulary.SERVER):
-            speaker = token
-        elif token < vocabulary.PAD and speaker == vocabulary.CLIENT:
-            said.append(token)
-    return apply_backspaces(CSI.sub(b"", TELNET.sub(b"", bytes(said))))
+            direction = token
+        elif token < vocabulary.PAD and direction == vocabulary.CLIENT:
+            typed.append(token)
+    return apply_backspaces(CSI.sub(b"", TELNET.sub(b"", bytes(typed))))
 
 
-def likely_lines(decoder: Decoder, contexts: Sequence[Sequence[int]], width: int) -> list[list[bytes]]:
-    """The lines that a beam of `width` ends with after each context, the most probable first; greedy if it is 1.
+def beam_search(decoder: Decoder, contexts: Sequence[Sequence[int]], width: int) -> list[list[bytes]]:
+    """Predict the client's line after each context.
 
-    The decoder has `width` slots for each context. Where no line was ended, there is none.
+    Args:
+        decoder: Has `width` slots for each context.
+        contexts: Ids up to a client's delay token.
+        width: Width of the beam; 1 is greedy decoding.
+
+    Returns:
+        For each context the lines that ended, the most probable first.
     """
     for slot, context in enumerate(contexts):
         decoder.start(slot, context)
     # The first slots of all contexts lie side by side, so that the contexts are read without gaps between.
-    beams = [[_Beginning(0.0, (), slot)] for slot in range(len(contexts))]
+    beams = [[_Hypothesis(0.0, (), slot)] for slot in range(len(contexts))]
     last = [context[-1] for context in contexts]
     for _ in range(LINE_TOKENS):
-        live = sorted(beginning.slot for beam in beams for beginning in beam if beginning.slot is not None)
+        live = sorted(line.slot for beam in beams for line in beam if line.slot is not None)
         if not live:
             break
         logits = dict(zip(live, decoder.logits(live), strict=True))
         for index, beam in enumerate(beams):
             slots = range(index, width * len(contexts), len(contexts))
-            beams[index] = _widened(decoder, beam, logits, last[index], width, slots)
-    return [list(dict.fromkeys(_line(ended.ids) for ended in beam if ended.slot is None)) for beam in beams]
+            beams[index] = _extend(decoder, beam, logits, last[index], width, slots)
+    return [list(dict.fromkeys(_line_of(line.ids) for line in beam if line.slot is None)) for beam in beams]
 
 
-def _widened(
+def _extend(
     decoder: Decoder,
-    beam: Sequence[_Beginning],
-    logits: dict[int, np.ndarray],
+    beam: Sequence[_Hypothesis],
+    logits: Mapping[int, np.ndarray],
     last: int,
     width: int,
     slots: Sequence[int],
-) -> list[_Beginning]:
-    """The best of a beam's ended lines and of its beginnings with one id more, each of these in a slot of its own."""
-    candidates = [beginning for beginning in beam if beginning.slot is None]
-    for beginning in beam:
-        if beginning.slot is not None:
-            allowed = np.where(MAY_FOLLOW[(last, *beginning.ids)[-1]], logits[beginning.slot].astype(float), -np.inf)
+) -> list[_Hypothesis]:
+    """Extend the unfinished lines of a beam by one id, and keep the `width` most probable lines.
+
+    Args:
+        decoder: Gets the new ids; each unfinished line has a slot of its own.
+        beam: The lines so far.
+        logits: float32 [vocabulary] by slot.
+        last: Last id of the context.
+        width: Width of the beam.
+        slots: The slots of this beam.
+    """
+    candidates = [line for line in beam if line.slot is None]
+    for line in beam:
+        if line.slot is not None:
+            allowed = np.where(MAY_FOLLOW[(last, *line.ids)[-1]], logits[line.slot].astype(float), -np.inf)
             costs = np.logaddexp.reduce(allowed) - allowed
             candidates += [
-                _Beginning(beginning.nats + costs[token], (*beginning.ids, token), beginning.slot)
+                _Hypothesis(line.nats + costs[token], (*line.ids, token), line.slot)
                 for token in np.argsort(costs, kind="stable")[:width].tolist()
                 if np.isfinite(costs[token])
             ]
-    best = sorted(candidates, key=lambda beginning: (beginning.nats, beginning.ids))[:width]
-    best = [each._replace(slot=None) if each.slot is not None and _ended(each.ids) else each for each in best]
-    free = [slot for slot in slots if slot not in {beginning.slot for beginning in best}]
+    best = sorted(candidates, key=lambda line: (line.nats, line.ids))[:width]
+    best = [line._replace(slot=None) if line.slot is not None and _has_ended(line.ids) else line for line in best]
+    free = [slot for slot in slots if slot not in {line.slot for line in best}]
     taken: set[int] = set()
-    for place, beginning in enumerate(best):
-        if beginning.slot in taken:
+    for place, line in enumerate(best):
+        if line.slot is None:
+            continue
+        if line.slot in taken:
             target = free.pop()
-            decoder.fork(beginning.slot, target)
-            best[place] = beginning._replace(slot=target)
-        elif beginning.slot is not None:
-            taken.add(beginning.slot)
-    for beginning in best:
-        if beginning.slot is not None:
-            decoder.hear(beginning.slot, beginning.ids[-1:])
+            decoder.fork(line.slot, target)
+            best[place] = line._replace(slot=target)
+        else:
+            taken.add(line.slot)
+    for line in best:
+        if line.slot is not None:
+            decoder.append(line.slot, line.ids[-1:])
     return best
 
 
 @dataclass(frozen=True)
-class Hits:
-    """The shares of commands that were named first, and among the first five."""
+class HitRates:
+    """Shares of commands that a predictor names first, and among its first five."""
 
     top_1: float
     top_5: float
     macro_top_1: float
-    """The mean over verbs of the share within each: a verb is a command's first word."""
+    """Mean over verbs of the share within each verb. A verb is a command's first word."""
     macro_top_5: float
 
 
 @dataclass(frozen=True)
-class NextCommand:
-    """How often the right command was named."""
+class NextCommandReport:
+    """Hit rates of each predictor on a sample of commands."""
 
     turns: int
-    """Turns asked for, drawn from all."""
+    """Turns that were predicted, sampled from all."""
     available: int
+    """Turns in all."""
     verbs: int
-    """Different ones among them."""
-    hits: dict[str, Hits]
-    """By who named it: "this model", "n-gram" and "repeat"."""
+    """Different verbs of the predicted turns."""
+    hits: dict[str, HitRates]
+    """Keys are the predictors "this model", "n-gram" and "repeat"."""
     by_verb: dict[str, tuple[int, float]]
-    """The most frequent verbs, "" for an empty line, with how many commands there are and the model's top 1 of them."""
+    """Number of commands and the model's top 1 for each of the most frequent verbs; "" is an empty line."""
 
 
-def next_command(
+def measure_next_command(
     model: GPT2LMHeadModel,
     rows: Sequence[np.ndarray],
     training: Sequence[np.ndarray],
     progress: Progress = silent,
-    sample: int = TURNS,
+    sample: int = MAX_TURNS,
     seed: int = 0,
-) -> NextCommand | None:
-    """Ask for a seeded sample of the rows' commands; None if there is none.
+) -> NextCommandReport | None:
+    """Predict a seeded sample of the commands of recordings.
 
     Args:
-        model: on a CPU or a GPU.
-        rows: ids of recordings that it has not read.
-        training: those of recordings that it has; without them there is no n-gram.
-        progress: counts turns.
-        sample: turns at most.
-        seed: of the sample.
+        model: On a CPU or a GPU.
+        rows: Ids of unseen recordings, uint16 each.
+        training: Ids of training recordings; without any, there is no n-gram.
+        progress: Counts turns.
+        sample: Turns at most.
+        seed: Seeds the sample.
+
+    Returns:
+        The report, or None if no turn begins with a command.
     """
-    asked = [
-        (row, commands, index)
-        for row, commands in ((row, commands_of(row)) for row in rows)
+    available = [
+        (row[: command.first], commands, index)
+        for row, commands in ((row, find_commands(row)) for row in rows)
         for index, command in enumerate(commands)
-        if command.at is not None
+        if command.first is not None
     ]
-    if not asked:
+    if not available:
         return None
-    chosen = [asked[index] for index in sorted(random.Random(seed).sample(range(len(asked)), min(sample, len(asked))))]
+    places = sorted(random.Random(seed).sample(range(len(available)), min(sample, len(available))))
+    chosen = [available[place] for place in places]
     lines = [commands[index].line for _, commands, index in chosen]
     before = [[command.line for command in commands[:index]] for _, commands, index in chosen]
-    heard = min(model.config.n_positions, HEARD_TOKENS)
-    heard -= min(LINE_TOKENS, heard // 4)
-    contexts = [row[: commands[index].at][-heard:].tolist() for row, commands, index in chosen]
-    named = {MODEL: _named(model, contexts, progress)}
+    length = min(model.config.n_positions, CONTEXT_TOKENS)
+    length -= min(LINE_TOKENS, length // 4)
+    contexts = [ids[-length:].tolist() for ids, _, _ in chosen]
+    answers = {MODEL: _predict_by_model(model, contexts, progress)}
     if training:
-        ngram = NGram([[command.line for command in commands_of(row)] for row in training])
-        named["n-gram"] = list(map(ngram.likely, before))
-    named["repeat"] = list(map(_repeated, before))
+        ngram = NGram([[command.line for command in find_commands(row)] for row in training])
+        answers["n-gram"] = list(map(ngram.predict, before))
+    answers["repeat"] = list(map(_predict_repeat, before))
     verbs = [first_word(line) or "" for line in lines]
     counts = Counter(verbs)
-    right = [line in first[:1] for line, first in zip(lines, named[MODEL], strict=True)]
-    return NextCommand(
+    is_right = [line in named[:1] for line, named in zip(lines, answers[MODEL], strict=True)]
+    return NextCommandReport(
         turns=len(chosen),
-        available=len(asked),
+        available=len(available),
         verbs=len(counts),
-        hits={name: _hits(lines, verbs, answers) for name, answers in named.items()},
+        hits={name: _hit_rates(lines, verbs, named) for name, named in answers.items()},
         by_verb={
-            verb: (count, sum(hit for hit, its in zip(right, verbs, strict=True) if its == verb) / count)
+            verb: (count, sum(hit for hit, its in zip(is_right, verbs, strict=True) if its == verb) / count)
             for verb, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:VERBS]
         },
     )
 
 
-def _named(model: GPT2LMHeadModel, contexts: Sequence[Sequence[int]], progress: Progress) -> list[list[bytes]]:
-    """Up to five lines after each context, what greedy decoding says first."""
-    decoder, named = Decoder(GPT2Weights.of(model), Sampling(), TURNS_AT_ONCE * TOP), []
+def _predict_by_model(
+    model: GPT2LMHeadModel, contexts: Sequence[Sequence[int]], progress: Progress
+) -> list[list[bytes]]:
+    """Predict up to five lines after each context, the line of greedy decoding first."""
+    decoder = Decoder(GPT2Weights.of(model), Sampling(), TURNS_AT_ONCE * TOP)
+    answers = []
     with progress("Commands", len(contexts)) as advance:
         for first in range(0, len(contexts), TURNS_AT_ONCE):
-            some = contexts[first : first + TURNS_AT_ONCE]
-            for greedy, beam in zip(likely_lines(decoder, some, 1), likely_lines(decoder, some, TOP), strict=True):
+            batch = contexts[first : first + TURNS_AT_ONCE]
+            for greedy, beam in zip(beam_search(decoder, batch, 1), beam_search(decoder, batch, TOP), strict=True):
                 # Where greedy decoding ends no line, the first place stays empty.
-                named.append([*(greedy or [UNSAID]), *(line for line in beam if line not in greedy)][:TOP])
-            advance(len(some))
-    return named
+                answers.append([*(greedy or [NO_LINE]), *(line for line in beam if line not in greedy)][:TOP])
+            advance(len(batch))
+    return answers
 
 
-def _hits(lines: Sequence[bytes], verbs: Sequence[str], named: Sequence[Sequence[bytes]]) -> Hits:
+def _hit_rates(lines: Sequence[bytes], verbs: Sequence[str], answers: Sequence[Sequence[bytes]]) -> HitRates:
     shares = []
     for top in (1, TOP):
         by_verb: dict[str, list[bool]] = defaultdict(list)
-        for line, verb, answers in zip(lines, verbs, named, strict=True):
-            by_verb[verb].append(line in answers[:top])
-        right = [sum(hits) / len(hits) for hits in by_verb.values()]
-        shares.append((sum(map(sum, by_verb.values())) / len(lines), sum(right) / len(right)))
+        for line, verb, named in zip(lines, verbs, answers, strict=True):
+            by_verb[verb].append(line in named[:top])
+        rates = [sum(hits) / len(hits) for hits in by_verb.values()]
+        shares.append((sum(map(sum, by_verb.values())) / len(lines), sum(rates) / len(rates)))
     (top_1, macro_top_1), (top_5, macro_top_5) = shares
-    return Hits(top_1, top_5, macro_top_1, macro_top_5)
+    return HitRates(top_1, top_5, macro_top_1, macro_top_5)

@@ -1,4 +1,4 @@
-"""Everything that `greylord evaluate --deep` finds out about a model, on a bounded part of what it has not read."""
+"""The report of a deep evaluation: every figure about a model, on a bounded part of unseen recordings."""
 
 from __future__ import annotations
 
@@ -10,31 +10,34 @@ from pathlib import Path
 import numpy as np
 from transformers import GPT2LMHeadModel
 
+from greylord import plots
 from greylord.corpus.split import time_groups
 from greylord.corpus.windows import sample_spans
-from greylord.evaluation import baselines, bits_per_byte, context_length, generated_play, pictures
-from greylord.evaluation.bits_per_byte import Score, ScoreTally, predictions
-from greylord.evaluation.calibration import Calibration, DelayTally
-from greylord.evaluation.context_length import Positions
+from greylord.evaluation import baselines, bits_per_byte, context_length, generated_play
+from greylord.evaluation.bits_per_byte import NOTHING, ScoreTally, predict
+from greylord.evaluation.calibration import Calibration, CalibrationTally
+from greylord.evaluation.context_length import PositionRange
 from greylord.evaluation.generated_play import Health
-from greylord.evaluation.intervals import Interval, interval_of
-from greylord.evaluation.next_command import NextCommand, next_command
+from greylord.evaluation.intervals import Interval, bootstrap_interval
+from greylord.evaluation.next_command import NextCommandReport, measure_next_command
 from greylord.evaluation.unseen import Unseen
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
 
-__all__ = ["REPORT", "DeepReport", "evaluate", "is_report", "write"]
+__all__ = ["REPORT", "DeepReport", "is_report", "make_report", "write_report"]
 
 REPORT = "report.json"
 KIND = "greylord evaluate --deep"
-"""What report.json gives as its kind."""
+"""The `kind` in report.json."""
 CONTEXT_SPANS = 10
-"""Spans, of the forty that are scored, that contexts are compared on: four passes over all would take too long."""
+"""Spans, of the forty that are scored, for comparing context lengths: four passes over all would take too long."""
+KINDS = {"top 1": "top_1", "top 5": "top_5", "top 1,\nby verb": "macro_top_1", "top 5,\nby verb": "macro_top_5"}
+"""Fields of `HitRates` by their labels in the picture."""
 
 
 @dataclass(frozen=True)
 class DeepReport:
-    """The figures. None where there is nothing to count."""
+    """The figures of a deep evaluation; None where there is nothing to count."""
 
     model: str
     data: str
@@ -43,74 +46,94 @@ class DeepReport:
     bits_per_byte: Mapping[str, float]
     """Overall, server, client and framing."""
     interval: Interval | None
-    """Of the overall figure, 95 %."""
+    """Confidence interval of the overall figure."""
     compressors: Mapping[str, float]
-    commands: NextCommand | None
+    commands: NextCommandReport | None
     delays: Calibration | None
-    positions: Sequence[Positions]
+    positions: Sequence[PositionRange]
     contexts: Mapping[int, float]
-    """Overall bits per byte of the same spans, by the length of the context."""
+    """Overall bits per byte of the same spans, by the length of the context in tokens."""
     health: Mapping[str, Health]
-    """Of "this model", and of "real play" from the same places."""
+    """Keys are "this model", and "real play" from the same places."""
 
 
-def evaluate(
+def make_report(
     model: GPT2LMHeadModel, name: str, unseen: Unseen, training: Sequence[np.ndarray], progress: Progress = silent
 ) -> DeepReport:
-    """Find everything out: a few minutes on two CPU cores for a default model.
+    """Measure everything. It takes a few minutes on two CPU cores for a default model.
 
     Args:
-        model: on a CPU or a GPU.
-        name: of the model.
-        unseen: what it has not read; half a megabyte of it is scored, as evaluations during training do.
-        training: rows that it has read, for what learns by counting; none leaves these baselines out.
-        progress: shown part by part.
+        model: On a CPU or a GPU.
+        name: The model's name, for the report.
+        unseen: Recordings to score. Half a megabyte of them is sampled, as in evaluations during training.
+        training: Ids of training recordings, for baselines that learn; without any they are left out.
+        progress: Shown for each part.
     """
     rows, context = unseen.rows, model.config.n_positions
     spans = sample_spans(rows)
-    tally, delays = ScoreTally(rows), DelayTally()
-    for prediction in predictions(model, rows, spans, context, progress):
+    tally, delays = ScoreTally(rows), CalibrationTally()
+    for prediction in predict(model, rows, spans, context, progress):
         tally.add(prediction)
         delays.add(prediction)
     scores = tally.report()
-    score = sum(scores, start=Score(0, 0, 0, 0, 0, 0))
+    score = sum(scores, start=NOTHING)
     stream = bits_per_byte.stream_of(rows, spans)
-    compressors = baselines.compressed(stream, score.payload_bytes, progress)
+    compressors = baselines.measure_compressors(stream, score.payload_bytes, progress)
     if training:
-        compressors["lzma, primed"] = baselines.primed(training, stream, score.payload_bytes, progress)
+        compressors["lzma, primed"] = baselines.measure_primed_lzma(training, stream, score.payload_bytes, progress)
     few = spans[:: -(-len(spans) // CONTEXT_SPANS)]
-    said, real = generated_play.stretches(model, rows, progress)
+    generated, real = generated_play.sample_stretches(model, rows, progress)
     return DeepReport(
         model=name,
         data=unseen.description,
         protocol=bits_per_byte.protocol(context),
         payload_bytes=score.payload_bytes,
-        bits_per_byte={part: getattr(score, part) for part in ("overall", "server", "client", "framing")},
-        interval=interval_of(scores, time_groups(unseen.starts)),
+        bits_per_byte={
+            "overall": score.bits_per_byte,
+            "server": score.server,
+            "client": score.client,
+            "framing": score.framing,
+        },
+        interval=bootstrap_interval(scores, time_groups(unseen.starts)),
         compressors=compressors,
-        commands=next_command(model, rows, training, progress),
+        commands=measure_next_command(model, rows, training, progress),
         delays=delays.report(),
-        positions=context_length.by_position(model, rows, few, context, progress),
-        contexts=context_length.by_context(model, rows, few, context, progress),
-        health={"this model": generated_play.health_of(said), "real play": generated_play.health_of(real)},
+        positions=context_length.score_positions(model, rows, few, context, progress),
+        contexts=context_length.score_contexts(model, rows, few, context, progress),
+        health={
+            "this model": generated_play.measure_health(generated),
+            "real play": generated_play.measure_health(real),
+        },
     )
 
 
 def is_report(folder: Path) -> bool:
-    """Whether a folder is the report of such an evaluation."""
+    """Check whether a folder holds the report of a deep evaluation."""
     try:
         return json.loads((folder / REPORT).read_text(encoding="utf-8"))["kind"] == KIND
     except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
-def write(report: DeepReport, folder: Path) -> None:
+def write_report(report: DeepReport, folder: Path) -> None:
     """Write report.json and the pictures, in place of an older report."""
     with new_folder(folder) as place:
         text = json.dumps({"kind": KIND, **asdict(report)}, indent=1, ensure_ascii=False)
         (place / REPORT).write_text(text + "\n", encoding="utf-8")
-        (place / "context.png").write_bytes(pictures.context(report.positions, report.contexts))
-        if report.commands:
-            (place / "commands.png").write_bytes(pictures.commands(report.commands))
-        if report.delays:
-            (place / "delays.png").write_bytes(pictures.delays(report.delays))
+        positions = {
+            f"{each.first}-{each.last}" if each.last > each.first else str(each.first): each.bits_per_byte
+            for each in report.positions
+        }
+        (place / "context.png").write_bytes(plots.context_lengths(positions, report.contexts))
+        if commands := report.commands:
+            shares = {
+                name: {label: getattr(rates, field) for label, field in KINDS.items()}
+                for name, rates in commands.hits.items()
+            }
+            (place / "commands.png").write_bytes(plots.next_commands(shares, commands.turns))
+        if calibration := report.delays:
+            delays = {
+                name: (each.expected_calibration_error, [(b.turns, b.predicted, b.observed) for b in each.bins])
+                for name, each in calibration.delays.items()
+            }
+            (place / "delays.png").write_bytes(plots.delay_calibration(delays, calibration.turns))

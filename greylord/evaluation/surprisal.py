@@ -1,4 +1,4 @@
-"""How much each byte of one recording surprised a model, and which lines did most."""
+"""Surprisal along one recording: what each byte costs a model in bits, and which lines cost most."""
 
 from __future__ import annotations
 
@@ -14,61 +14,68 @@ from greylord.captures.markup import apply_backspaces
 from greylord.captures.reading import read_session
 from greylord.corpus.windows import whole_rows
 from greylord.errors import UsageError
-from greylord.evaluation.bits_per_byte import CLIENT, SERVER, ScoreTally, kinds_of, predictions, protocol
+from greylord.evaluation.bits_per_byte import CLIENT, SERVER, ScoreTally, predict, protocol, token_kinds
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
 from greylord.terminal.display import Display
 
-__all__ = ["Line", "Surprise", "smoothed", "surprise_of"]
+__all__ = ["RecordingSurprisal", "ServerLine", "measure_surprisal", "smooth"]
 
 LINES = 12
+"""Lines that are reported."""
 LINE = re.compile(rb"(?:\x1b\[79D\x1b\[K)?[^\n]*?(?:\n|(?=\x1b\[79D\x1b\[K)|\Z)", re.DOTALL)
-"""Up to a line feed, or to where the game wipes the line to begin another."""
+"""Up to a line feed, or to where the game erases the line to begin another."""
 COLOUR = re.compile(rb"\x1b\[(?P<parameters>[0-9;]*)m")
 """Select graphic rendition (ECMA-48)."""
 COLOURS_WITHIN = 1_000
-"""Bytes before a line in which its colours are looked for."""
+"""Bytes before a line that are searched for its colours."""
 BINS = 400
 
 
 @dataclass(frozen=True)
-class Line:
+class ServerLine:
     """A line of the server."""
 
     offset: int
-    """Payload bytes of both sides before it, as `greylord generate --at` takes them."""
+    """Payload bytes of both sides before it."""
     bits: float
-    """All that its bytes cost together."""
+    """Surprisal of all its bytes together."""
     payload_bytes: int
     shown: str
-    """As the player saw it: Unicode, and the colours as control sequences, those included that stood before it."""
+    """The line as the player saw it: Unicode, with its colours as control sequences, those in force before it too."""
 
 
 @dataclass(frozen=True, eq=False)
-class Surprise:
-    """A recording as a model takes it, in the order of its payload.
+class RecordingSurprisal:
+    """The surprisal of a recording, in the order of its payload.
 
     Attributes:
-        name: of the file.
-        protocol: how it was scored.
-        overall: bits per byte, framing included.
-        bits: float32 [payload bytes], what each costs.
-        by_client: bool [payload bytes], whose they are.
-        lines: those that cost most, the most expensive first; of equal ones the most expensive.
+        name: Name of the file.
+        protocol: The protocol in words.
+        bits_per_byte: Of the whole recording, framing included.
+        bits: float32 [payload bytes], the surprisal of each byte.
+        by_client: bool [payload bytes], whether the client sent it.
+        lines: The most expensive lines, in order of cost; of lines that look the same the most expensive.
     """
 
     name: str
     protocol: str
-    overall: float
+    bits_per_byte: float
     bits: np.ndarray
     by_client: np.ndarray
-    lines: list[Line]
+    lines: list[ServerLine]
 
 
-def surprise_of(model: PreTrainedModel, path: Path, progress: Progress = silent) -> Surprise:
-    """Score a recording by the protocol. Its credentials are masked.
+def measure_surprisal(model: PreTrainedModel, path: Path, progress: Progress = silent) -> RecordingSurprisal:
+    """Score a recording by the protocol of bits per byte, with its credentials masked.
 
-    Raises UsageError if it has no payload.
+    Args:
+        model: On a CPU or a GPU.
+        path: The recording.
+        progress: Counts tokens.
+
+    Raises:
+        UsageError: The recording has no payload.
     """
     session = read_session(path)
     if not len(session.payload):
@@ -76,60 +83,67 @@ def surprise_of(model: PreTrainedModel, path: Path, progress: Progress = silent)
     ids = turns.encode(turns.turns_of(session))
     rows, context = [ids], model.config.n_positions
     tally, nats = ScoreTally(rows), np.zeros(len(ids), np.float32)
-    for prediction in predictions(model, rows, whole_rows(rows), context, progress):
+    for prediction in predict(model, rows, whole_rows(rows), context, progress):
         tally.add(prediction)
         nats[prediction.window.scored : prediction.window.end] = prediction.nats
     (score,) = tally.report()
     is_payload = ids < vocabulary.PAD
     bits = nats[is_payload] / np.float32(math.log(2))
-    kinds, payload = kinds_of(ids)[is_payload], turns.payload_of(ids)
+    kinds, payload = token_kinds(ids)[is_payload], turns.payload_of(ids)
     by_server = np.flatnonzero(kinds == SERVER)
-    return Surprise(
+    return RecordingSurprisal(
         name=path.name,
         protocol=protocol(context),
-        overall=score.overall,
+        bits_per_byte=score.bits_per_byte,
         bits=bits,
         by_client=kinds == CLIENT,
-        lines=_lines(payload[by_server].tobytes(), bits[by_server], by_server),
+        lines=_expensive_lines(payload[by_server].tobytes(), bits[by_server], by_server),
     )
 
 
-def _lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> list[Line]:
-    """The most expensive lines of what the server says."""
+def _expensive_lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> list[ServerLine]:
+    """Return the most expensive lines of the server's payload.
+
+    Args:
+        payload: What the server sent.
+        bits: float32 [payload], the surprisal of each byte.
+        offsets: int64 [payload], where each byte lies in the recording's payload.
+    """
     spans = [match.span() for match in LINE.finditer(payload) if match[0]]
     before = np.append(0, np.cumsum(bits, dtype=np.float64))
     costs = {span: float(before[span[1]] - before[span[0]]) for span in spans}
-    lines: dict[str, Line] = {}
+    lines: dict[str, ServerLine] = {}
     for begin, end in sorted(spans, key=lambda span: -costs[span]):
         text = Display().feed(
             _colours(payload[max(0, begin - COLOURS_WITHIN) : begin])
             + apply_backspaces(payload[begin:end].rstrip(b"\r\n"))
         )
-        lines.setdefault(text, Line(int(offsets[begin]), costs[begin, end], end - begin, text))
+        lines.setdefault(text, ServerLine(int(offsets[begin]), costs[begin, end], end - begin, text))
         if len(lines) == LINES:
             break
     return list(lines.values())
 
 
 def _colours(payload: bytes) -> bytes:
-    """The colours that are on after a payload: control sequences since the last that resets them."""
-    on = b""
+    """Return the colours in force at the end of a payload: its control sequences since the last reset."""
+    colours = b""
     for match in COLOUR.finditer(payload):
         resets = any(not parameter.strip(b"0") for parameter in match["parameters"].split(b";"))
-        on = match[0] if resets else on + match[0]
-    return on
+        colours = match[0] if resets else colours + match[0]
+    return colours
 
 
-def smoothed(surprise: Surprise, by_client: bool) -> tuple[np.ndarray, np.ndarray]:
-    """One side's mean bits over the recording, in 400 pieces of equal length.
+def smooth(surprisal: RecordingSurprisal, by_client: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Average the surprisal of one side over 400 pieces of equal length.
 
-    Returns the middle of each piece, in payload bytes, and the mean there, float64 both; without pieces in which that
-    side says nothing.
+    Returns:
+        The middle of each piece in payload bytes, and the mean bits per byte there, float64 [pieces] each. Pieces
+        without a byte of that side are left out.
     """
-    size = len(surprise.bits)
-    chosen = np.flatnonzero(surprise.by_client == by_client)
-    pieces = chosen * BINS // size
+    size = len(surprisal.bits)
+    places = np.flatnonzero(surprisal.by_client == by_client)
+    pieces = places * BINS // size
     counts = np.bincount(pieces, minlength=BINS)
-    sums = np.bincount(pieces, surprise.bits[chosen], minlength=BINS)
-    said = np.flatnonzero(counts)
-    return (said + 0.5) * size / BINS, sums[said] / counts[said]
+    sums = np.bincount(pieces, surprisal.bits[places], minlength=BINS)
+    filled = np.flatnonzero(counts)
+    return (filled + 0.5) * size / BINS, sums[filled] / counts[filled]

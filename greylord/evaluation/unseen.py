@@ -1,4 +1,4 @@
-"""Which part of a dataset a model has not been trained on."""
+"""The part of a dataset that a model was trained on, and the part that it has not seen."""
 
 from __future__ import annotations
 
@@ -16,66 +16,89 @@ from greylord.corpus import build
 from greylord.corpus.manifest import CorpusSettings
 from greylord.corpus.recordings import read_dataset
 from greylord.corpus.windows import Rows
-from greylord.errors import GreylordError, UsageError
+from greylord.errors import GreylordError, MissingDatasetError
 from greylord.progress import Progress, silent
 
-__all__ = ["Unseen", "own_dataset", "trained_part", "unseen_part"]
+__all__ = ["Unseen", "own_dataset", "read_trained", "read_unseen"]
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """Rows of ids, uint16 each, and what they are in words."""
+    """Recordings that a model has not seen.
+
+    Attributes:
+        rows: Ids, uint16 each.
+        starts: When each was recorded, if known.
+        description: The recordings in words.
+    """
 
     rows: Sequence[np.ndarray]
     starts: Sequence[datetime | None]
-    """When each was recorded, if it tells."""
     description: str
 
 
 def own_dataset(model_dir: Path) -> Path:
-    """The dataset that a model was trained on. Raises UsageError if the model does not say, or it is gone."""
+    """Return the folder of the recordings that a model was trained on.
+
+    Raises:
+        MissingDatasetError: The model names no dataset, or the folder is gone.
+    """
     dataset = runs.read_provenance(model_dir).dataset
     if dataset is None or not dataset.is_dir():
-        raise UsageError(f"{str(model_dir)!r} names no dataset that is here; give one with --dataset or --data-dir.")
+        raise MissingDatasetError(model_dir, dataset)
     return dataset
 
 
-def unseen_part(dataset: Path, model_dir: Path, progress: Progress = silent) -> Unseen:
-    """The validation split if the model was trained on this dataset, else all recordings but those it has read.
+def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent) -> Unseen:
+    """Read what a model has not seen of a dataset, with credentials masked.
 
-    Recordings are recognised by their payload; their credentials are masked. Raises GreylordError if the model has
-    read all of them.
+    It is the validation split if the model was trained on this dataset, else all recordings that the model was not
+    trained on. Recordings are recognised by their payload.
+
+    Args:
+        dataset: A folder of recordings.
+        model_dir: A model folder.
+        progress: Counts recordings.
+
+    Raises:
+        GreylordError: The model was trained on all of them.
     """
-    known = runs.read_provenance(model_dir)
+    provenance = runs.read_provenance(model_dir)
     corpus = build.corpus_of(dataset)
-    if known.dataset is not None and known.dataset.resolve() == dataset.resolve():
+    if provenance.dataset is not None and provenance.dataset.resolve() == dataset.resolve():
         manifest, _ = build.refresh(dataset, progress=progress)
-        if manifest.content_hash == known.data_hash:
+        if manifest.content_hash == provenance.data_hash:
             rows = Rows(corpus, "validation")
             return Unseen(rows, rows.starts, f"the validation split of {corpus} ({_count(len(rows))})")
-    found = _read(dataset, progress)
-    kept = [recording for recording in found if recording.payload_sha256 not in known.trained_on]
-    left_out = len(found) - len(kept)
-    if not kept:
-        raise GreylordError(f"No recording of {str(dataset)!r} can be scored: the model has read all {left_out}.")
-    without = f" but {left_out} that the model has read" if left_out else ""
+    recordings = _read(dataset, progress)
+    unseen = [recording for recording in recordings if recording.payload_sha256 not in provenance.trained_on]
+    left_out = len(recordings) - len(unseen)
+    if not unseen:
+        raise GreylordError(
+            f"No recording of {str(dataset)!r} can be scored: the model was trained on all {left_out} of them."
+        )
+    without = f" except {left_out} that the model was trained on" if left_out else ""
     return Unseen(
-        [recording.ids for recording in kept],
-        [recording.start for recording in kept],
-        f"all recordings of {dataset}{without} ({_count(len(kept))})",
+        [recording.ids for recording in unseen],
+        [recording.start for recording in unseen],
+        f"all recordings of {dataset}{without} ({_count(len(unseen))})",
     )
 
 
-def trained_part(model_dir: Path, progress: Progress = silent) -> Sequence[np.ndarray]:
-    """The rows that a model has been trained on, uint16 each, in the order of their starts; none if they are gone."""
-    known = runs.read_provenance(model_dir)
-    if known.dataset is None or not known.dataset.is_dir():
+def read_trained(model_dir: Path, progress: Progress = silent) -> Sequence[np.ndarray]:
+    """Read the recordings that a model was trained on, with credentials masked.
+
+    Returns:
+        Ids, uint16 each, in the order of their starts; empty if the dataset is gone.
+    """
+    provenance = runs.read_provenance(model_dir)
+    if provenance.dataset is None or not provenance.dataset.is_dir():
         return []
-    manifest, _ = build.refresh(known.dataset, progress=progress)
-    if manifest.content_hash == known.data_hash:
-        return Rows(build.corpus_of(known.dataset), "train")
-    found = [each for each in _read(known.dataset, progress) if each.payload_sha256 in known.trained_on]
-    return [recording.ids for recording in found]
+    manifest, _ = build.refresh(provenance.dataset, progress=progress)
+    if manifest.content_hash == provenance.data_hash:
+        return Rows(build.corpus_of(provenance.dataset), "train")
+    recordings = _read(provenance.dataset, progress)
+    return [recording.ids for recording in recordings if recording.payload_sha256 in provenance.trained_on]
 
 
 class _Recording(NamedTuple):
@@ -85,14 +108,15 @@ class _Recording(NamedTuple):
 
 
 def _read(dataset: Path, progress: Progress) -> list[_Recording]:
-    """The recordings of a folder, once each, in the order of their starts, their credentials masked.
+    """Read the recordings of a folder, each once, in the order of their starts, with credentials masked.
 
-    Raises GreylordError if there are none.
+    Raises:
+        GreylordError: There are none.
     """
     with tempfile.TemporaryDirectory() as spool:
         rows, _ = read_dataset(dataset, Path(spool), CorpusSettings(), progress)
         return [
-            # The folder with the ids will be gone.
+            # Copied, since the spool's folder is about to go.
             _Recording(row.reading.payload_sha256, row.file.started_at, row.ids().copy())
             for row in rows
         ]

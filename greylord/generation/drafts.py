@@ -21,7 +21,7 @@ from greylord.weights import GPT2Weights
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
-__all__ = ["TRAINED_TOKENS_PER_ID", "generate", "read", "write"]
+__all__ = ["TRAINED_TOKENS_PER_ID", "read", "sample", "write"]
 
 STREAMS = 32
 """Sessions sampled together. On a CPU this number makes an id cheapest."""
@@ -29,12 +29,13 @@ TRAINED_TOKENS_PER_ID = 500
 """Trained tokens for each sampled id, so that sampling takes a hundredth of a run's time on a CPU."""
 
 
-def generate(model: GPT2LMHeadModel, trained_tokens: int, progress: Progress = silent) -> list[int]:
-    """Sample ids from a model that has been trained on a number of tokens, at temperature 1.
+def sample(model: GPT2LMHeadModel, trained_tokens: int, progress: Progress = silent) -> list[int]:
+    """Sample the ids to store, at temperature 1.
 
     Args:
         model: On a CPU or a GPU.
-        trained_tokens: Decides how many ids are sampled, up to the decoder's memory.
+        trained_tokens: Tokens that the model was trained on. They decide how many ids are sampled, up to the decoder's
+            memory.
         progress: Counts ids of a session.
 
     Returns:
@@ -65,7 +66,8 @@ def write(folder: Path, ids: Sequence[int]) -> None:
 
 
 def read(folder: Path) -> list[int]:
-    """Read drafts.json of a model folder. Without a sound file there are no ids, which only costs speed."""
+    """Read drafts.json of a model folder. Without a valid file there are no ids, which only costs speed."""
     ids = (read_json(folder / DRAFTS) or {}).get("ids")
-    known = isinstance(ids, list) and all(type(token) is int and 0 <= token < vocabulary.VOCAB_SIZE for token in ids)
-    return ids if known else []
+    if not isinstance(ids, list):
+        return []
+    return ids if all(type(token) is int and 0 <= token < vocabulary.VOCAB_SIZE for token in ids) else []

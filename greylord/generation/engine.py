@@ -6,7 +6,7 @@ it samples depends on its ids and its seed, and not on the other slots.
     decoder = Decoder(GPT2Weights.read(folder), Sampling(temperature=0.8))
     decoder.start(0, [PAD, SERVER, DELAY_SHORT], seed=7)
     (ids,) = decoder.step([0])
-    decoder.hear(0, [CLIENT, DELAY_SHORT, *b"look\\r"])
+    decoder.append(0, [CLIENT, DELAY_SHORT, *b"look\\r"])
 
 A learned position table cannot slide. When a slot's ids exceed the context, the last half of them becomes the context.
 """
@@ -32,7 +32,7 @@ READ_TOKENS = 1_024
 UNIFORMS = 1_024
 """Random numbers drawn in one call, since a call for one costs as much."""
 MEMORY_TOKENS = 16_384
-"""Ids that a slot keeps at least, the context included, for prompt lookup."""
+"""Ids that each slot keeps for prompt lookup, the context included."""
 DRAFT_MATCHES = (12, 6, 3)
 """Numbers of last ids to look up, tried in this order. A draft is at most as long as its match."""
 DRAFT_TOKENS = max(DRAFT_MATCHES)
@@ -44,7 +44,7 @@ class _Slot:
     Attributes:
         text: Memory and ids, one character for each id: nothing is searched faster than a `str`.
         begin: Where in `text` the context begins.
-        read: How many ids of the context are in the cache.
+        read: Number of ids of the context that are in the cache.
     """
 
     def __init__(self, memory: str, ids: Iterable[int], seed: int) -> None:
@@ -59,8 +59,8 @@ class _Slot:
     def unread(self) -> list[int]:
         return [ord(character) for character in self.text[self.begin + self.read :]]
 
-    def say(self, ids: Sequence[int]) -> None:
-        """Add ids sampled with the first uniforms. All but the last are in the cache already."""
+    def accept(self, ids: Sequence[int]) -> None:
+        """Append ids sampled with the first uniforms. All except the last are in the cache already."""
         self.text += _text(ids)
         self.read += len(ids)
         self._uniforms = self._uniforms[len(ids) :]
@@ -71,7 +71,7 @@ class _Slot:
         self.begin, self.read = len(self.text) - length, 0
 
     def uniforms(self, count: int) -> np.ndarray:
-        """Return the next random numbers, float64 [count]. `say` uses up one for each id."""
+        """Return the next random numbers, float64 [count]. `accept` uses up one for each id."""
         if count > len(self._uniforms):
             self._uniforms = np.append(self._uniforms, self._random.random(count + UNIFORMS))
         return self._uniforms[:count]
@@ -93,11 +93,11 @@ def _text(ids: Iterable[int]) -> str:
 
 
 class Decoder:
-    """Slots that decode one model. Stepping sixteen together costs about four times as much as stepping one.
+    """Slots that decode one model. One step of sixteen slots costs about four times as much as a step of one.
 
     Args:
-        weights: The model's, on a CPU or a GPU; they are not copied.
-        sampling: For all slots.
+        weights: Weights of the model, on a CPU or a GPU; they are not copied.
+        sampling: Settings for all slots.
         slots: Number of slots.
         draft_tokens: Longest draft that a step of one slot checks. It changes the speed, and the ids only where float32
             rounding decides between two.
@@ -120,10 +120,16 @@ class Decoder:
         self._draft_tokens = draft_tokens
 
     def start(self, slot: int, ids: Iterable[int], seed: int = 0) -> None:
-        """Restart a slot from `ids`, at least one, and seed its random numbers."""
+        """Restart a slot.
+
+        Args:
+            slot: The slot.
+            ids: Ids that the slot continues, at least one.
+            seed: Seeds the slot's random numbers.
+        """
         self._slots[slot] = _Slot(self._memory, ids, seed)
 
-    def hear(self, slot: int, ids: Iterable[int]) -> None:
+    def append(self, slot: int, ids: Iterable[int]) -> None:
         """Append ids that the slot did not sample itself."""
         self._slots[slot].text += _text(ids)
 
@@ -133,8 +139,12 @@ class Decoder:
         self._forward.copy(source, target, self._slots[source].read)
 
     def logits(self, slots: Sequence[int]) -> np.ndarray:
-        """Compute the logits of each slot's next id, float32 [len(slots), vocabulary]. The grammar is not applied."""
-        # After an earlier call for logits two ids are unread: the last one of then, and the one appended since.
+        """Compute the logits of each slot's next id, without applying the grammar.
+
+        Returns:
+            float32 [len(slots), vocabulary].
+        """
+        # An earlier call left its last id unread, and one more was appended since.
         self._catch_up(slots, leave=2)
         blocks = [self._slots[slot].unread() for slot in slots]
         logits = self._read(blocks, slots)
@@ -143,9 +153,14 @@ class Decoder:
         return np.stack([each[-1] for each in logits])
 
     def step(self, slots: Sequence[int], stops: Collection[int] = ()) -> list[list[int]]:
-        """Sample the next ids of each of `slots`: one, or several where a draft was right.
+        """Sample the next ids of each slot: one, or several where a draft was right.
 
-        A slot samples nothing after an id in `stops`.
+        Args:
+            slots: Slots to advance.
+            stops: Ids after which a slot samples nothing more in this step.
+
+        Returns:
+            The new ids of each slot, in the order of `slots`.
         """
         self._catch_up(slots)
         drafts = [self._draft(slot) if len(slots) == 1 else [] for slot in slots]
@@ -155,14 +170,14 @@ class Decoder:
             [self._slots[slot].uniforms(len(block)) for slot, block in zip(slots, blocks, strict=True)]
         )
         drawn = self._sampling.draw(np.where(MAY_FOLLOW[np.concatenate(blocks)], logits, -np.inf), uniforms)
-        said = []
+        sampled = []
         for slot, draft, ids in zip(slots, drafts, np.split(drawn, ends[:-1]), strict=True):
             right = 0
             while right < len(draft) and ids[right] == draft[right] and draft[right] not in stops:
                 right += 1
-            said.append(ids[: right + 1].tolist())
-            self._slots[slot].say(said[-1])
-        return said
+            sampled.append(ids[: right + 1].tolist())
+            self._slots[slot].accept(sampled[-1])
+        return sampled
 
     def _draft(self, slot: int) -> list[int]:
         room = self.context - len(self._slots[slot])
@@ -180,7 +195,11 @@ class Decoder:
                 self._slots[slot].read += len(block)
 
     def _read(self, blocks: Sequence[Sequence[int]], slots: Sequence[int]) -> list[np.ndarray]:
-        """Read a block of ids for each slot, and return the logits after each id, float32 [len(block), vocabulary]."""
+        """Read a block of ids for each slot.
+
+        Returns:
+            The logits after each id, float32 [len(block), vocabulary] for each slot.
+        """
         low, high = min(slots), max(slots) + 1
         # Slots in between, and the ends of shorter blocks, read padding, whose results are never used.
         ids = np.full((high - low, max(map(len, blocks))), vocabulary.PAD)
@@ -192,11 +211,11 @@ class Decoder:
 
 
 class Grammar:
-    """A logits processor that holds the stock `model.generate` to the grammar: direction, delay, payload, and no pads.
+    """A logits processor that makes the stock `model.generate` follow the grammar: direction, delay, payload, no pads.
 
     Pass it as `logits_processor=[Grammar()]`, with `eos_token_id=None`.
     """
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         allowed = torch.from_numpy(MAY_FOLLOW).to(scores.device)[input_ids[:, -1]]
         return scores.masked_fill(~allowed, -torch.inf)

@@ -1,7 +1,7 @@
 """GPT-2's forward pass over static key/value caches, a few tokens at a time, for one row or many.
 
-A token of the default model costs 0.8 M multiplications, which take less time than the calls around them. So this pass
-makes few calls, and none of those that the stock model makes to be general.
+A token of the default model costs 0.8 M multiplications, less time than the calls around them. So this pass makes few
+calls, and none that only serve generality.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from greylord.weights import EMBEDDING, OUTPUT, PREFIX, GPT2Weights
 __all__ = ["Forward"]
 
 ONE_THREAD_TOKENS = 64
-"""Tokens up to which a CPU computes on one thread. A second thread would save a tenth (17 tokens) to a third (64) of
-the time, but on a busy machine each call would wait for it."""
+"""Tokens up to which a CPU computes on one thread. A second thread saves a tenth (17 tokens) to a third (64) of the
+time, but on a busy machine each call waits for it."""
 
 _Affine = tuple[torch.Tensor, torch.Tensor]
 """A weight and a bias."""
@@ -51,7 +51,7 @@ class Forward:
     """The forward pass of a model, on the device of its weights.
 
     Args:
-        weights: The model's; they are not copied.
+        weights: Weights of the model; they are not copied.
         rows: Rows of the key/value cache.
     """
 
@@ -80,9 +80,9 @@ class Forward:
         """Read tokens into the cache, and compute the logits after each.
 
         Args:
-            rows: Which n rows of the cache.
-            ids: int64 [n, t]. Tokens beyond the context are padding, and their logits mean nothing.
-            begins: int64 [n], how many tokens of each row are in the cache already. Later entries are overwritten.
+            rows: The n rows of the cache to use.
+            ids: int64 [n, t]. Tokens beyond the context are padding; their logits are undefined.
+            begins: int64 [n], tokens of each row that are in the cache already. Later entries are overwritten.
 
         Returns:
             float32 [n, t, vocabulary], equal to the stock model's logits up to rounding.

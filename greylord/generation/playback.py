@@ -1,4 +1,4 @@
-"""Generated play: the ids that a model continues, and its continuation as payload with directions and pauses."""
+"""Generated play: a prompt as ids, and the continuation as payload with directions and delays."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from greylord.terminal.display import Display
 if TYPE_CHECKING:
     from greylord.generation.engine import Decoder
 
-__all__ = ["Speech", "capture_ids", "on_screen", "pauses_of", "play", "prompt_ids"]
+__all__ = ["PlayedChunk", "encode_prompt", "encode_recording", "play", "read_delays", "render"]
 
 DIRECTIONS = (vocabulary.CLIENT, vocabulary.SERVER)
 
 
-class Speech(NamedTuple):
+class PlayedChunk(NamedTuple):
     """A piece of generated payload."""
 
     direction: int
     """Token id, `CLIENT` or `SERVER`."""
-    pause: float
+    delay: float
     """Seconds before it; 0 within a turn."""
     payload: bytes
 
 
-def prompt_ids(text: str | None, direction: int) -> list[int]:
+def encode_prompt(text: str | None, direction: int) -> list[int]:
     """Encode a prompt as the beginning of a session.
 
     Args:
-        text: The first payload; None leaves it to the model.
-        direction: Token id of who sends it.
+        text: The first payload; None lets the model begin.
+        direction: Token id of the sender.
 
     Raises:
-        UsageError: a character is above U+00FF.
+        UsageError: A character is above U+00FF.
     """
     if text is None:
         return [vocabulary.PAD, direction]
@@ -53,40 +53,42 @@ def prompt_ids(text: str | None, direction: int) -> list[int]:
         payload = text.encode("latin-1")
     except UnicodeEncodeError as error:
         raise UsageError(
-            f"The prompt has {text[error.start]!r} at character {error.start + 1}, and the model knows bytes only: "
+            f"The prompt has {text[error.start]!r} at character {error.start + 1}, but the model knows bytes only; "
             "use characters up to U+00FF."
         ) from error
     return [vocabulary.PAD, direction, vocabulary.DELAY_SHORT, *payload]
 
 
-def capture_ids(path: Path, at: int | None, direction: int | None) -> list[int]:
-    """Encode the beginning of a recording.
+def encode_recording(path: Path, offset: int | None, direction: int | None) -> list[int]:
+    """Encode the beginning of a recording, with its credentials masked.
 
     Args:
         path: The recording.
-        at: Payload bytes to take; None takes all.
-        direction: Token id that opens the next turn; None leaves it to the model.
+        offset: Payload bytes to take; None takes all.
+        direction: Token id that opens the next turn; None lets the model choose.
 
     Raises:
-        UsageError: the file is not a recording, or is shorter than `at`.
+        UsageError: The file is not a recording, or is shorter than `offset`.
+        UnreadableRecordingError: The file cannot be opened.
     """
     check_recording(path)
-    session = read_session(path, keep_credentials=True)
+    session = read_session(path)
     size = len(session.payload)
-    if at is None:
-        at = size
-    if at > size:
-        raise UsageError(f"{str(path)!r} has {units.count(size, 'payload byte')}; --at is {at:,}.")
+    if offset is None:
+        offset = size
+    if offset > size:
+        raise UsageError(f"{str(path)!r} has {units.count(size, 'payload byte')}, fewer than the offset {offset:,}.")
     ids = turns.encode(turns.turns_of(session))
-    after = np.flatnonzero(ids < vocabulary.PAD)[at - 1] + 1 if at else 1
-    return ids[:after].tolist() + ([] if direction is None else [direction])
+    end = np.flatnonzero(ids < vocabulary.PAD)[offset - 1] + 1 if offset else 1
+    return ids[:end].tolist() + ([] if direction is None else [direction])
 
 
-def pauses_of(folder: Path) -> Quantiles | None:
-    """Read the pauses of a model's corpus, or None where its folder does not tell them, or not soundly."""
+def read_delays(folder: Path) -> Quantiles | None:
+    """Read the quantiles of delays from a model folder, or return None if they are missing or not valid."""
     quantiles = (runs.read_json(folder / runs.CONFIG_NAME) or {}).get("pauses")
-    sound = isinstance(quantiles, dict) and all(map(_are_seconds, quantiles.values()))
-    return quantiles if sound else None
+    if not isinstance(quantiles, dict):
+        return None
+    return quantiles if all(map(_are_seconds, quantiles.values())) else None
 
 
 def _are_seconds(values: object) -> bool:
@@ -95,60 +97,60 @@ def _are_seconds(values: object) -> bool:
     return all(type(value) in (int, float) and 0 <= value < math.inf for value in values)
 
 
-def _speaker(ids: Sequence[int]) -> int:
+def _last_direction(ids: Sequence[int]) -> int:
     """Return the direction token of the last turn."""
     return next((token for token in reversed(ids) if token in DIRECTIONS), vocabulary.SERVER)
 
 
 def play(
     decoder: Decoder, ids: Sequence[int], seed: int, length: int, until_turn: bool, quantiles: Quantiles
-) -> Iterator[Speech]:
-    """Continue `ids` in slot 0, and yield each piece as soon as it is decoded.
+) -> Iterator[PlayedChunk]:
+    """Continue `ids` in slot 0, and yield each chunk as soon as it is decoded.
 
     Args:
         decoder: Has one slot or more.
-        ids: What came before.
-        seed: For the bytes and the pauses.
+        ids: The prompt.
+        seed: Seeds the ids and the delays.
         length: Payload bytes to generate.
-        until_turn: Stop where the next turn begins, if that is sooner.
-        quantiles: Of the pauses, in seconds.
+        until_turn: Stop earlier where the next turn begins.
+        quantiles: Of the delays, in seconds.
     """
     decoder.start(0, ids, seed)
     clock = random.Random(seed)
-    direction = _speaker(ids)
-    pause, left = 0.0, length
+    direction = _last_direction(ids)
+    delay, left = 0.0, length
     while left:
         payload = bytearray()
-        # A step ends with its first direction token, so that its payload is of one turn.
+        # A step ends with its first direction token, so that its payload belongs to one turn.
         for token in decoder.step([0], stops=DIRECTIONS)[0]:
             if token < vocabulary.PAD:
                 payload.append(token)
             elif token not in DIRECTIONS:
-                pause += delays.draw(quantiles, token, clock.random())
+                delay += delays.draw(quantiles, token, clock.random())
         if payload:
-            yield Speech(direction, pause, bytes(payload[:left]))
-            left, pause = max(0, left - len(payload)), 0.0
+            yield PlayedChunk(direction, delay, bytes(payload[:left]))
+            left, delay = max(0, left - len(payload)), 0.0
         if token in DIRECTIONS:
             direction = token
             if until_turn and left < length:
                 return
 
 
-def on_screen(ids: Sequence[int], speeches: Iterable[Speech]) -> Iterator[tuple[Speech, Event]]:
-    """Yield each speech with what a player's terminal shows of it.
+def render(ids: Sequence[int], chunks: Iterable[PlayedChunk]) -> Iterator[tuple[PlayedChunk, Event]]:
+    """Yield each chunk with what a player's terminal shows of it.
 
-    What the client types is an event of its own kind, since it is only seen where the server echoes it.
+    What the client types is an event of its own kind, since the player sees only the server's echo of it.
 
     Args:
-        ids: What came before.
-        speeches: What follows.
+        ids: The prompt.
+        chunks: What follows the prompt.
     """
     displays = {vocabulary.SERVER: Display(), vocabulary.CLIENT: Display()}
     kinds = {vocabulary.SERVER: asciicast.SHOWN, vocabulary.CLIENT: asciicast.TYPED}
-    # The ids may end within a control sequence of the last turn.
+    # The prompt may end within a control sequence of its last turn.
     begin = max(index for index, token in enumerate(ids) if token >= vocabulary.PAD) + 1
-    displays[_speaker(ids)].feed(bytes(ids[begin:]))
+    displays[_last_direction(ids)].feed(bytes(ids[begin:]))
     seconds = 0.0
-    for speech in speeches:
-        seconds += speech.pause
-        yield speech, Event(seconds, kinds[speech.direction], displays[speech.direction].feed(speech.payload))
+    for chunk in chunks:
+        seconds += chunk.delay
+        yield chunk, Event(seconds, kinds[chunk.direction], displays[chunk.direction].feed(chunk.payload))

@@ -1,4 +1,4 @@
-"""Temperature, top-k and top-p sampling. It needs numpy alone, so that wrong values are refused at once."""
+"""Temperature, top-k and top-p sampling. It imports numpy only, so that wrong values are refused at once."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from greylord.errors import UsageError
+from greylord.errors import SettingError
 
 __all__ = ["Sampling"]
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next id is sampled from logits.
+    """The settings by which the next id is sampled from logits.
 
     Attributes:
         temperature: Divides the logits; at 0 the likeliest id is taken.
-        top_k: How many of the likeliest ids to sample from; 0 for all.
+        top_k: Number of likeliest ids to sample from; 0 for all.
         top_p: Probability that the likeliest ids to sample from reach together (Holtzman et al. 2020).
 
     Raises:
-        UsageError: a value is out of range.
+        SettingError: A value is out of range.
     """
 
     temperature: float = 1.0
@@ -31,11 +31,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
-            raise UsageError(f"The temperature must be 0 or more, not {self.temperature}.")
+            raise SettingError(f"temperature must be 0 or more, not {self.temperature}.", "temperature")
         if self.top_k < 0:
-            raise UsageError(f"top-k must be 0, for all, or more, not {self.top_k}.")
+            raise SettingError(f"top_k must be 0 (for all) or more, not {self.top_k}.", "top_k")
         if not 0 < self.top_p <= 1:
-            raise UsageError(f"top-p must lie above 0 and up to 1, not {self.top_p}.")
+            raise SettingError(f"top_p must be above 0 and at most 1, not {self.top_p}.", "top_p")
 
     def draw(self, logits: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
         """Sample an id from each row of logits.

@@ -124,8 +124,8 @@ def train(
     scored = payload_bytes(validation, spans)
     figures = {}
     if state.is_main_process:
-        figures["order 2"] = baselines.order_2(training, validation, spans, scored, progress)
-        figures |= baselines.compressed(stream_of(validation, spans), scored, progress)
+        figures["order 2"] = baselines.measure_order_2(training, validation, spans, scored, progress)
+        figures |= baselines.measure_compressors(stream_of(validation, spans), scored, progress)
     context = settings.context_window
     scoring = ScoringWindows(validation, spans, context, batch_size(device.type, context) * state.num_processes)
 
@@ -178,7 +178,7 @@ def train(
             raise GreylordError(why_nothing_was_saved(guard, interruption, history.evaluations, arguments, job.resume))
         steps = trainer.state.global_step
         parameters, positions = modeling.parameter_counts(trainer.model)
-        said = drafts.generate(trainer.model.eval(), steps * plan.tokens_per_step, progress)
+        said = drafts.sample(trainer.model.eval(), steps * plan.tokens_per_step, progress)
         total_seconds = round(time.perf_counter() - began, 1)
         summary = Summary(
             dataset=manifest.dataset,

@@ -1,4 +1,6 @@
-"""`make bench`: python -m scripts.benchmarks DATASET [SECONDS]"""
+"""The table of `make bench`: python -m scripts.benchmarks DATASET [SECONDS]"""
+
+from __future__ import annotations
 
 import platform
 import statistics
@@ -7,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from rich.table import Table
 
 from greylord.cli import console
 from greylord.corpus import build
@@ -23,7 +26,12 @@ CONTEXTS = (256, 1_024)
 
 
 def main(dataset: Path, seconds: float) -> None:
-    """Print one table: the corpus, training, what a time budget reaches, and generation."""
+    """Print one table: building a corpus, training, bits per byte after a time, and generation.
+
+    Args:
+        dataset: A folder of recordings.
+        seconds: Training time for bits per byte.
+    """
     console.quieten()
     device = choose_device(cpu=False)
     console.say("machine", f"{platform.processor() or platform.machine()}; {device.reason}")
@@ -42,7 +50,7 @@ def main(dataset: Path, seconds: float) -> None:
     validation = Rows(corpus, "validation")
     spans = sample_spans(validation)
     model, tokens, figures = recipes(corpus, seconds)
-    figures |= baselines.compressed(stream_of(validation, spans), payload_bytes(validation, spans))
+    figures |= baselines.measure_compressors(stream_of(validation, spans), payload_bytes(validation, spans))
     own = figures.pop("greylord")
     for other, figure in figures.items():
         _row(table, f"bits per byte after {seconds:g} s", [own], other, [figure], ".3f")
@@ -56,11 +64,20 @@ def main(dataset: Path, seconds: float) -> None:
     console.out.print(table)
 
 
-def _row(table: object, what: str, own: Sequence[float], other: str, figures: Sequence[float], style: str) -> None:
-    """Add the medians of all rounds, and the median of the ratios: within a round the machine was about the same."""
-    ratio = statistics.median(ours / theirs for ours, theirs in zip(own, figures, strict=True))
+def _row(table: Table, label: str, own: Sequence[float], other: str, figures: Sequence[float], style: str) -> None:
+    """Add the medians of all rounds, and the median of each round's ratio: the machine's load changes between rounds.
+
+    Args:
+        table: Gets the row.
+        label: What was measured, with its unit.
+        own: greylord's figures, one for each round.
+        other: Name of the way to compare with.
+        figures: Its figures, one for each round.
+        style: How figures are printed, as ".2f".
+    """
+    ratio = statistics.median(mine / theirs for mine, theirs in zip(own, figures, strict=True))
     table.add_row(
-        what, f"{statistics.median(own):{style}}", f"{statistics.median(figures):{style}}", other, f"{ratio:.2f}"
+        label, f"{statistics.median(own):{style}}", f"{statistics.median(figures):{style}}", other, f"{ratio:.2f}"
     )
 
 

@@ -1,14 +1,14 @@
 """The decode engine beside the stock `model.generate`: one stream, on the CPU, at temperature 1.
 
-The engine generates two contexts, and at least `LENGTH` ids, so that its speed includes what it costs to restart from
-half a context whenever the context is full. It has drafts for prompt lookup, as `greylord generate` has.
-`model.generate` gets its best case, half a context from an empty cache.
+The engine generates two contexts, and at least `LENGTH` ids, so that its speed includes restarts from half a context
+whenever the context is full. It has drafts for prompt lookup, as `greylord generate` has. `model.generate` gets its
+best case, half a context from an empty cache.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from transformers import GPT2LMHeadModel
@@ -30,12 +30,12 @@ def engine_speed(weights: GPT2Weights, seed: int, draft_tokens: int, memory: Seq
     """Measure the engine, in payload bytes/s."""
     decoder = Decoder(weights, Sampling(), draft_tokens=draft_tokens, memory=memory)
     decoder.start(0, START, seed)
-    said: list[int] = []
+    ids: list[int] = []
     began = time.perf_counter()
-    while len(said) < max(2 * decoder.context, LENGTH):
-        said += decoder.step([0])[0]
+    while len(ids) < max(2 * decoder.context, LENGTH):
+        ids += decoder.step([0])[0]
     seconds = time.perf_counter() - began
-    return sum(token < vocabulary.PAD for token in said) / seconds
+    return sum(token < vocabulary.PAD for token in ids) / seconds
 
 
 def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
@@ -61,8 +61,8 @@ def generation_speeds(model: GPT2LMHeadModel, trained_tokens: int) -> dict[str, 
         tokens/s of "model.generate".
     """
     weights = GPT2Weights.of(model)
-    memory = drafts.generate(model, trained_tokens)
-    ways = {
+    memory = drafts.sample(model, trained_tokens)
+    ways: dict[str, Callable[[int], float]] = {
         "greylord": lambda seed: engine_speed(weights, seed, DRAFT_TOKENS, memory),
         "without drafts": lambda seed: engine_speed(weights, seed, 0),
         "model.generate": lambda seed: stock_speed(model, seed),

@@ -38,10 +38,11 @@ def first_byte(arguments: Sequence[str]) -> float:
     """Measure the seconds from the start of a Python process to the first byte of its output.
 
     Raises:
-        GreylordError: the process fails, or prints nothing.
+        GreylordError: The process fails, or prints nothing.
     """
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
         first = process.stdout.read(1)
         seconds = time.perf_counter() - began
         process.stdout.read()

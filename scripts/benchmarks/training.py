@@ -177,5 +177,5 @@ def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[st
         began = time.perf_counter()
         late = lambda step, began=began: time.perf_counter() - began > 1.1 * seconds  # noqa: E731
         steps = len(bare_loop(model, Order(rows, plan, 0), plan, device, rate, compiled, late))
-        figures[name] = bits_per_byte.score(model, validation, spans, context).overall
+        figures[name] = bits_per_byte.score_spans(model, validation, spans, context).bits_per_byte
     return model, steps * plan.tokens_per_step, figures

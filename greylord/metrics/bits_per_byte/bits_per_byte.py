@@ -1,6 +1,6 @@
 """Bits per byte as a metric of Hugging Face `evaluate`.
 
-This file is all that `evaluate.load` needs: it also works copied to where greylord is not installed.
+`evaluate.load` needs only this file. A copy of it works where greylord is not installed.
 """
 
 import math
@@ -13,22 +13,22 @@ try:
 except ImportError:
 
     def bits_per_byte(nats: float, payload_bytes: int) -> float:
-        """Bits per byte of a stream that costs `nats`. A test holds it to greylord's own."""
+        """Convert the nats of a stream to bits per payload byte, as greylord's own function does."""
         return nats / math.log(2) / payload_bytes
 
 
 _DESCRIPTION = """
-What a byte costs a language model in bits, whatever its tokens are: the nats of all tokens / ln 2 / payload bytes.
-The lower the better; a model that knows nothing needs more than 8, and figures compare with those of compressors.
+Bits per byte of a language model with any tokens: nats of all tokens / ln 2 / payload bytes. Lower is better. A model
+that knows nothing needs more than 8. The figures can be compared with those of compressors.
 """
 _INPUTS = """
 Args:
-    nats: what the tokens of each window or recording cost, negative log-likelihoods added up; floats.
-    payload_bytes: how many bytes these tokens stand for; tokens that frame the bytes cost nats, but count as no bytes.
+    nats: Sum of the tokens' negative log-likelihoods for each window or recording, floats.
+    payload_bytes: Number of bytes that these tokens stand for, integers. Framing tokens add nats but no bytes.
 Returns:
-    bits_per_byte: of all together.
-    nats: their sum.
-    payload_bytes: their sum.
+    bits_per_byte: Bits per byte of all together.
+    nats: Their sum.
+    payload_bytes: Their sum.
 Examples:
     >>> metric = evaluate.load("greylord/metrics/bits_per_byte")
     >>> metric.add_batch(nats=[100.0, 250.0], payload_bytes=[200, 300])
@@ -38,7 +38,7 @@ Examples:
 
 
 class BitsPerByte(evaluate.Metric):
-    """Adds up nats and payload bytes over batches, and divides once: no mean of means."""
+    """Sums nats and payload bytes over batches, and divides once: a mean of means would be wrong."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
