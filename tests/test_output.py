@@ -98,7 +98,7 @@ def test_training_goes_on_to_its_folder_and_to_the_hub_without_its_output(traine
 
     pushed = []
     monkeypatch.chdir(trained)
-    monkeypatch.setattr(hub, "check", lambda repo_id: None)
+    monkeypatch.setattr(hub, "check_access", lambda repo_id: None)
     monkeypatch.setattr(hub, "push", lambda folder, repo_id: pushed.append(folder) or hub.Pushed("https://hub", {}))
     monkeypatch.setattr(sys, "stdout", failing(errno.EPIPE, room=100))
     monkeypatch.setattr(sys, "stderr", failing(errno.ENOSPC))
