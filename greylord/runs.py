@@ -82,7 +82,7 @@ STAMP = "%Y-%m-%dT%H-%M-%S"
 """The time in the name of a run's folder."""
 
 Credentials = Literal["masked", "kept", "unknown"]
-"""Whether passwords in the recordings were masked before training."""
+"""How passwords in the recordings were treated before training."""
 
 
 def new_run(name: str, *, workspace: Workspace = HERE) -> Path:

@@ -144,7 +144,7 @@ class Markup:
     prompt_bytes: int
     prompt_share: float | None
     telnet_commands: int
-    """Of both sides."""
+    """Telnet commands of both sides."""
     telnet_bytes: int
     high_bytes: int
     """Bytes from 0x80 on outside telnet commands, of both sides."""

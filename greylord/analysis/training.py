@@ -32,7 +32,7 @@ GAP = 0.1
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a run overfitted."""
+    """The judgement of a run: did it overfit?"""
 
     overfitting: str | None
     """A key of `DEGREES`; None if the figures cannot tell."""
