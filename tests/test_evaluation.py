@@ -322,7 +322,7 @@ def test_the_command_line_of_deep(trained, tmp_path, monkeypatch):
     assert again == report
     (tmp_path / "mine").mkdir()
     refused = run("--deep", "--output", tmp_path / "mine")
-    assert isinstance(refused.exception, UsageError) and "no report of --deep" in str(refused.exception)
+    assert isinstance(refused.exception, UsageError) and "not a report of --deep" in str(refused.exception)
 
 
 def test_the_command_line_of_surprise(trained, workplace):
@@ -336,7 +336,7 @@ def test_the_command_line_of_surprise(trained, workplace):
     assert found["picture"] is None and len(found["lines"]) == surprisal.LINES
     (workplace / "mine.png").write_bytes(b"mine")
     for arguments, sentence in [
-        ((*call, "--output", "mine.png"), "no picture of an analysis"),
+        ((*call, "--output", "mine.png"), "not a picture of an analysis"),
         ((*call, "--deep"), "--sample, --deep and --surprise exclude each other"),
         ((*call, "--dataset", "tiny"), "--surprise takes one recording"),
         ((*call[:-1], "mine.png"), "is not a recording"),

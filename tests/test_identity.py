@@ -165,8 +165,8 @@ def test_without_a_start_in_the_name_the_time_of_the_file_groups(called, logs, m
     ]  # fmt: skip
     assert all(found[name].started_at is None for name in ("session0.log", "1970.log"))
     result = called("data", "build", "game")
-    assert "session2.log" in result.stderr and "do not tell when they began" in result.stderr
-    assert "Nothing tells when 1 recording began" in result.stderr and "1970.log" in result.stderr
+    assert "session2.log" in result.stderr and "grouped by modification time" in result.stderr
+    assert "put into one time group" in result.stderr and "1970.log" in result.stderr
     os.utime(logs / "session2.log", (0, (START + timedelta(hours=100.2)).timestamp()))
     assert entries(logs)["session2.log"].group == found["session0.log"].group
 
