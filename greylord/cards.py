@@ -17,7 +17,7 @@ from transformers import GPT2Config
 import greylord
 from greylord import units
 from greylord.corpus import segments
-from greylord.corpus.build import SPLITS
+from greylord.corpus.arrow import SPLITS
 from greylord.corpus.manifest import Manifest
 from greylord.escaping import markdown, visible
 

@@ -2,8 +2,11 @@
 
     GreylordError                     a job that cannot be done
     ├── UsageError                    a call that cannot be meant
+    │   ├── NoDatasetError            no dataset was named, and there is none
+    │   ├── AmbiguousDatasetError     no dataset was named, and there are several
     │   ├── MissingDatasetError       a model whose dataset is not here
     │   └── SettingError              a setting out of range, or two that exclude each other
+    ├── EmptyDatasetError             a dataset's folder holds no file
     └── RecordingError                a file that cannot be read as a recording
         ├── NotARecordingError        it holds no record; a UsageError, too
         └── UnreadableRecordingError  the system refuses to open or to read it
@@ -16,8 +19,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 __all__ = [
+    "AmbiguousDatasetError",
+    "EmptyDatasetError",
     "GreylordError",
     "MissingDatasetError",
+    "NoDatasetError",
     "NotARecordingError",
     "RecordingError",
     "SettingError",
@@ -75,6 +81,18 @@ class UnmaskedCredentialsError(GreylordError):
     def __init__(self, sentence: str, dataset: str | None) -> None:
         super().__init__(sentence)
         self.dataset = dataset
+
+
+class NoDatasetError(UsageError):
+    """No dataset was named, and there is none."""
+
+
+class AmbiguousDatasetError(UsageError):
+    """No dataset was named, and there are several."""
+
+
+class EmptyDatasetError(GreylordError):
+    """A dataset's folder holds no file."""
 
 
 class RecordingError(GreylordError):

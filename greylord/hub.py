@@ -29,7 +29,8 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import validate_repo_id
 
 from greylord import cards, modeling, runs, units
-from greylord.corpus import build, segments
+from greylord.corpus import segments
+from greylord.corpus.build import build_corpus
 from greylord.errors import GreylordError, SettingError, UnmaskedCredentialsError, UsageError
 from greylord.escaping import visible
 from greylord.files import json_text, new_folder, write_file
@@ -219,14 +220,15 @@ def corpus_files(dataset: Path, target: Path, repo_id: str, progress: Progress =
         UnmaskedCredentialsError: The corpus holds passwords in clear.
         GreylordError: The corpus cannot be built.
     """
-    manifest, _ = build.refresh(dataset, progress=progress)
+    corpus = build_corpus(dataset, progress=progress)
+    manifest = corpus.manifest
     if manifest.settings.keep_credentials:
         raise UnmaskedCredentialsError(
             f"The corpus of {manifest.dataset!r} holds passwords in clear; only a corpus with masked passwords can be "
             "published.",
             manifest.dataset,
         )
-    files = segments.write(build.corpus_of(dataset), target, progress)
+    files = segments.write(corpus.folder, target, progress)
     card = target / runs.CARD
     card.write_text(str(cards.dataset_card(manifest, repo_id)), encoding="utf-8")
     return {path.relative_to(target).as_posix(): path.stat().st_size for path in (*files, card)}

@@ -22,9 +22,9 @@ with atheris.instrument_imports(include=["greylord"]):
     from greylord.captures.formats import proxylog
     from greylord.captures.signs import find_signs
     from greylord.captures.start_times import parse_start, plausible_start
-    from greylord.corpus import folder
-    from greylord.corpus.identity import Candidate, head_of, same_recordings
-    from greylord.corpus.likeness import clusters, samples_of
+    from greylord.corpus import folder, listing
+    from greylord.corpus.identity import Candidate, find_duplicates, head_of
+    from greylord.corpus.likeness import find_near_copies, samples_of
     from greylord.errors import UsageError
     from greylord.stream import turns
     from greylord.terminal.display import Display
@@ -49,15 +49,15 @@ def read(data: bytes) -> None:
     session = proxylog.read(io.BytesIO(data))
     masked = redaction.mask(session, redaction.find(session))
     assert len(masked.payload) == len(session.payload)
-    ids = turns.encode(turns.turns_of(masked))
+    ids = turns.encode(masked)
     assert turns.payload_of(ids).tobytes() == masked.payload.tobytes()
-    assert (turns.encode(turns.decode(ids)) == ids).all()
+    assert (turns.encode_turns(turns.decode(ids)) == ids).all()
     find_signs(session)
     # A copy, and the file when half of it was written, count once.
     halves = [proxylog.read(io.BytesIO(part)).payload for part in (data, data, data[: len(data) // 2])]
-    same = same_recordings([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])
+    same = find_duplicates([Candidate(head_of(payload), lambda payload=payload: payload) for payload in halves])
     assert same[1].index in (0, 2)
-    clusters([samples_of(payload) for payload in halves])
+    find_near_copies([samples_of(payload) for payload in halves])
     display = Display()
     shown = display.feed(data[: len(data) // 2]) + display.feed(data[len(data) // 2 :])
     assert not set(shown) & {"\x07", "\x05", "\x9b", "\x9d"}
@@ -80,7 +80,7 @@ def names(provider: atheris.FuzzedDataProvider) -> None:
     name = os.fsdecode(provider.ConsumeBytes(provider.remaining_bytes()).replace(b"\0", b""))
     start = parse_start(name)
     assert start is None or plausible_start(start) == start
-    folder.shown(name).encode()
+    listing.printable_name(name).encode()
     try:
         folder.check_name(name)
     except UsageError:

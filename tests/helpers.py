@@ -148,7 +148,7 @@ def make_rows() -> list[np.ndarray]:
             )
             for index in range(records)
         )
-        rows.append(turns.encode(turns.turns_of(session)))
+        rows.append(turns.encode(session))
     return rows
 
 

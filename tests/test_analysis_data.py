@@ -20,12 +20,13 @@ from greylord.captures.formats import proxylog
 from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
 from greylord.captures.start_times import parse_start
-from greylord.corpus import build
+from greylord.corpus import arrow
+from greylord.corpus.build import build_corpus
 from greylord.corpus.manifest import DialectCounts
 from greylord.corpus.windows import Rows
 from greylord.realm.recorder import record
 from greylord.stream import turns, vocabulary
-from greylord.stream.lines import side_of
+from greylord.stream.lines import transcript_of
 
 C, S = Direction.CLIENT, Direction.SERVER
 START = datetime(2025, 6, 18, 20, tzinfo=UTC)
@@ -154,7 +155,7 @@ def test_every_figure_agrees_with_a_slow_count(dataset):
     assert report.long_lines.recurring == recurring / len(flat)
     assert 0 < recurring < len(flat)
 
-    manifest, _ = build.refresh(dataset)
+    manifest = build_corpus(dataset).manifest
     sides = {entry.name: entry.split for entry in manifest.recordings}
     assert report.division.validation_recordings == list(sides.values()).count("validation") > 0
     trained = {line for name, line in flat if sides[name] == "train"}
@@ -204,7 +205,7 @@ def test_neither_passwords_nor_user_names_come_out(dataset, called, monkeypatch)
 
 def test_a_split_by_time_is_that_of_the_corpus(dataset):
     before = data.analyze(dataset)
-    manifest, _ = build.refresh(dataset, val_split=0.5, seed=4, keep_records=True)
+    manifest = build_corpus(dataset, val_split=0.5, seed=4, keep_records=True).manifest
     report = data.analyze(dataset)
     assert (report.division.val_split, report.division.seed) == (0.5, 4)
     assert report.division != before.division
@@ -219,11 +220,11 @@ def test_a_cut_is_that_of_the_corpus(workplace):
     for name, session in list(record(1, 4, 2))[:2]:
         write_records(folder, f"{int(START.timestamp())}_{name}", list(session))
     report = data.analyze(folder)
-    build.refresh(folder)
+    corpus = build_corpus(folder)
     lines = {}
-    for name in build.SPLITS:
-        parts = [turns.decode(row) for row in Rows(build.corpus_of(folder), name)]
-        lines[name] = [line for part in parts for line in long_lines(side_of(part, vocabulary.SERVER).payload)]
+    for name in arrow.SPLITS:
+        parts = [turns.decode(row) for row in Rows(corpus.folder, name)]
+        lines[name] = [line for part in parts for line in long_lines(transcript_of(part, vocabulary.SERVER).payload)]
     assert report.division.cut and report.division.validation_recordings == 2
     assert report.long_lines.validation_lines == len(lines["validation"]) > 0
     known = sum(line in lines["train"] for line in lines["validation"]) / len(lines["validation"])

@@ -11,7 +11,7 @@ from transformers import GPT2Config
 
 from greylord import cards
 from greylord.corpus import segments
-from greylord.corpus.build import SPLITS
+from greylord.corpus.arrow import SPLITS
 from greylord.corpus.manifest import CorpusSettings, Manifest, SplitCounts
 from greylord.escaping import markdown, visible
 from greylord.training.run_folder import Summary

@@ -117,7 +117,7 @@ def test_config_json_holds_the_defaults():
 
 def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workplace):
     assert fails(called("train"), 2) == (
-        "error: There is no dataset under data/; make one with `greylord data sample sample`.\n"
+        "error: There is no dataset under data/. Make one with `greylord data sample sample`.\n"
     )
     for name in ("game", "other"):
         Path("data", name).mkdir(parents=True)

@@ -1,6 +1,7 @@
-"""Copying and pruning: nothing overwritten, nothing lost."""
+"""Copying and pruning recordings: nothing is overwritten, nothing is lost."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from greylord import units
 from greylord.captures.redaction import Credentials
 from greylord.corpus import copying, folder, pruning
-from greylord.errors import GreylordError, UsageError
+from greylord.errors import AmbiguousDatasetError, GreylordError, NoDatasetError, UsageError
+from greylord.workspace import Workspace
 
 
 def recording(text: str) -> bytes:
@@ -72,17 +74,17 @@ def redact(*sources: str) -> tuple[copying.CopyPlan, list[Credentials]]:
     return plan, copying.copy(plan).credentials
 
 
-def test_redacted_copies_are_told_from_other_recordings(sources):
+def test_a_redacted_copy_is_recognised_and_other_recordings_are_not(sources):
     write("one/login", LOGIN % b"hush")
     write("one/other/login", LOGIN % b"<|hex#2D|>")
-    plan, found = redact("one")
+    plan, credentials = redact("one")
     expected = {
         "a.log": recording("first"), "deep/b": recording("second"), "login": LOGIN % b"****",
         "other/login": LOGIN % b"<|hex#2A|>",
     }  # fmt: skip
     assert contents("data/shared") == expected
     assert [path.name for path in plan.others] == ["change.log"]
-    assert (sum(each.logins for each in found), sum(len(each.positions) for each in found)) == (2, 5)
+    assert (sum(each.logins for each in credentials), sum(len(each.positions) for each in credentials)) == (2, 5)
     assert redact("one")[0].present == 4 and contents("data/shared") == expected
     write("one/login", LOGIN.replace(b"Hello", b"Howdy") % b"hush")
     redact("one")
@@ -103,16 +105,16 @@ def test_a_recording_of_the_same_name_is_never_overwritten(sources):
     }  # fmt: skip
 
 
-def test_names_that_differ_in_case_only_are_told_apart_everywhere(workplace):
+def test_names_that_differ_only_in_case_get_a_number(workplace):
     write("one/A.log", recording("upper"))
     write("two/a.log", recording("lower"))
     copy("one", "two")
     assert sorted(contents("data/game")) == ["A.log", "a~2.log"]
 
 
-def test_too_little_room_is_said_before_anything_is_copied(sources, monkeypatch):
+def test_too_little_room_is_an_error_before_anything_is_copied(sources, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 1_000))
-    with pytest.raises(GreylordError, match=r"need \d+ B and 'data/game' has 1\.0 kB free"):
+    with pytest.raises(GreylordError, match=r"'data/game' has 1\.0 kB free"):
         copy("one")
     assert contents("data") == {}
 
@@ -139,7 +141,7 @@ def test_impossible_sources(sources, source):
 
 @pytest.mark.parametrize("name", ["", ".x", "..", "a/b", "a\\b", "a:b", "*"])
 def test_impossible_names(workplace, name):
-    with pytest.raises(UsageError, match="cannot be a dataset's name"):
+    with pytest.raises(UsageError, match=re.escape(repr(name))):
         folder.check_name(name)
 
 
@@ -160,6 +162,22 @@ def test_pruning_keeps_what_is_large_enough_and_matches(workplace):
     assert sorted(contents(str(plan.attic))) == ["b.log", "b~2.log", "deep/c"]
 
 
+def test_a_workspace_elsewhere_holds_copies_journal_and_attic(sources):
+    workspace = Workspace(Path("place"))
+    before = contents(".")
+    plan = copying.plan_copy(["one"], "game", workspace=workspace)
+    copying.copy(plan)
+    assert (folder.names(workspace=workspace), folder.names()) == (["game"], [])
+    pruning.prune(
+        pruning.plan_pruning(folder.locate(None, workspace=workspace), None, "a*", workspace=workspace), False
+    )
+    made = {name: content for name, content in contents(".").items() if name not in before}
+    assert made.pop("place/data/.journal/game.jsonl").count(b"\n") == 2
+    assert made == {"place/data/game/a.log": recording("first"), "place/data/.pruned/game/deep/b": recording("second")}
+    with pytest.raises(UsageError, match="holds place/data/"):
+        pruning.plan_pruning(Path("place"), 1_000, None, workspace=workspace)
+
+
 def test_deleting_leaves_no_empty_folder(workplace):
     write("data/game/deep/a.log", b"x")
     write("data/game/b.log", bytes(10))
@@ -169,22 +187,22 @@ def test_deleting_leaves_no_empty_folder(workplace):
 
 
 def test_a_dataset_is_a_name_a_path_or_the_only_one(workplace):
-    with pytest.raises(UsageError, match="no dataset under data/"):
+    with pytest.raises(NoDatasetError, match="data/"):
         folder.locate(None)
     write("data/game/a", b"x")
     write("elsewhere/a", b"x")
     assert folder.locate(None) == folder.locate("game") == Path("data/game")
     assert folder.locate("./elsewhere") == folder.locate_path(Path("elsewhere")) == Path("elsewhere")
-    with pytest.raises(UsageError, match=r"no dataset 'elsewhere' .* write './elsewhere'"):
+    with pytest.raises(UsageError, match=r"'elsewhere' under data/.*'\./elsewhere'"):
         folder.locate("elsewhere")
-    with pytest.raises(UsageError, match="'game' does not exist"):
+    with pytest.raises(UsageError, match="'game'"):
         folder.locate("./game")
-    with pytest.raises(UsageError, match="The dataset data/game is given by its name: 'game'"):
+    with pytest.raises(UsageError, match=r"data/game .*'game'"):
         folder.locate_path(Path("game"))
     write("data/other/a", b"x")
-    with pytest.raises(UsageError, match="game, other"):
+    with pytest.raises(AmbiguousDatasetError, match="game, other"):
         folder.locate(None)
-    with pytest.raises(UsageError, match="there are game, other"):
+    with pytest.raises(UsageError, match=r"'nix' .*game, other"):
         folder.locate("nix")
 
 
@@ -197,8 +215,8 @@ def test_sizes(text, size):
 
 
 @pytest.mark.parametrize("text", ["", "MB", "1XB", "-1", "1iB", "1 2"])
-def test_no_sizes(text):
-    with pytest.raises(UsageError, match="is not a size"):
+def test_text_that_is_not_a_size(text):
+    with pytest.raises(UsageError, match=re.escape(repr(text))):
         units.parse_size(text)
 
 

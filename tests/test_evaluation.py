@@ -36,7 +36,7 @@ PROMPT = WIPE + b"\x1b[0;37m[HP=46]:"
 
 
 def ids_of(*records: tuple[Direction, bytes]) -> np.ndarray:
-    return turns.encode(turns.turns_of(Session.from_records(Record(side, 0, payload) for side, payload in records)))
+    return turns.encode(Session.from_records(Record(side, 0, payload) for side, payload in records))
 
 
 @pytest.fixture(scope="module")

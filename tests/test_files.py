@@ -11,7 +11,7 @@ from greylord import files, runs
 from greylord.captures.formats import proxylog
 from greylord.captures.reading import Recording
 from greylord.captures.session import Direction, Record
-from greylord.corpus import build, copying, folder, reading
+from greylord.corpus import build, copying, listing, reading
 from greylord.corpus.windows import Rows
 
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="Windows has no such files")
@@ -94,11 +94,11 @@ def test_linked_folders_are_followed_once(logs):
     (logs / "a link").symlink_to("../elsewhere")
     (logs / "b link").symlink_to("../elsewhere/deep")
     (logs / "to a file.log").symlink_to("../elsewhere/deep/x.log")
-    found = folder.find(logs)
-    names = [found.name(path) for path in found.files]
+    found = listing.list_files(logs)
+    names = [found.name_of(path) for path in found.files]
     assert [name for name in names if "x.log" in name] == ["a link/deep/x.log"] and "to a file.log" in names
     assert found.skipped == {}
-    assert "elsewhere" not in str(folder.find(logs, follow_links=False).files)
+    assert "elsewhere" not in str(listing.list_files(logs, follow_links=False).files)
 
 
 @needs_posix
@@ -112,7 +112,7 @@ def test_a_folder_that_cannot_be_read_is_named_and_is_not_empty(called, logs, mo
         return scan(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    assert folder.find(logs).skipped == {"secret": "cannot be read: Permission denied"}
+    assert listing.list_files(logs).skipped == {"secret": "cannot be read: Permission denied"}
     Path("locked").mkdir()
     result = called("data", "build", "./locked")
     assert result.returncode == 1 and "empty" not in result.stderr and "Permission denied" in result.stderr
@@ -130,7 +130,7 @@ def test_a_file_that_cannot_be_read_is_left_out_and_named(called, logs, monkeypa
 
     write(logs / "locked.log", 7)
     monkeypatch.setattr(Path, "open", refuse)
-    manifest, _ = build.refresh(logs)
+    manifest = build.build_corpus(logs).manifest
     assert manifest.left_out == {"locked.log": "cannot be read: Permission denied"} and len(manifest.recordings) == 4
     copied = called("data", "copy", "logs", "game")
     assert copied.returncode == 1 and "locked.log' cannot be read: Permission denied" in copied.stderr
@@ -146,7 +146,7 @@ def test_a_file_that_vanishes_while_a_corpus_is_built_is_left_out(logs, monkeypa
         return read(path, spool=spool)
 
     monkeypatch.setattr(reading, "read_recording", read_late)
-    manifest, _ = build.refresh(logs)
+    manifest = build.build_corpus(logs).manifest
     assert manifest.left_out == {"gone.log": "cannot be read: No such file or directory"}
     assert len(manifest.recordings) == 4
 
@@ -157,7 +157,7 @@ def test_a_full_disk_ends_a_build(logs, monkeypatch):
 
     monkeypatch.setattr(proxylog, "read", fail)
     with pytest.raises(OSError, match="No space"):
-        build.refresh(logs)
+        build.build_corpus(logs)
 
 
 def test_a_file_that_cannot_be_written_is_named_and_the_rest_is_copied(called, logs, monkeypatch):
@@ -181,7 +181,7 @@ def test_names_that_are_not_unicode_are_kept_and_shown_escaped(called, logs):
     assert os.fsencode("data/game") + b"/caf\xe9.log" in [os.fsencode(path) for path in Path("data/game").iterdir()]
     built = called("data", "build", "game", "--json")
     assert r"caf\xe9.log" in [entry["name"] for entry in json.loads(built.stdout)["recordings"]]
-    assert build.refresh(Path("data/game"))[1] is False
+    assert not build.build_corpus(Path("data/game")).is_new
     assert len(Rows(Path("corpora/game"), "train")) > 0
     (logs / os.fsdecode(b"\xff.txt")).write_text("no recording")
     assert r"\xff.txt" in called("data", "build", "./logs").stderr
@@ -224,16 +224,16 @@ def test_build_and_show_name_files_added_since_the_build(called, logs):
         assert "gone.log  (a link to nothing)" in shown and "copy.log  (the same payload as" in shown
     (logs / "gone.log").unlink()
     assert "gone.log" not in called("data", "show", "./logs").stderr
-    assert build.refresh(logs)[1] is False
+    assert not build.build_corpus(logs).is_new
 
 
 def test_corpora_and_models_are_not_recordings_of_the_folder_that_holds_them(called, logs, monkeypatch):
     monkeypatch.chdir(logs)
     assert called("data", "build", ".").returncode == 0
     write(Path("models/run/1750000000.log"), 50)
-    manifest, built = build.refresh(Path())
-    assert not built and manifest.skipped == [] and len(manifest.recordings) == 4
-    assert len(folder.find(Path("models")).files) == 1
+    corpus = build.build_corpus(Path())
+    assert not corpus.is_new and corpus.manifest.skipped == [] and len(corpus.manifest.recordings) == 4
+    assert len(listing.list_files(Path("models")).files) == 1
 
 
 @needs_posix

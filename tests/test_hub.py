@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from greylord import hub as hub_client
 from greylord import model_folders, runs
-from greylord.corpus import build, segments
+from greylord.corpus import arrow, segments
 from greylord.modeling import new_model
 from greylord.stream.tokenizer import GreylordTokenizer, write_vocabulary
 from greylord.workspace import Workspace
@@ -208,7 +208,7 @@ def test_the_stock_load_dataset_gives_the_corpus(greylord, hub, workplace):
     assert not hub.requests
     pushed = greylord("data", "push", "tiny", REPOSITORY, "--private")
     assert pushed.returncode == 0 and "3 files" in pushed.stdout, pushed.stderr
-    assert set(files_on_main(hub)) == {"README.md", *map(segments.file_name, build.SPLITS)}
+    assert set(files_on_main(hub)) == {"README.md", *map(segments.file_name, arrow.SPLITS)}
     assert greylord("data", "push", "tiny", REPOSITORY).returncode == 0
     assert len(hub.repositories[REPOSITORY].branches["main"]) == 2
 

@@ -10,7 +10,7 @@ from greylord.captures import redaction
 from greylord.captures.markup import CSI, span_mask
 from greylord.captures.session import Direction, Record, Session
 from greylord.stream import lines, turns, vocabulary
-from greylord.stream.lines import side_of, typed
+from greylord.stream.lines import transcript_of
 
 C, S = Direction.CLIENT, Direction.SERVER
 
@@ -28,7 +28,7 @@ MORE_PIECES = (b"\xff\xfa\x18\x00\xff\xff\x01\xff\xf0", b"\xc4\xb3", b"[HP=46]:"
 def test_text_is_the_payload_without_markup(records):
     stream = turns.turns_of(session_of(*((direction, b"".join(pieces)) for direction, pieces in records)))
     for direction, token in ((C, vocabulary.CLIENT), (S, vocabulary.SERVER)):
-        side = side_of(stream, token)
+        side = transcript_of(stream, token)
         payload = b"".join(b"".join(pieces) for sender, pieces in records if sender == direction)
         assert side.payload == payload
         markup = list(MARKUP.finditer(payload))
@@ -46,14 +46,16 @@ def test_text_is_the_payload_without_markup(records):
         assert side.ends.tolist() == expected
 
 
-def typed_lines(*records: tuple[Direction, bytes]) -> tuple[list[bytes], list[bytes], int, int]:
+def sort_typed(*records: tuple[Direction, bytes]) -> tuple[list[bytes], list[bytes], int, int]:
     """Return the commands, the names, the number of passwords, and that of empty lines."""
     session = session_of(*records)
     stream, credentials = turns.turns_of(session), redaction.find(session)
     by_client = np.flatnonzero(np.repeat(session.directions == C, session.sizes))
     secret = np.isin(by_client, credentials.positions)
-    lines = typed(side_of(stream, vocabulary.CLIENT), side_of(stream, vocabulary.SERVER), secret)
-    return lines.commands, lines.names, credentials.logins, lines.empty
+    sorted_lines = lines.typed_lines(
+        transcript_of(stream, vocabulary.CLIENT), transcript_of(stream, vocabulary.SERVER), secret
+    )
+    return sorted_lines.commands, sorted_lines.names, credentials.logins, sorted_lines.empty
 
 
 LOGIN = ((S, b"User-ID: "), (C, b"Grak\r"), (S, b"Grak\r\nEnter your password: "), (C, b"look\r"), (S, b"****\r\n"))
@@ -111,7 +113,7 @@ LOGIN = ((S, b"User-ID: "), (C, b"Grak\r"), (S, b"Grak\r\nEnter your password: "
     ],
 )
 def test_commands_and_names_among_typed_lines(records, commands, names, passwords, empty):
-    assert typed_lines(*records) == (commands, names, passwords, empty)
+    assert sort_typed(*records) == (commands, names, passwords, empty)
 
 
 @given(

@@ -85,7 +85,7 @@ def train(sessions: list[Session]) -> torch.nn.Module:
     """Train a small model on sessions again and again."""
     torch.manual_seed(0)
     model = new_model(96, Shape(2, 64, 2))
-    rows = [turns.encode(turns.turns_of(session)).astype(np.int64) for session in sessions]
+    rows = [turns.encode(session).astype(np.int64) for session in sessions]
     batch = torch.full((len(rows), max(map(len, rows))), -100)
     for index, row in enumerate(rows):
         batch[index, : len(row)] = torch.from_numpy(row)

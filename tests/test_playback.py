@@ -85,7 +85,7 @@ def test_a_file_that_is_not_a_recording_or_too_short(capture):
 
 
 def played(decoder, ids, seed=0, length=300, until_turn=False) -> list[playback.PlayedChunk]:
-    return list(playback.play(decoder, ids, seed, length, until_turn, delays.USUAL))
+    return list(playback.play(decoder, ids, seed, length, until_turn, delays.DEFAULT_QUANTILES))
 
 
 def test_play_is_what_the_decoder_samples(decoder):
@@ -128,7 +128,7 @@ def test_a_delay_lies_among_those_of_the_corpus(delays_ms, uniform):
         if own:
             assert max(0, min(own)) / 1_000 <= seconds <= max(0, *own) / 1_000 + 1e-9
         else:
-            assert seconds == delays.draw(delays.USUAL, token, uniform)
+            assert seconds == delays.draw(delays.DEFAULT_QUANTILES, token, uniform)
 
 
 @given(st.lists(st.integers(0, 1_000), min_size=1, max_size=40))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greylord.corpus import build
+from greylord.corpus import arrow, build
 from greylord.corpus.windows import Rows
 from greylord.stream import turns
 
@@ -21,10 +21,10 @@ def built(real_captures, tmp_path_factory):
     """Build the corpus. Returns the dataset, its manifest and its rows by name."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("place"))
-        manifest, _ = build.refresh(real_captures)
+        manifest = build.build_corpus(real_captures).manifest
         corpus = build.corpus_of(real_captures)
         rows = {}
-        for name in build.SPLITS:
+        for name in arrow.SPLITS:
             entries = [entry.name for entry in manifest.recordings if entry.split == name]
             rows |= zip(entries, Rows(corpus, name), strict=True)
     return real_captures, manifest, rows

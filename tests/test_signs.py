@@ -116,7 +116,7 @@ def test_build_and_show_report_the_meaning_of_signs(called, workplace):
     for number, change in enumerate((*CHANGES, "nothing")):
         log = CHANGES[change][0](genuine(number))
         (folder / f"{1_750_000_000 + 90_000 * number}.log").write_bytes(log)
-    manifest, _ = build.refresh(folder)
+    manifest = build.build_corpus(folder).manifest
     assert {sign: len(names) for sign, names in manifest.signs.items()} == {
         sign.value: sum(sign in signs for _, signs in CHANGES.values()) for sign in Sign
     }

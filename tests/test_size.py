@@ -20,7 +20,7 @@ from greylord.captures import conversation, markup, redaction, redaction_rules, 
 from greylord.captures.formats import proxylog
 from greylord.captures.reading import read_session
 from greylord.captures.session import Direction, Record, Session
-from greylord.corpus import build, reading, split
+from greylord.corpus import arrow, build, reading, split
 from greylord.corpus.manifest import CorpusSettings, DialectCounts, SplitCounts, payload_hash
 from greylord.corpus.windows import Rows
 from greylord.errors import GreylordError
@@ -48,8 +48,8 @@ def limit(patch: pytest.MonkeyPatch, size: int) -> None:
     patch.setattr(session, "PIECE_RECORDS", size)
     patch.setattr(split, "SEARCHED_TOKENS", size)
     patch.setattr(conversation, "RELEASE_EVERY", 2)
-    patch.setattr(build, "BATCH_BYTES", size)
-    patch.setattr(build, "WRITTEN_BYTES", size)
+    patch.setattr(arrow, "BATCH_BYTES", size)
+    patch.setattr(arrow, "WRITTEN_BYTES", size)
 
 
 def log_of(rows: list[Record]) -> bytes:
@@ -85,7 +85,7 @@ def test_the_size_of_blocks_changes_nothing(rows, keep_records, size):
     log = log_of(rows)
     whole = everything(log, keep_records)
     read = proxylog.read(io.BytesIO(log))
-    assert whole["ids"] == turns.encode(turns.turns_of(replaced(read, whole["masked"]), keep_records)).tolist()
+    assert whole["ids"] == turns.encode(replaced(read, whole["masked"]), keep_records).tolist()
     assert whole["delays"] == turns.delays_of(read, keep_records).tolist()
     with pytest.MonkeyPatch.context() as patch:
         limit(patch, size)
@@ -189,15 +189,15 @@ def built(folder: Path) -> dict[str, bytes]:
 def test_a_corpus_is_the_same_in_small_blocks(workplace, recordings):
     for number in range(recordings):
         write_log(Path(f"data/game/{1_750_000_000 + 90_000 * number}_a.log"), play(number, 30))
-    manifest, _ = build.refresh(Path("data/game"))
+    manifest = build.build_corpus(Path("data/game")).manifest
     assert manifest.cut == (recordings == 1)
-    whole = {name: [row.tolist() for row in Rows(build.corpus_of(Path("data/game")), name)] for name in build.SPLITS}
+    whole = {name: [row.tolist() for row in Rows(build.corpus_of(Path("data/game")), name)] for name in arrow.SPLITS}
     plain = {name: content for name, content in built(Path("corpora/game")).items() if not name.endswith("arrow")}
     with pytest.MonkeyPatch.context() as patch:
         limit(patch, 100)
         Path("corpora/game/manifest.json").unlink()
-        build.refresh(Path("data/game"))
-    for name in build.SPLITS:
+        build.build_corpus(Path("data/game"))
+    for name in arrow.SPLITS:
         assert [row.tolist() for row in Rows(build.corpus_of(Path("data/game")), name)] == whole[name]
     assert plain == {name: data for name, data in built(Path("corpora/game")).items() if not name.endswith("arrow")}
 
@@ -209,7 +209,7 @@ def test_memory_does_not_grow_with_the_recording(workplace):
             limit(patch, 1 << 14)
             patch.setattr(proxylog.read, "__defaults__", (1 << 15, None))
             tracemalloc.start()
-            build.refresh(Path(f"data/{exchanges}"))
+            build.build_corpus(Path(f"data/{exchanges}"))
             held = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         return held
@@ -223,10 +223,10 @@ def test_memory_does_not_grow_with_the_recording(workplace):
 
 def test_pages_are_released_while_writing(tmp_path, monkeypatch):
     released = []
-    monkeypatch.setattr(build, "WRITTEN_BYTES", 1_000)
-    monkeypatch.setattr(build, "release", lambda *arrays: released.append(arrays))
+    monkeypatch.setattr(arrow, "WRITTEN_BYTES", 1_000)
+    monkeypatch.setattr(arrow, "release", lambda *arrays: released.append(arrays))
     ids = np.arange(5_000, dtype=np.uint16)
-    with build._ArrowFile(tmp_path / "file") as file:
+    with arrow._ArrowFile(tmp_path / "file") as file:
         file.source = ids
         assert file.write(memoryview(ids)) == ids.nbytes
     assert (tmp_path / "file").read_bytes() == ids.tobytes()
@@ -235,9 +235,9 @@ def test_pages_are_released_while_writing(tmp_path, monkeypatch):
 
 def test_a_recording_too_long_for_a_row_is_one_sentence(workplace, monkeypatch):
     write_log(Path("data/game/1750000000_a.log"), play(0, 30))
-    monkeypatch.setattr(build, "MAX_ROW_TOKENS", 1_000)
+    monkeypatch.setattr(arrow, "MAX_ROW_TOKENS", 1_000)
     with pytest.raises(GreylordError, match=r"^'1750000000_a\.log' gives [\d,]+ tokens .* 1,000; divide .*\.$"):
-        build.refresh(Path("data/game"))
+        build.build_corpus(Path("data/game"))
     assert not list(Path("corpora").glob("*"))
 
 
@@ -257,7 +257,7 @@ def test_recordings_share_a_file_for_their_ids(tmp_path):
     (file,) = (tmp_path / "spool").iterdir()
     for path, each in zip(paths, readings, strict=True):
         stored = each.ids.load({file: spool.map_file(file)})
-        assert stored.tolist() == turns.encode(turns.turns_of(read_session(path, keep_credentials=True))).tolist()
+        assert stored.tolist() == turns.encode(read_session(path, keep_credentials=True)).tolist()
 
 
 @pytest.mark.parametrize(("files", "expected"), [(5, 0), (6, 1)])
@@ -292,7 +292,7 @@ def test_adding_a_row_looks_at_no_other_row(tmp_path):
     row = SimpleNamespace(file=file, reading=SimpleNamespace(dialect="v3"), counts=DialectCounts(recordings=1))
     ids = np.array([256, 258, 259, 65], np.uint16)
     with contextlib.ExitStack() as files:
-        writer = build._SplitWriter(tmp_path / "train", "train", "0" * 64, files)
+        writer = arrow.SplitWriter(tmp_path / "train", "train", "0" * 64, files)
         for _ in range(100):
             writer.add(row, 0, ids.view(Asked))
         assert Asked.times <= 200

@@ -1,4 +1,4 @@
-"""The tokenizer folder, the vocabulary files and the numpy path say the same."""
+"""The tokenizer folder, the vocabulary files and the numpy encoder agree."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_the_vocabulary_files():
     assert {name: int(index) for index, name in names.items()} == ids
 
 
-def test_what_others_rely_on(tokenizer):
+def test_length_special_ids_and_input_names(tokenizer):
     assert len(tokenizer) == vocabulary.VOCAB_SIZE
     assert tokenizer.pad_token_id == tokenizer.bos_token_id == tokenizer.eos_token_id == vocabulary.PAD
     assert tokenizer.convert_tokens_to_ids(list(vocabulary.SPECIAL_TOKENS)) == list(range(256, 262))
@@ -59,15 +59,17 @@ plain = st.binary(max_size=30).filter(lambda payload: b"<" not in payload)
 
 
 @given(st.lists(st.tuples(st.sampled_from([257, 258]), st.sampled_from([259, 260, 261]), plain), max_size=8))
-def test_marked_up_text_is_the_numpy_path(tokenizer, rows):
+def test_marked_up_text_has_the_ids_of_the_numpy_encoder(tokenizer, rows):
     names = vocabulary.int_to_vocab()
-    text = "<|pad|>" + "".join(names[who] + names[wait] + payload.decode("latin-1") for who, wait, payload in rows)
+    text = "<|pad|>" + "".join(
+        names[direction] + names[delay] + payload.decode("latin-1") for direction, delay, payload in rows
+    )
     stream = turns.Turns(
         payload=np.frombuffer(b"".join(payload for _, _, payload in rows), np.uint8),
         ends=np.cumsum([len(payload) for _, _, payload in rows], dtype=np.int64),
-        directions=np.array([who for who, _, _ in rows], np.uint16),
-        delays=np.array([wait for _, wait, _ in rows], np.uint16),
+        directions=np.array([direction for direction, _, _ in rows], np.uint16),
+        delays=np.array([delay for _, delay, _ in rows], np.uint16),
     )
     ids = tokenizer(text)["input_ids"]
-    assert ids == turns.encode(stream).tolist()
+    assert ids == turns.encode_turns(stream).tolist()
     assert tokenizer.decode(ids) == text

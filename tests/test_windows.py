@@ -1,8 +1,7 @@
-"""Windows for training and for scoring: each token predicted once, from the context that the protocol gives it."""
+"""Windows for training and for scoring predict each token once, from the context of the protocol."""
 
 import pickle
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ from helpers import START, numbered_rows, write_recording
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greylord.corpus import build, windows
+from greylord.corpus import windows
+from greylord.corpus.build import build_corpus
 from greylord.corpus.windows import Rows, ScoringWindows, Span, TrainingWindows, sample_spans, whole_rows
 
 lengths = st.lists(st.integers(2, 400), min_size=1, max_size=6)
@@ -20,13 +20,12 @@ contexts = st.integers(2, 70)
 @given(lengths, contexts)
 def test_an_epoch_predicts_each_token_but_a_rows_first_once(sizes, context):
     rows = numbered_rows(sizes)
-    cut = TrainingWindows(rows, context)
-    chosen = [cut[index] for index in range(len(cut))]
-    predicted = np.concatenate([window["input_ids"][window["scored_from"] :] for window in chosen])
+    windows = TrainingWindows(rows, context)
+    predicted = np.concatenate([window["input_ids"][window["scored_from"] :] for window in windows])
     assert sorted(predicted.tolist()) == np.concatenate([row[1:] for row in rows]).tolist()
-    assert all(2 <= len(window["input_ids"]) <= context for window in chosen)
+    assert all(2 <= len(window["input_ids"]) <= context for window in windows)
     with pytest.raises(IndexError):
-        cut[len(cut)]
+        windows[len(windows)]
 
 
 @given(lengths, contexts, st.integers(1, 9))
@@ -68,11 +67,9 @@ def test_a_large_split_is_sampled_by_the_seed():
 
 
 def test_rows_pickle_as_their_path(workplace):
-
     for seed in range(4):
         write_recording(workplace / "data" / "game", START + timedelta(days=seed), seed, 400)
-    build.refresh(Path("data/game"))
-    rows = Rows(Path("corpora/game"), "train")
+    rows = Rows(build_corpus("game").folder, "train")
     data = pickle.dumps(rows)
     assert len(data) < 300
     assert [row.tolist() for row in pickle.loads(data)] == [row.tolist() for row in rows]

@@ -34,7 +34,7 @@ from greylord.corpus.manifest import CorpusSettings, DialectCounts, Manifest
 from greylord.corpus.recordings import read_dataset
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
-from greylord.stream.lines import side_of, typed
+from greylord.stream.lines import transcript_of, typed_lines
 
 __all__ = ["DataReport", "Division", "RecordingSize", "analyze", "draw"]
 
@@ -168,17 +168,17 @@ class _Tally:
         for side, direction, token in SIDES:
             self.delays[side].add(session.delays[1:][session.directions[1:] == direction])
             self.turns[side].add(sizes[stream.directions == token])
-        server, client = side_of(stream, vocabulary.SERVER), side_of(stream, vocabulary.CLIENT)
+        server, client = transcript_of(stream, vocabulary.SERVER), transcript_of(stream, vocabulary.CLIENT)
         self.markup.add(server, client)
         sent_by_client = np.repeat(session.directions == Direction.CLIENT, session.sizes)
         secret = np.isin(np.flatnonzero(sent_by_client), credentials.positions)
-        self.commands.add(typed(client, server, secret), credentials.logins)
+        self.commands.add(typed_lines(client, server, secret), credentials.logins)
         self.lines.add(server.text)
         if self.cut:
-            ids = turns.encode(stream)
+            ids = turns.encode_turns(stream)
             end, begin = split.cut_tail(ids, self.settings.val_split)
             for name, part in (("train", ids[:end]), ("validation", np.append(ids[:1], ids[begin:]))):
-                self.lines.add_to_split(name, side_of(turns.decode(part), vocabulary.SERVER).text)
+                self.lines.add_to_split(name, transcript_of(turns.decode(part), vocabulary.SERVER).text)
 
 
 def draw(report: DataReport) -> bytes:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greylord.stream import vocabulary
-from greylord.stream.lines import PROMPT, Side, Typed, first_word, hash_long_lines
+from greylord.stream.lines import PROMPT, Transcript, TypedLines, first_word, hash_long_lines
 
 __all__ = [
     "DELAY_LIMIT_MS",
@@ -157,7 +157,7 @@ class MarkupTally:
         self._server_bytes = self._csi = self._prompts = self._prompt_bytes = 0
         self._commands = self._telnet = self._high = 0
 
-    def add(self, server: Side, client: Side) -> None:
+    def add(self, server: Transcript, client: Transcript) -> None:
         """Add the two sides of a recording."""
         prompts = [len(prompt) for prompt in PROMPT.findall(server.payload)]
         self._server_bytes += len(server.payload)
@@ -209,7 +209,7 @@ class CommandTally:
         self._users: set[str] = set()
         self._count = self._empty = self._logins = 0
 
-    def add(self, typed: Typed, logins: int) -> None:
+    def add(self, typed: TypedLines, logins: int) -> None:
         """Add the lines typed in a recording, and the number of passwords given."""
         self._words.update(word for line in typed.commands if (word := first_word(line)))
         self._lines.update(map(hash, typed.commands))

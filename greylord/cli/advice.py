@@ -11,8 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 
 from greylord.errors import (
+    AmbiguousDatasetError,
+    EmptyDatasetError,
     GreylordError,
     MissingDatasetError,
+    NoDatasetError,
     SettingError,
     UnmaskedCredentialsError,
     UsageError,
@@ -22,6 +25,9 @@ from greylord.training.config import TrainingConfig
 __all__ = ["exit_code", "flag", "prefixed", "sentence", "with_flags"]
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
+    NoDatasetError: lambda _: "Make one with `greylord data sample sample`.",
+    AmbiguousDatasetError: lambda _: "Name one with --dataset.",
+    EmptyDatasetError: lambda _: "Copy recordings into it with `greylord data copy`.",
     MissingDatasetError: lambda _: "Name a folder of recordings with --data-dir.",
     UnmaskedCredentialsError: lambda error: (
         f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."

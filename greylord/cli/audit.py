@@ -75,7 +75,7 @@ def audit(
 
 def _find_out(model_dir: Path, given: Path | None, length: int, seed: int, cpu: bool) -> _Audit:
     from greylord import modeling
-    from greylord.corpus import build
+    from greylord.corpus.build import build_corpus
     from greylord.corpus.windows import Rows
     from greylord.evaluation import memorization
     from greylord.evaluation.unseen import own_dataset
@@ -84,11 +84,10 @@ def _find_out(model_dir: Path, given: Path | None, length: int, seed: int, cpu: 
     console.quieten()
     model = modeling.load_model(model_dir).eval().to(choose_device(cpu).type)
     dataset = given or own_dataset(model_dir)
-    manifest, _ = build.refresh(dataset, progress=console.progress)
-    names = [entry.name for entry in manifest.recordings if entry.split != "validation"]
+    corpus = build_corpus(dataset, progress=console.progress)
+    names = [entry.name for entry in corpus.manifest.recordings if entry.split != "validation"]
     exposures = _rank(model, _find_passwords(dataset, names), seed)
-    corpus = build.corpus_of(dataset)
-    training, validation = Rows(corpus, "train"), Rows(corpus, "validation")
+    training, validation = Rows(corpus.folder, "train"), Rows(corpus.folder, "validation")
     copied = {
         "generated": memorization.copied_share(memorization.generate_payload(model, length, seed), training),
         "unseen recordings": memorization.copied_share(
@@ -101,11 +100,11 @@ def _find_out(model_dir: Path, given: Path | None, length: int, seed: int, cpu: 
 def _find_passwords(dataset: Path, names: Sequence[str]) -> list[Secret]:
     """Find the passwords that were typed in recordings."""
     from greylord.captures.reading import read_session
-    from greylord.corpus import folder
+    from greylord.corpus.listing import list_files
     from greylord.evaluation import memorization
 
-    files = folder.find(dataset)
-    by_name = {files.name(path): path for path in files.files}
+    listing = list_files(dataset)
+    by_name = {listing.name_of(path): path for path in listing.files}
     with console.progress("Finding passwords", len(names)) as advance:
 
         def sessions() -> Iterator[Session]:

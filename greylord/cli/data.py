@@ -21,7 +21,7 @@ from greylord.workspace import HERE
 
 if TYPE_CHECKING:
     from greylord.corpus.copying import Copied, CopyPlan
-    from greylord.corpus.pruning import Pruning
+    from greylord.corpus.pruning import PruningPlan
 
 app = typer.Typer(help="Recordings: copy, count and share them, or build a corpus.", no_args_is_help=True)
 
@@ -63,7 +63,7 @@ def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
 
     plan = copying.plan_copy(sources, name, masked, console.progress)
     _show_not_copied(plan)
-    if not plan.files and not plan.present and not plan.same:
+    if not plan.files and not plan.present and not plan.duplicates:
         archives = [path for path in plan.others if path.name.endswith(ARCHIVES)]
         unpack = f" Unpack {str(archives[0])!r} first." if archives else ""
         raise GreylordError(f"There is no recording in {', '.join(map(repr, sources))}.{unpack}")
@@ -75,14 +75,14 @@ def _copy(sources: Sequence[str], name: str, masked: bool) -> None:
 
 
 def _show_not_copied(plan: CopyPlan) -> None:
-    from greylord.corpus import folder
+    from greylord.corpus import listing
 
     if plan.others:
-        sizes = [(path, units.size(folder.size_of(path))) for path in plan.others]
+        sizes = [(path, units.size(listing.size_of(path))) for path in plan.others]
         console.note(f"{units.count(len(sizes), 'file')} not copied, not recordings:", *listed(sizes))
-    if plan.same:
-        count = units.count(len(plan.same), "recording")
-        console.note(f"{count} not copied, contained in another recording:", *listed(plan.same))
+    if plan.duplicates:
+        count = units.count(len(plan.duplicates), "recording")
+        console.note(f"{count} not copied, contained in another recording:", *listed(plan.duplicates))
     if plan.skipped:
         console.note(f"{units.count(len(plan.skipped), 'file')} skipped:", *listed(plan.skipped))
 
@@ -121,7 +121,7 @@ def sample(
     [dim]Example: greylord data sample sample --recordings 32[/]
     """
     from greylord.captures.formats import proxylog
-    from greylord.corpus import folder
+    from greylord.corpus import folder, journal
     from greylord.files import new_folder
     from greylord.realm.recorder import record
 
@@ -135,7 +135,7 @@ def sample(
                 proxylog.write(session, file)
             size += (made / file_name).stat().st_size
             advance(1)
-    folder.note(target, "sample", recordings=recordings, bytes=size, seed=seed)
+    journal.note(target, "sample", recordings=recordings, bytes=size, seed=seed)
     console.say("sample", f"{units.count(recordings, 'recording')}, {units.size(size)}, in {target}")
 
 
@@ -170,22 +170,24 @@ def build(
 
     [dim]Example: greylord data build majormud[/]
     """
-    from greylord.corpus import folder
-    from greylord.corpus.build import corpus_of, refresh
+    from greylord.corpus.build import build_corpus
 
     if val_split is not None and not MIN_VAL_SPLIT <= val_split <= MAX_VAL_SPLIT:
         raise UsageError(f"--val-split must lie between {MIN_VAL_SPLIT} and {MAX_VAL_SPLIT}, not {val_split:g}.")
-    dataset = folder.locate(name)
-    manifest, built = refresh(
-        dataset, val_split, keep_records, keep_credentials=keep_credentials, progress=console.progress
+    corpus = build_corpus(
+        name,
+        val_split=val_split,
+        keep_records=keep_records,
+        keep_credentials=keep_credentials,
+        progress=console.progress,
     )
     if as_json:
         from dataclasses import asdict
 
-        console.print_json({"corpus": str(corpus_of(dataset)), **asdict(manifest)})
+        console.print_json({"corpus": str(corpus.folder), **asdict(corpus.manifest)})
         return
-    console.say("corpus", f"{corpus_of(dataset)} {'has been built' if built else 'is up to date'}")
-    show_manifest(manifest)
+    console.say("corpus", f"{corpus.folder} {'has been built' if corpus.is_new else 'is up to date'}")
+    show_manifest(corpus.manifest)
 
 
 @app.command()
@@ -226,14 +228,14 @@ def show(
     [dim]Example: greylord data show majormud[/]
     """
     from greylord.captures.start_times import parse_start
-    from greylord.corpus import folder
+    from greylord.corpus import folder, listing
     from greylord.corpus.manifest import Manifest
-    from greylord.corpus.pruning import ATTIC
+    from greylord.corpus.pruning import attic_of
 
     dataset = folder.locate(name)
-    found = folder.find(dataset)
+    found = listing.list_files(dataset)
     files = found.files
-    sizes = [folder.size_of(path) for path in files]
+    sizes = [listing.size_of(path) for path in files]
     starts = sorted(start for path in files if (start := parse_start(path.name)))
 
     from greylord.corpus.build import corpus_of, with_skipped
@@ -256,12 +258,12 @@ def show(
     console.say("dataset", f"{dataset}: {units.count(len(files), 'file')}, {units.size(sum(sizes))}")
     if files:
         largest = max(zip(sizes, files, strict=True))
-        console.say("sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({found.name(largest[1])})")
+        console.say("sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({found.name_of(largest[1])})")
     if starts:
         console.say("starts", f"{starts[0]:%Y-%m-%d %H:%M} to {starts[-1]:%Y-%m-%d %H:%M} UTC, by file name")
-    attic = ATTIC / folder.label(dataset)
+    attic = attic_of(dataset)
     if attic.is_dir():
-        pruned = folder.recordings(attic)
+        pruned = listing.list_files(attic).files
         console.say("pruned", f"{units.count(len(pruned), 'file')} in {attic}")
     if manifest is None:
         name_skipped([], found.skipped)
@@ -322,7 +324,7 @@ def prune(
     _fail_on([(path, f"cannot be removed: {why}") for path, why in pruned.failed], "pruned")
 
 
-def _show_pruning(pruning: Pruning) -> None:
+def _show_pruning(pruning: PruningPlan) -> None:
     """Show which files would be removed, and why."""
     console.say("folder", str(pruning.folder))
     if pruning.skipped:

@@ -94,7 +94,7 @@ def generate(
     from greylord.generation.engine import Decoder
 
     decoder = Decoder(weights, sampling, memory=drafts.read(model_dir))
-    chunks = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.USUAL)
+    chunks = playback.play(decoder, ids, seed, length, until_turn, quantiles or delays.DEFAULT_QUANTILES)
     events = _show(playback.render(ids, chunks), pace, raw, to_the_end=output is not None)
     if output is not None:
         files.write_file(output, asciicast.write(events, model_dir.name))

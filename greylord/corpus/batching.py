@@ -1,4 +1,4 @@
-"""Windows to batches: how they are padded and labelled, and how many go together."""
+"""Batches of windows: how they are padded and labelled, and how large they are."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ __all__ = ["IGNORED", "batch_size", "collate"]
 IGNORED = -100
 """The label of a position that is not predicted."""
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
-"""Tokens scored at once: more would not stay in a CPU's cache, fewer would leave a GPU idle."""
+"""Tokens scored at once, by type of device: more would not fit a CPU's cache, fewer would leave a GPU idle."""
 
 
 def collate(windows: Sequence[Window]) -> dict[str, torch.Tensor]:
-    """Windows of one length to a batch, padded to it so that batches have few shapes.
+    """Join windows of one `length` into a batch, padded to that length so that batches have few shapes.
 
-    Returns `input_ids` and `labels`, int64 [windows, length]; the labels of padding, of each window's first
-    token and of tokens before `scored_from` are `IGNORED`. If the windows have a `first_position`, also
-    `position_ids`, int64 [windows, length].
+    Returns:
+        `input_ids` and `labels`, int64 [windows, length]. The labels of padding and of tokens before `scored_from`
+        are `IGNORED`. If the windows have a `first_position`, also `position_ids`, int64 [windows, length].
     """
     shape = len(windows), windows[0]["length"]
     ids = np.full(shape, vocabulary.PAD, np.int64)
@@ -40,5 +40,5 @@ def collate(windows: Sequence[Window]) -> dict[str, torch.Tensor]:
 
 
 def batch_size(device: str, context: int) -> int:
-    """Windows to score at once on a type of device."""
+    """Return the number of windows to score at once on a type of device, "cpu" or "cuda"."""
     return max(1, BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"]) // context)

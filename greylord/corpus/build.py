@@ -1,88 +1,104 @@
-"""Recordings to a corpus: an Arrow `DatasetDict` with one row a recording, and its manifest.
+"""Build the corpus of a dataset: an Arrow `DatasetDict` with one row for each recording, and its manifest.
 
-The corpus of data/NAME is corpora/NAME. It is keyed by the contents of the recordings and by the settings, so
-that it is built again when one of them has changed, and only then.
+The corpus of data/NAME is corpora/NAME. It is keyed by the contents of the recordings and by the settings, so it is
+built again when one of them has changed, and only then.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import datasets
 import numpy as np
-import pyarrow as pa
-from datasets import DatasetInfo, Features, List, Value
-from datasets.arrow_writer import ArrowWriter
 
 from greylord import units
 from greylord.corpus import folder, split
-from greylord.corpus.manifest import CorpusSettings, Manifest, RecordingEntry, SplitCounts, content_hash
+from greylord.corpus.arrow import SPLITS, START, SplitWriter, load_split
+from greylord.corpus.listing import Listing, list_files, printable_name
+from greylord.corpus.manifest import CorpusSettings, Manifest, RecordingEntry, content_hash
 from greylord.corpus.recordings import Row, files_of, read_files
-from greylord.errors import GreylordError
+from greylord.errors import GreylordError, SettingError
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
-from greylord.spool import Spool, blocks, map_file, release
-from greylord.stream import vocabulary
-from greylord.workspace import HERE
+from greylord.spool import map_file
+from greylord.workspace import HERE, Workspace
 
-__all__ = ["FEATURES", "SPLITS", "corpus_of", "refresh", "with_skipped"]
-
-SPLITS = ("train", "validation")
-ARROW_NAME = "data-00000-of-00001.arrow"
-BATCH_BYTES = 100 * 10**6
-"""The size of a record batch, unless one row is larger."""
-MAX_ROW_TOKENS = 2**31 - 1
-"""List offsets are 32-bit."""
-WRITTEN_BYTES = 1 << 22
-START = np.array([vocabulary.PAD], np.uint16)
-"""The start symbol."""
-
-FEATURES = Features(
-    {
-        "name": Value("string"),
-        "started_at": Value("timestamp[ms, tz=UTC]"),
-        "dialect": Value("string"),
-        "records": Value("int64"),
-        "turns": Value("int64"),
-        "server_bytes": Value("int64"),
-        "client_bytes": Value("int64"),
-        "input_ids": List(Value("uint16")),
-    }
-)
+__all__ = ["Corpus", "build_corpus", "corpus_of", "with_skipped"]
 
 
-def corpus_of(dataset: Path) -> Path:
-    """Where the corpus of a dataset's folder lies."""
-    if dataset.parent.resolve() == HERE.data.resolve():
-        return HERE.corpora / folder.shown(dataset.name)
+@dataclass(frozen=True)
+class Corpus:
+    """A corpus on disk. Its splits are opened when they are first used, and stay memory-mapped."""
+
+    folder: Path
+    dataset: Path
+    """The folder of the recordings."""
+    manifest: Manifest
+    is_new: bool
+    """True if this call has built it, false if it was up to date."""
+
+    @cached_property
+    def train(self) -> datasets.Dataset:
+        """The training split: a row for each recording, with the columns of `greylord.corpus.arrow.FEATURES`."""
+        return load_split(self.folder, "train")
+
+    @cached_property
+    def validation(self) -> datasets.Dataset:
+        """The validation split, with the same columns."""
+        return load_split(self.folder, "validation")
+
+
+def corpus_of(dataset: Path, *, workspace: Workspace = HERE) -> Path:
+    """Return the folder of a dataset's corpus, whether it has been built or not."""
+    if dataset.parent.resolve() == workspace.data.resolve():
+        return workspace.corpora / printable_name(dataset.name)
     path = dataset.resolve()
-    return HERE.corpora / f"{folder.shown(path.name)}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
+    digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:8]
+    return workspace.corpora / f"{printable_name(path.name)}-{digest}"
 
 
-def refresh(
-    dataset: Path,
+def build_corpus(
+    recordings: str | Path,
+    *,
+    workspace: Workspace = HERE,
     val_split: float | None = None,
     keep_records: bool | None = None,
     seed: int | None = None,
     keep_credentials: bool | None = None,
     progress: Progress = silent,
-) -> tuple[Manifest, bool]:
-    """Build the corpus of `dataset` unless it is there already; also tell whether it was built.
+) -> Corpus:
+    """Build the corpus of a dataset, unless it is up to date.
 
-    CorpusSettings that are None stay as the corpus has them. An older corpus goes once the new one is complete.
-    Raises GreylordError if there is no recording, or there is too little to validate on.
+    The settings are those of `CorpusSettings`; None keeps the corpus's own, or the default. An older corpus is
+    replaced once the new one is complete.
+
+        corpus = build_corpus("majormud")
+        corpus.train[0]["input_ids"]
+
+    Args:
+        recordings: A folder, or the name of a dataset under data/.
+        workspace: Where data/ and corpora/ lie. A path to a folder is relative to the current directory.
+        progress: Shows how far reading is, in bytes.
+
+    Raises:
+        UsageError: There is no such folder or dataset, or `val_split` is out of range.
+        GreylordError: There is no recording, or too little to divide into training and validation.
     """
-    found = folder.find(dataset)
-    files = files_of(found)
-    manifest = Manifest.read(corpus_of(dataset))
-    changes = {
+    dataset = folder.dataset_folder(recordings, workspace=workspace)
+    target = corpus_of(dataset, workspace=workspace)
+    listing = list_files(dataset, workspace=workspace)
+    files = files_of(listing)
+    manifest = Manifest.read(target)
+    changes: dict[str, Any] = {
         "val_split": val_split,
         "keep_records": keep_records,
         "seed": seed,
@@ -92,57 +108,60 @@ def refresh(
         manifest.settings if manifest else CorpusSettings(),
         **{name: value for name, value in changes.items() if value is not None},
     )
-    wanted = content_hash([file.key for file in files], settings)
-    if manifest and manifest.content_hash == wanted:
-        return with_skipped(manifest, found), False
-    with new_folder(corpus_of(dataset)) as corpus, contextlib.ExitStack() as files_open:
-        manifest = Manifest(dataset.name, wanted, settings, left_out=found.skipped)
+    if not 0 < settings.val_split < 1:
+        raise SettingError(f"val_split must lie between 0 and 1, not {settings.val_split!r}.", "val_split")
+    key = content_hash([file.key for file in files], settings)
+    if manifest and manifest.content_hash == key:
+        return Corpus(target, dataset, with_skipped(manifest, listing), is_new=False)
+    manifest = Manifest(dataset.name, key, settings, left_out=listing.skipped)
+    with new_folder(target) as corpus, contextlib.ExitStack() as open_files:
         spool = corpus / "spool"
         spool.mkdir()
         rows = read_files(files, manifest, spool, progress)
-        _write(rows, manifest, corpus, files_open)
+        _write(rows, manifest, corpus, open_files)
         shutil.rmtree(spool)
         manifest.write(corpus)
-    return manifest, True
+    return Corpus(target, dataset, manifest, is_new=True)
 
 
-def with_skipped(manifest: Manifest, found: folder.Found) -> Manifest:
-    """Return a manifest with what is skipped in the dataset now, in place of what was when the corpus was built."""
-    names = {found.name(path) for path in found.files}
-    left_out = {name: why for name, why in manifest.left_out.items() if name in names}
-    return replace(manifest, left_out=found.skipped | left_out)
+def with_skipped(manifest: Manifest, listing: Listing) -> Manifest:
+    """Return a manifest that names the files skipped now, instead of those skipped when the corpus was built."""
+    names = {listing.name_of(path) for path in listing.files}
+    left_out = {name: reason for name, reason in manifest.left_out.items() if name in names}
+    return replace(manifest, left_out=listing.skipped | left_out)
 
 
-def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, files_open: contextlib.ExitStack) -> None:
-    """Divide the recordings between the splits and write both."""
+def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, open_files: contextlib.ExitStack) -> None:
+    """Divide the recordings between the splits, write both, and enter them into the manifest."""
     groups = split.time_groups([row.file.grouped_at for row in rows])
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split
     manifest.cut = manifest.groups < split.MIN_GROUPS
     sizes = np.bincount(groups, [row.counts.payload_bytes.total for row in rows]).astype(np.int64).tolist()
     validating = set() if manifest.cut else split.choose_validation(sizes, fraction, manifest.settings.seed)
-    writers = {name: _SplitWriter(corpus / name, name, manifest.content_hash, files_open) for name in SPLITS}
+    writers = {name: SplitWriter(corpus / name, name, manifest.content_hash, open_files) for name in SPLITS}
     spools = {file: map_file(file) for file in {row.reading.ids.file for row in rows}}
     for row, group in zip(rows, groups, strict=True):
         ids = row.reading.ids.load(spools)
         if manifest.cut:
             end, begin = split.cut_tail(ids, fraction)
             manifest.gap_tokens += begin - end
-            shares = {"train": [ids[:end]], "validation": [START, ids[begin:]]}
+            parts = {"train": [ids[:end]], "validation": [START, ids[begin:]]}
         else:
-            shares = {"validation" if group in validating else "train": [ids]}
-        for name, share in shares.items():
-            writers[name].add(row, group, *share)
+            parts = {"validation" if group in validating else "train": [ids]}
+        for name, part in parts.items():
+            writers[name].add(row, group, *part)
+        started_at = row.file.started_at
         manifest.recordings.append(
             RecordingEntry(
                 name=row.file.name,
                 payload_sha256=row.reading.payload_sha256,
                 dialect=row.reading.dialect,
-                started_at=row.file.started_at and row.file.started_at.isoformat(timespec="milliseconds"),
+                started_at=started_at.isoformat(timespec="milliseconds") if started_at else None,
                 grouped_by=row.file.grouped_by,
                 group=group,
                 payload_bytes=row.counts.payload_bytes.total,
-                split="both" if manifest.cut else next(iter(shares)),
+                split="both" if manifest.cut else next(iter(parts)),
             )
         )
     manifest.splits = {name: writer.close() for name, writer in writers.items()}
@@ -152,111 +171,3 @@ def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, files_open: co
             "divide into training and validation; record more."
         )
     (corpus / "dataset_dict.json").write_text(json.dumps({"splits": list(SPLITS)}), encoding="utf-8")
-
-
-class _SplitWriter:
-    """Writes one split as `Dataset.save_to_disk` would, but in batches that 32-bit list offsets can hold."""
-
-    def __init__(self, folder: Path, name: str, content_hash: str, files_open: contextlib.ExitStack) -> None:
-        folder.mkdir()
-        self.folder, self.name, self.fingerprint = folder, name, content_hash[:16]
-        self.counts = SplitCounts()
-        self._groups: set[int] = set()
-        self._rows: list[Row] = []
-        self._lengths: list[int] = []
-        self._ids: list[np.ndarray] = []
-        self._bytes = 0
-        self._file = files_open.enter_context(_ArrowFile(folder / ARROW_NAME))
-        self._arrow = ArrowWriter(features=FEATURES, stream=self._file)
-
-    def add(self, row: Row, group: int, *ids: np.ndarray) -> None:
-        """Add a recording, or the part of one, in one or more arrays, unless it holds nothing but the start symbol.
-
-        Raises GreylordError if it is too long for a row.
-        """
-        length = sum(map(len, ids))
-        if length == 1:
-            return
-        if length > MAX_ROW_TOKENS:
-            raise GreylordError(
-                f"{row.file.name!r} gives {length:,} tokens and one recording can have {MAX_ROW_TOKENS:,}; "
-                "divide it into several files."
-            )
-        size = sum(part.nbytes for part in ids)
-        if self._rows and self._bytes + size > BATCH_BYTES:
-            self._flush()
-        self._bytes += size
-        self._rows.append(row)
-        self._lengths.append(length)
-        self._ids += ids
-        framing = int(sum((block >= vocabulary.PAD).sum() for part in ids for _, block in blocks(part))) - 1
-        self._groups.add(group)
-        self.counts.recordings += 1
-        self.counts.turns += framing // 2
-        self.counts.payload_bytes += length - 1 - framing
-        self.counts.tokens += length - 1
-
-    def _flush(self) -> None:
-        offsets = np.cumsum([0, *self._lengths], dtype=np.int32)
-        ids = _joined(self._ids, self.folder)
-        columns = {
-            "name": [row.file.name for row in self._rows],
-            "started_at": [row.file.started_at for row in self._rows],
-            "dialect": [row.reading.dialect for row in self._rows],
-            "records": [row.counts.records.total for row in self._rows],
-            "turns": [row.counts.turns for row in self._rows],
-            "server_bytes": [row.counts.payload_bytes.server for row in self._rows],
-            "client_bytes": [row.counts.payload_bytes.client for row in self._rows],
-            "input_ids": pa.ListArray.from_arrays(offsets, pa.array(ids)),
-        }
-        self._file.source = ids
-        self._arrow.write_table(pa.table(columns, schema=FEATURES.arrow_schema))
-        release(*self._ids)
-        self._rows, self._lengths, self._ids, self._bytes = [], [], [], 0
-
-    def close(self) -> SplitCounts:
-        """Finish the files and tell what went into them."""
-        if self._rows:
-            self._flush()
-        if self.counts.recordings:
-            self._arrow.finalize()
-        DatasetInfo(features=FEATURES).write_to_directory(str(self.folder))
-        state = {
-            "_data_files": [{"filename": ARROW_NAME}],
-            "_fingerprint": self.fingerprint,
-            "_format_columns": None,
-            "_format_kwargs": {},
-            "_format_type": None,
-            "_output_all_columns": False,
-            "_split": self.name,
-        }
-        (self.folder / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
-        self.counts.groups = len(self._groups)
-        return self.counts
-
-
-class _ArrowFile(io.BufferedWriter):
-    """A file that arrays of any size are written to. Behind each piece, the pages of `source` are given back."""
-
-    source = np.zeros(0, np.uint16)
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "w"))
-
-    def write(self, data: pa.Buffer | bytes) -> int:
-        view = memoryview(data).cast("B")
-        for begin in range(0, len(view), WRITTEN_BYTES):
-            super().write(view[begin : begin + WRITTEN_BYTES])
-            release(self.source)
-        return len(view)
-
-
-def _joined(parts: Sequence[np.ndarray], folder: Path) -> np.ndarray:
-    """uint16 [n]: arrays end to end; more than `BATCH_BYTES` of them in a temporary file in `folder`."""
-    if len(parts) == 1:
-        return parts[0]
-    spool = Spool(np.uint16, folder, BATCH_BYTES)
-    for part in parts:
-        for _, block in blocks(part):
-            spool.append(block)
-    return spool.array()

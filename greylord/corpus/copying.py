@@ -1,7 +1,7 @@
-"""Copying recordings into a dataset: each once, whole, and nothing overwritten.
+"""Copy recordings into a dataset: each once, whole, and nothing overwritten.
 
-What is a copy is decided by payload. A recording that is there already, or that is the beginning of one, stays behind;
-a file that is the beginning of a longer one of the same bytes, since it was copied while it grew, is replaced by it.
+Payload decides what is a copy. A recording that the dataset holds already, or holds more of, stays behind. A file that
+was copied while it grew is replaced by the longer file that begins with the same bytes.
 """
 
 from __future__ import annotations
@@ -23,116 +23,115 @@ import numpy as np
 from greylord import units
 from greylord.captures.reading import copy_masked, read_head, read_session
 from greylord.captures.redaction import Credentials
-from greylord.corpus import folder
-from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Same, head_of, same_recordings
+from greylord.corpus import folder, journal, listing
+from greylord.corpus.identity import HEAD_READ_BYTES, Candidate, Duplicate, find_duplicates, head_of
 from greylord.errors import GreylordError, RecordingError, UsageError
 from greylord.files import numbered, replacing, user_path
 from greylord.progress import Progress, silent
-from greylord.workspace import HERE
+from greylord.workspace import HERE, Workspace
 
 __all__ = ["Copied", "CopyPlan", "copy", "plan_copy"]
 
 SPARE_BYTES = 64 * 10**6
-"""Room that copying leaves on the disk."""
+"""Disk space that copying leaves free."""
 BLOCK_BYTES = 1 << 20
 
 
 @dataclass
 class CopyPlan:
-    """What copying would do.
+    """The files that copying takes, and those that it leaves behind."""
 
-    Attributes:
-        target: the folder of the dataset.
-        masked: the copies have their credentials masked.
-        files: source and target of each file to copy.
-        present: how many sources are in the dataset already, whatever their name there.
-        same: sources that stay behind, and why: another one has the same payload, or more of it.
-        grown: those of `files` that replace their own beginning.
-        renamed: those of `files` that get another name, because theirs is another recording's.
-        others: files that are not recordings, and stay behind.
-        skipped: what is not a regular file or cannot be read, and why.
-    """
-
+    workspace: Workspace
     target: Path
+    """The folder of the dataset."""
     masked: bool = False
+    """Passwords are masked in the copies."""
     files: list[tuple[Path, Path]] = field(default_factory=list)
+    """Source and target of each file to copy."""
     present: int = 0
-    same: list[tuple[Path, str]] = field(default_factory=list)
+    """Sources that the dataset holds already, under any name."""
+    duplicates: list[tuple[Path, str]] = field(default_factory=list)
+    """Sources that stay behind, with the reason: another recording has the same payload, or more of it."""
     grown: list[tuple[Path, Path]] = field(default_factory=list)
+    """Those of `files` that replace their own beginning."""
     renamed: list[tuple[Path, Path]] = field(default_factory=list)
+    """Those of `files` whose name is taken by another recording."""
     others: list[Path] = field(default_factory=list)
+    """Files that are not recordings and stay behind."""
     skipped: list[tuple[Path, str]] = field(default_factory=list)
+    """Paths that are not regular files or cannot be read, with the reason."""
 
     @property
     def bytes(self) -> int:
-        return sum(folder.size_of(source) for source, _ in self.files)
+        return sum(listing.size_of(source) for source, _ in self.files)
 
 
 @dataclass
 class Copied:
-    """What copying has done.
-
-    Attributes:
-        files: how many are copied.
-        bytes: in them.
-        credentials: what was masked, file by file; empty unless the plan masks.
-        failed: the sources that could not be copied, and why.
-    """
+    """The result of copying."""
 
     files: int = 0
     bytes: int = 0
     credentials: list[Credentials] = field(default_factory=list)
+    """The masked passwords, file by file; empty unless the plan masks."""
     failed: list[tuple[Path, str]] = field(default_factory=list)
+    """Sources that could not be copied, with the reason."""
 
 
-def plan_copy(sources: Iterable[str], dataset: str, masked: bool = False, progress: Progress = silent) -> CopyPlan:
-    """Find the recordings among `sources` (folders, patterns, files), and names for them in data/`dataset`.
+def plan_copy(
+    sources: Iterable[str],
+    dataset: str,
+    masked: bool = False,
+    progress: Progress = silent,
+    *,
+    workspace: Workspace = HERE,
+) -> CopyPlan:
+    """Find the recordings among `sources`, and names for them in data/`dataset`.
 
     Args:
-        sources: as a user types them: `~` and patterns are expanded.
-        dataset: a name.
-        masked: the copies are to have their credentials masked.
-        progress: counts files.
+        sources: Folders, files and patterns as a user types them, relative to the current directory.
+        dataset: A name.
+        masked: Mask passwords in the copies.
+        progress: Counts files.
 
     Raises:
-        UsageError: a source does not exist, or holds the dataset itself, or the name is that of a file.
+        UsageError: A source does not exist or holds the dataset, or the name cannot be that of a dataset.
     """
-    plan = CopyPlan(HERE.data / folder.check_name(dataset), masked)
+    plan = CopyPlan(workspace, workspace.data / folder.check_name(dataset), masked)
     if os.path.lexists(plan.target) and not plan.target.is_dir():
         raise UsageError(f"{str(plan.target)!r} is not a folder; choose another name or move it away.")
-    present = folder.recordings(plan.target) if plan.target.is_dir() else []
-    named: dict[Path, tuple[Path, Path]] = {}
+    dataset_files = listing.list_files(plan.target, workspace=workspace).files if plan.target.is_dir() else []
+    by_place: dict[Path, tuple[Path, Path]] = {}
     for source, relative in _expand(sources, plan):
         # A file that two sources hold belongs to the first.
-        named.setdefault(source.parent.resolve() / source.name, (source, relative))
-    wanted = named.values()
-    there: list[Path] = []
-    found: list[tuple[Path, Path]] = []
+        by_place.setdefault(source.parent.resolve() / source.name, (source, relative))
+    present: list[Path] = []
+    new: list[tuple[Path, Path]] = []
     candidates: list[Candidate] = []
-    with progress("Looking", len(present) + len(wanted)) as advance:
-        for path in present:
-            # What cannot be read is nobody's copy.
+    with progress("Looking", len(dataset_files) + len(by_place)) as advance:
+        for path in dataset_files:
+            # A file that cannot be read is left alone.
             with contextlib.suppress(RecordingError):
                 if candidate := _candidate(path, masked=False):
-                    there.append(path)
+                    present.append(path)
                     candidates.append(candidate)
             advance(1)
-        for source, relative in wanted:
+        for source, relative in by_place.values():
             try:
                 if candidate := _candidate(source, masked):
-                    found.append((source, relative))
+                    new.append((source, relative))
                     candidates.append(candidate)
                 else:
                     plan.others.append(source)
             except RecordingError as error:
                 plan.skipped.append((source, error.reason))
             advance(1)
-    _choose(plan, there, found, same_recordings(candidates))
+    _choose(plan, present, new, find_duplicates(candidates))
     return plan
 
 
 def _candidate(path: Path, masked: bool) -> Candidate | None:
-    """A file to be told from others by the payload that its copy would have; None if it is not a recording."""
+    """Return a file with the payload that its copy would have; None if it is not a recording."""
     head = read_head(path, HEAD_READ_BYTES)
     if head is None:
         return None
@@ -145,31 +144,33 @@ def _payload(path: Path, masked: bool) -> np.ndarray:
 
 
 def _choose(
-    plan: CopyPlan, there: Sequence[Path], found: Sequence[tuple[Path, Path]], same: Mapping[int, Same]
+    plan: CopyPlan, present: Sequence[Path], new: Sequence[tuple[Path, Path]], duplicates: Mapping[int, Duplicate]
 ) -> None:
-    """Enter into the plan which of the files that were found are copied, and under which names.
+    """Enter into the plan which sources are copied, and under which names.
 
     Args:
-        plan: to be filled.
-        there: recordings of the dataset.
-        found: sources, and the paths that they would have in the dataset.
-        same: what makes one superfluous, by its place in `there` and `found`, end to end.
+        plan: Is filled.
+        present: Recordings of the dataset.
+        new: Sources that are recordings, and their paths within the dataset.
+        duplicates: By place in `present` and `new`, end to end.
     """
-    paths = [*there, *(source for source, _ in found)]
-    shorter = {other.index: there[index] for index, other in same.items() if index < len(there) and not other.equal}
+    paths = [*present, *(source for source, _ in new)]
+    beginnings = {
+        other.index: present[index] for index, other in duplicates.items() if index < len(present) and not other.equal
+    }
     taken: set[str] = set()
-    for index, (source, relative) in enumerate(found, len(there)):
-        if other := same.get(index):
-            if other.equal and other.index < len(there):
+    for index, (source, relative) in enumerate(new, len(present)):
+        if other := duplicates.get(index):
+            if other.equal and other.index < len(present):
                 plan.present += 1
             else:
-                what = "the same payload as" if other.equal else "the beginning of"
-                plan.same.append((source, f"{what} {paths[other.index]}"))
+                relation = "the same payload as" if other.equal else "the beginning of"
+                plan.duplicates.append((source, f"{relation} {paths[other.index]}"))
             continue
         wanted = plan.target / relative
-        before = shorter.get(index)
-        if before is not None and _is_beginning(before, source, plan.masked):
-            target = before
+        beginning = beginnings.get(index)
+        if beginning is not None and _is_beginning(beginning, source, plan.masked):
+            target = beginning
             plan.grown.append((source, target))
         else:
             target = _free_name(wanted, taken)
@@ -180,7 +181,7 @@ def _choose(
 
 
 def _free_name(wanted: Path, taken: Collection[str]) -> Path:
-    """`wanted`, or `wanted` with a number if it is there, or in `taken`, which holds names in lower case."""
+    """Return `wanted`, with a number if it exists or is in `taken`, which holds casefolded names."""
     name, number = wanted, 1
     while str(name).casefold() in taken or os.path.lexists(name):
         number += 1
@@ -189,7 +190,7 @@ def _free_name(wanted: Path, taken: Collection[str]) -> Path:
 
 
 def _is_beginning(path: Path, source: Path, masked: bool) -> bool:
-    """Whether a file's bytes are the beginning of those that the copy of a source would have."""
+    """Tell whether the copy of a source would begin with all bytes of a file."""
     with tempfile.TemporaryDirectory() as place:
         if masked:
             copy_masked(source, Path(place, "masked"))
@@ -202,32 +203,32 @@ def _is_beginning(path: Path, source: Path, masked: bool) -> bool:
 
 
 def _expand(sources: Iterable[str], plan: CopyPlan) -> Iterator[tuple[Path, Path]]:
-    """Yield each regular file of the sources, and its path relative to the source that it is of."""
+    """Yield each regular file of the sources, and its path from the source."""
     for source in sources:
         paths = _matches(user_path(source))
         if not paths:
-            raise UsageError(f"There is nothing at {source!r} to copy; give a folder, a file or a quoted pattern.")
+            raise UsageError(f"There is nothing at {source!r} to copy; give a folder, a file or a pattern as '*.log'.")
         for path in paths:
             try:
                 mode = path.stat().st_mode
             except OSError as error:
-                plan.skipped.append((path, folder.unreadable(error)))
+                plan.skipped.append((path, listing.why_unreadable(error)))
                 continue
             resolved, target = path.resolve(), plan.target.resolve()
             if resolved.is_relative_to(target) or target.is_relative_to(resolved):
                 raise UsageError(f"{source!r} and {str(plan.target)!r} lie within each other; copy from elsewhere.")
             if stat.S_ISDIR(mode):
-                found = folder.find(path)
-                plan.skipped += [(path / name, why) for name, why in found.skipped.items()]
-                yield from ((file, file.relative_to(path)) for file in found.files)
+                below = listing.list_files(path, workspace=plan.workspace)
+                plan.skipped += [(path / name, why) for name, why in below.skipped.items()]
+                yield from ((file, file.relative_to(path)) for file in below.files)
             elif stat.S_ISREG(mode):
                 yield path, Path(path.name)
             else:
-                plan.skipped.append((path, folder.kind_of(mode)))
+                plan.skipped.append((path, listing.kind_of(mode)))
 
 
 def _matches(path: Path) -> list[Path]:
-    """The paths that a path or a pattern stands for. A pattern is only what comes behind folders that exist."""
+    """Return the paths that a path or a pattern stands for. The pattern begins below the last folder that exists."""
     if os.path.lexists(path):
         return [path]
     base = next(parent for parent in path.parents if parent.is_dir() or parent == parent.parent)
@@ -236,12 +237,14 @@ def _matches(path: Path) -> list[Path]:
 
 
 def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> Copied:
-    """Carry a plan out; `progress` is told the bytes of each file copied.
+    """Carry out a plan. A file that cannot be copied is reported in the result; the others are copied.
 
-    A file that cannot be copied is told in the result, and the others are copied all the same.
+    Args:
+        progress: Called with the bytes of each file copied.
 
     Raises:
-        GreylordError: the disk has no room. Nothing is copied if that shows before.
+        GreylordError: The disk has too little room. Nothing has been copied.
+        OSError: The disk is full after all.
     """
     plan.target.mkdir(parents=True, exist_ok=True)
     needed, free = plan.bytes, shutil.disk_usage(plan.target).free
@@ -255,8 +258,7 @@ def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> 
         try:
             with replacing(target) as temporary:
                 if plan.masked:
-                    credentials = copy_masked(source, temporary)
-                    copied.credentials.append(credentials)
+                    copied.credentials.append(copy_masked(source, temporary))
                 else:
                     shutil.copy2(source, temporary)
                 size = temporary.stat().st_size
@@ -272,5 +274,6 @@ def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> 
         copied.bytes += size
         progress(size)
     if copied.files:
-        folder.note(plan.target, "redact" if plan.masked else "copy", recordings=copied.files, bytes=copied.bytes)
+        action = "redact" if plan.masked else "copy"
+        journal.note(plan.target, action, workspace=plan.workspace, recordings=copied.files, bytes=copied.bytes)
     return copied

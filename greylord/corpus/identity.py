@@ -1,7 +1,7 @@
-"""Which recordings are the same: equal payloads, and one payload that is the beginning of another.
+"""Find duplicates among recordings: equal payloads, and payloads that are the beginning of another.
 
-Payload decides what a recording is, not its name: a copy counts once, and a log that was copied while it grew is
-superseded by a later copy of it.
+Payload decides what a recording is, not its name. A copy counts once. A log that was copied while it grew is
+superseded by a longer copy of it.
 """
 
 from __future__ import annotations
@@ -17,41 +17,40 @@ import numpy as np
 
 from greylord.spool import blocks, release
 
-__all__ = ["HEAD_BYTES", "HEAD_READ_BYTES", "Candidate", "Same", "head_of", "same_recordings", "whole"]
+__all__ = ["HEAD_BYTES", "HEAD_READ_BYTES", "Candidate", "Duplicate", "find_duplicates", "head_of", "without_torn_end"]
 
 HEAD_BYTES = 4_096
-"""Recordings whose payloads differ within it are told apart without reading further."""
+"""Payload bytes compared first. Only recordings that agree on them are read whole."""
 TAIL_BYTES = 1_100
-"""No token that breaks off is longer."""
+"""Longer than any token that breaks off."""
 HEAD_READ_BYTES = HEAD_BYTES + TAIL_BYTES
 _TOKEN = rb"(?:<(?:\|(?:[a-z]*(?:#[-0-9A-Fa-f.,]*)?)?\|?)?)?"
 _TORN = re.compile(_TOKEN + rb"(?:<\|(?:server|client)\|>.{0,8}?)?" + _TOKEN + rb"\Z", re.DOTALL)
-"""A record header, or a token, that breaks off at the end of a file, which was copied while it grew; before a header
-also the token in which the recorder cut the record."""
+"""The record header or token that breaks off at the end of a file copied while it grew. A token cut by the recorder
+may stand before the header."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recording to be told from others.
-
-    Attributes:
-        head: the first `HEAD_BYTES` of its payload, all if it has fewer; see `head_of`.
-        payload: returns the whole payload, uint8 [bytes]; called only where heads are equal.
-    """
+    """A recording to compare with others."""
 
     head: bytes
+    """The first `HEAD_BYTES` of its payload; see `head_of`."""
     payload: Callable[[], np.ndarray]
+    """Returns the whole payload, uint8 [bytes]. Called only where heads are equal."""
 
 
 @dataclass(frozen=True)
-class Same:
-    """Why a recording does not count: it is the beginning of the recording `index`, or all of it."""
+class Duplicate:
+    """Why a recording does not count."""
 
     index: int
+    """The recording that counts instead."""
     equal: bool
+    """Both payloads are equal; otherwise this one is the beginning of the other."""
 
 
-def whole(payload: np.ndarray) -> np.ndarray:
+def without_torn_end(payload: np.ndarray) -> np.ndarray:
     """Return a payload, uint8 [bytes], without a token that breaks off at its end."""
     tail = payload[-TAIL_BYTES:].tobytes()
     match = _TORN.search(tail)
@@ -62,76 +61,76 @@ def head_of(payload: np.ndarray) -> bytes:
     """Return the head of a payload for a `Candidate`.
 
     Args:
-        payload: uint8 [bytes]; of a longer one its first `HEAD_READ_BYTES` are enough.
+        payload: uint8 [bytes]. The first `HEAD_READ_BYTES` are enough.
     """
     if len(payload) < HEAD_READ_BYTES:
-        payload = whole(payload)
+        payload = without_torn_end(payload)
     return payload[:HEAD_BYTES].tobytes()
 
 
-def same_recordings(candidates: Sequence[Candidate]) -> dict[int, Same]:
+def find_duplicates(candidates: Sequence[Candidate]) -> dict[int, Duplicate]:
     """Find the recordings that others make superfluous.
 
-    Among equal payloads the first of the sequence counts. Payloads that are empty are the beginning of nothing.
+    Among equal payloads the first candidate counts. An empty payload is the beginning of nothing.
 
     Returns:
-        For each recording that does not count, which other one does.
+        The recordings that do not count, by index.
     """
     order = sorted(range(len(candidates)), key=lambda index: (candidates[index].head, index))
-    found: dict[int, Same] = {}
+    duplicates: dict[int, Duplicate] = {}
     for head, group in groupby(order, key=lambda index: candidates[index].head):
         first, *others = group
         if len(head) < HEAD_BYTES:
-            found |= {index: Same(first, equal=True) for index in others}
+            duplicates |= {index: Duplicate(first, equal=True) for index in others}
         elif others:
-            found |= _same_heads(candidates, [first, *others])
+            duplicates |= _compare_whole(candidates, [first, *others])
     heads = [candidates[index].head for index in order]
     for index, head in zip(order, heads, strict=True):
-        if index not in found and 0 < len(head) < HEAD_BYTES:
-            # What begins with a text stands right behind it in the order.
+        if index not in duplicates and 0 < len(head) < HEAD_BYTES:
+            # In sorted order, a head is followed by the heads that begin with it.
             after = bisect_right(heads, head)
             if after < len(heads) and heads[after].startswith(head):
-                found[index] = Same(order[after], equal=False)
-    return {index: Same(_final(same.index, found), same.equal) for index, same in found.items()}
+                duplicates[index] = Duplicate(order[after], equal=False)
+    return {index: Duplicate(_final(each.index, duplicates), each.equal) for index, each in duplicates.items()}
 
 
-def _final(index: int, found: dict[int, Same]) -> int:
-    """The recording that counts in the end, where one that makes another superfluous is so itself."""
-    while index in found:
-        index = found[index].index
+def _final(index: int, duplicates: dict[int, Duplicate]) -> int:
+    """Follow duplicates of duplicates to the recording that counts."""
+    while index in duplicates:
+        index = duplicates[index].index
     return index
 
 
-def _same_heads(candidates: Sequence[Candidate], group: Sequence[int]) -> dict[int, Same]:
-    """The same for recordings that share a full head, which have to be read."""
-    found: dict[int, Same] = {}
-    firsts: dict[bytes, int] = {}
+def _compare_whole(candidates: Sequence[Candidate], group: Sequence[int]) -> dict[int, Duplicate]:
+    """Find the duplicates among recordings that share a full head, by reading all of them."""
+    duplicates: dict[int, Duplicate] = {}
+    first_with: dict[bytes, int] = {}
     sizes: dict[int, int] = {}
     digests: dict[int, list[bytes]] = {}
     for index in group:
-        payload = whole(candidates[index].payload())
+        payload = without_torn_end(candidates[index].payload())
         sizes[index] = len(payload)
-        *digests[index], all_of_it = _digests(payload)
-        first = firsts.setdefault(all_of_it, index)
+        *digests[index], whole_digest = _digests(payload)
+        first = first_with.setdefault(whole_digest, index)
         if first != index:
-            found[index] = Same(first, equal=True)
+            duplicates[index] = Duplicate(first, equal=True)
     longer: list[int] = []
-    for index in sorted(firsts.values(), key=lambda index: -sizes[index]):
+    for index in sorted(first_with.values(), key=lambda index: -sizes[index]):
         for other in longer:
             may_begin = digests[other][: len(digests[index])] == digests[index]
             if may_begin and _begins(candidates[index], candidates[other]):
-                found[index] = Same(other, equal=False)
+                duplicates[index] = Duplicate(other, equal=False)
                 break
         longer.append(index)
-    return found
+    return duplicates
 
 
 def _digests(payload: np.ndarray) -> list[bytes]:
-    """Hashes of the first 16 kB, 64 kB and so on of a payload, as far as it goes, and last of all of it."""
+    """Hash the first 16 kB, 64 kB and so on of a payload as far as it reaches, and last the whole payload."""
     digest, digests, begin, end = hashlib.blake2b(digest_size=16), [], 0, 4 * HEAD_BYTES
     while begin < len(payload):
         for _, block in blocks(payload[begin:end]):
-            digest.update(block)
+            digest.update(block.data)
         if end <= len(payload):
             digests.append(digest.digest())
         begin, end = end, 4 * end
@@ -139,10 +138,10 @@ def _digests(payload: np.ndarray) -> list[bytes]:
 
 
 def _begins(one: Candidate, other: Candidate) -> bool:
-    """Whether the payload of `one` is the beginning of the longer one of `other`."""
-    beginning, longer = whole(one.payload()), other.payload()
-    for at, block in blocks(beginning):
-        if not np.array_equal(block, longer[at : at + len(block)]):
+    """Tell whether the payload of `one` is the beginning of the longer payload of `other`."""
+    beginning, longer = without_torn_end(one.payload()), other.payload()
+    for begin, block in blocks(beginning):
+        if not np.array_equal(block, longer[begin : begin + len(block)]):
             return False
         release(longer)
     return True

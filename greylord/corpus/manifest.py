@@ -1,4 +1,4 @@
-"""manifest.json: what a corpus was built from, how, and what was met on the way."""
+"""manifest.json: what a corpus was built from, with which settings, and what the recordings hold."""
 
 from __future__ import annotations
 
@@ -37,28 +37,33 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True)
 class CorpusSettings:
-    """What decides a corpus besides the recordings."""
+    """Settings of a corpus."""
 
     val_split: float = 0.2
-    """The share of the bytes that validates."""
+    """Share of the payload bytes that validates, between 0 and 1."""
     keep_records: bool = False
-    """Each record is a turn of its own."""
+    """Make each record a turn of its own. Otherwise records that follow each other within a second join into one."""
     seed: int = 0
-    """Draws the groups that validate."""
+    """Seed of the random choice of the time groups that validate."""
     keep_credentials: bool = False
-    """Passwords stand in the corpus as they were typed, so that it must not be shared, nor a model of it."""
+    """Keep passwords as they were typed. Such a corpus, and any model trained on it, must not be shared."""
 
 
 @dataclass
-class Sides:
+class DirectionCounts:
     """A count for each direction."""
 
     server: int = 0
     client: int = 0
 
     @classmethod
-    def of(cls, directions: np.ndarray, weights: np.ndarray | None = None) -> Sides:
-        """The entries of each direction counted, or their weights added up."""
+    def of(cls, directions: np.ndarray, weights: np.ndarray | None = None) -> DirectionCounts:
+        """Count the entries of each direction, or add up their weights.
+
+        Args:
+            directions: uint8 [n], values of `Direction`.
+            weights: [n].
+        """
         sums = np.bincount(directions, weights, minlength=len(Direction)).astype(np.int64).tolist()
         return cls(server=sums[Direction.SERVER], client=sums[Direction.CLIENT])
 
@@ -66,17 +71,17 @@ class Sides:
     def total(self) -> int:
         return self.server + self.client
 
-    def __add__(self, other: Sides) -> Sides:
-        return Sides(self.server + other.server, self.client + other.client)
+    def __add__(self, other: DirectionCounts) -> DirectionCounts:
+        return DirectionCounts(self.server + other.server, self.client + other.client)
 
 
 @dataclass
 class DialectCounts:
-    """What the recordings of one dialect hold, dirt included."""
+    """Totals over the recordings of one dialect, defects of the log files included."""
 
     recordings: int = 0
-    records: Sides = field(default_factory=Sides)
-    payload_bytes: Sides = field(default_factory=Sides)
+    records: DirectionCounts = field(default_factory=DirectionCounts)
+    payload_bytes: DirectionCounts = field(default_factory=DirectionCounts)
     junk_bytes: dict[int, int] = field(default_factory=dict)
     """Records by the number of junk bytes after the direction marker."""
     negative_delays: int = 0
@@ -92,16 +97,21 @@ class DialectCounts:
     logins: int = 0
     """Passwords given."""
     credential_bytes: int = 0
-    """Payload bytes of credentials, masked unless the settings keep them."""
+    """Payload bytes of credentials. They are masked unless `keep_credentials` is set."""
 
     @classmethod
     def of(cls, session: Session, turns: int, credentials: Credentials) -> DialectCounts:
-        """The counts of one recording."""
-        records, payload_bytes, negative_delays, truncated_records = Sides(), Sides(), 0, 0
+        """Count one recording.
+
+        Args:
+            turns: Turns of the session, as they were encoded.
+        """
+        records, payload_bytes, negative_delays, truncated_records = DirectionCounts(), DirectionCounts(), 0, 0
         for piece in session.pieces():
+            # A record that began in the piece before has been counted.
             begun = slice(int(piece.continues), None)
-            records += Sides.of(piece.directions[begun])
-            payload_bytes += Sides.of(piece.directions, piece.sizes)
+            records += DirectionCounts.of(piece.directions[begun])
+            payload_bytes += DirectionCounts.of(piece.directions, piece.sizes)
             negative_delays += int(np.count_nonzero(piece.delays[begun] < 0))
             truncated_records += int(np.count_nonzero(piece.truncated[begun]))
         return cls(
@@ -131,14 +141,14 @@ class DialectCounts:
 
 @dataclass
 class SplitCounts:
-    """What one side of the split holds."""
+    """Totals of one split."""
 
     recordings: int = 0
     groups: int = 0
     turns: int = 0
     payload_bytes: int = 0
     tokens: int = 0
-    """Without the start symbols."""
+    """Payload bytes and framing, without start symbols."""
 
 
 @dataclass
@@ -151,10 +161,11 @@ class RecordingEntry:
     """See `payload_hash`."""
     dialect: str
     started_at: str | None
-    """As its name tells."""
+    """The start in its name, as ISO 8601 in UTC; None if the name holds none."""
     grouped_by: str
-    """What its time group rests on: "name", "modification time", "near-copy" of another recording, or "nothing"."""
+    """Evidence for its time group: "name", "modification time", "near-copy" of another recording, or "nothing"."""
     group: int
+    """Its time group; see `greylord.corpus.split`."""
     payload_bytes: int
     split: str
     """"train", "validation", or "both" if it was cut in two."""
@@ -162,10 +173,11 @@ class RecordingEntry:
 
 @dataclass
 class Manifest:
-    """The whole file. `content_hash` stands for the recordings, the settings and the format together."""
+    """The contents of manifest.json."""
 
     dataset: str
     content_hash: str
+    """Hash of the recordings, the settings and the format; see `content_hash`."""
     settings: CorpusSettings
     dialects: dict[str, DialectCounts] = field(default_factory=dict)
     splits: dict[str, SplitCounts] = field(default_factory=dict)
@@ -176,13 +188,13 @@ class Manifest:
     skipped: list[str] = field(default_factory=list)
     """Files of the dataset that are not recordings."""
     left_out: dict[str, str] = field(default_factory=dict)
-    """Other files of the dataset that are not in the corpus, and why: copies, beginnings, what cannot be read."""
+    """Other files of the dataset that are not in the corpus, with the reason: duplicates and unreadable files."""
     signs: dict[str, list[str]] = field(default_factory=dict)
-    """Recordings that were changed on their way, by the `greylord.captures.signs.Sign` that tells."""
+    """Recordings that were altered after they were recorded, by `greylord.captures.signs.Sign`."""
     compressed: list[str] = field(default_factory=list)
-    """Recordings in which the server turns to MCCP: what follows is zlib, and no model can read it."""
+    """Recordings in which the server switches to MCCP. The zlib bytes that follow cannot be learned."""
     cut: bool = False
-    """Each recording was cut in two, for want of time groups to divide."""
+    """Each recording is cut in two, because there are too few time groups to divide."""
     gap_tokens: int = 0
     """Tokens left out between the two parts."""
     pauses: dict[str, list[float]] = field(default_factory=dict)
@@ -190,12 +202,17 @@ class Manifest:
     format: int = FORMAT
 
     def write(self, folder: Path) -> None:
+        """Write manifest.json into the folder of a corpus."""
         content = json.dumps(asdict(self), indent=1, ensure_ascii=False)
         write_file(folder / NAME, content + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
-        """The manifest of a corpus; None if there is no corpus or it is of another format."""
+        """Read the manifest of a corpus; None if there is no corpus, or it is of another format.
+
+        Raises:
+            GreylordError: The file is not JSON.
+        """
         try:
             content = json.loads((folder / NAME).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -212,8 +229,8 @@ class Manifest:
                     name: DialectCounts(
                         **{
                             **counts,
-                            "records": Sides(**counts["records"]),
-                            "payload_bytes": Sides(**counts["payload_bytes"]),
+                            "records": DirectionCounts(**counts["records"]),
+                            "payload_bytes": DirectionCounts(**counts["payload_bytes"]),
                             "junk_bytes": {int(length): n for length, n in counts["junk_bytes"].items()},
                         }
                     )
@@ -226,36 +243,55 @@ class Manifest:
 
 
 def file_hash(path: Path) -> str:
-    """The SHA-256 of a file's contents, in hex."""
+    """Return the SHA-256 of a file's contents, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def payload_hash(masked: Session) -> str:
-    """The SHA-256 of a session's payload, in hex. With credentials masked it is one for a recording, a copy of it by
-    `data redact`, and the same in another dialect."""
+    """Return the SHA-256 of a session's payload, in hex.
+
+    A recording keeps its hash in another dialect and, since credentials are masked, in a redacted copy.
+
+    Args:
+        masked: The session with its credentials masked.
+    """
     digest = hashlib.sha256()
     for _, block in blocks(masked.payload):
-        digest.update(block)
+        digest.update(block.data)
     return digest.hexdigest()
 
 
 def content_hash(files: Iterable[tuple[str, ...]], settings: CorpusSettings) -> str:
-    """One hash for what decides a corpus: name and hash of each file, settings and corpus format."""
+    """Hash what decides a corpus, in hex: the files, the settings and the format.
+
+    Args:
+        files: The `key` of each file; see `greylord.corpus.recordings.RecordingFile`.
+    """
     text = json.dumps([FORMAT, asdict(settings), sorted(files)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def describe_corpus(corpus: Path, manifest: Manifest, built: bool) -> str:
-    sides = ", ".join(
-        f"{name} {units.size(counts.payload_bytes)} of {units.count(counts.recordings, 'recording')}"
+def describe_corpus(folder: Path, manifest: Manifest, is_new: bool) -> str:
+    """Describe a corpus in a line: its folder, what trains and what validates, and what to look at.
+
+    Args:
+        is_new: The corpus has just been built.
+    """
+    splits = ", ".join(
+        f"{name} {units.count(counts.recordings, 'recording')} ({units.size(counts.payload_bytes)})"
         for name, counts in manifest.splits.items()
     )
-    cut = f", each cut in two: only {units.count(manifest.groups, 'time group')}" if manifest.cut else ""
-    kept = "; PASSWORDS STAND IN IT: share neither it nor the model" if manifest.settings.keep_credentials else ""
-    missing = len(manifest.left_out) + len(manifest.skipped)
-    without = f"; {units.count(missing, 'file')} left out" if missing else ""
-    changed = len(set().union(*manifest.signs.values()))
-    marked = f"; {units.count(changed, 'recording')} changed since they were recorded" if changed else ""
-    why = " (`greylord data show` tells why)" if missing or changed else ""
-    return f"{corpus} ({'built' if built else 'up to date'}): {sides}{cut}{without}{marked}{why}{kept}"
+    remarks = []
+    if manifest.cut:
+        groups = units.count(manifest.groups, "time group")
+        remarks.append(f"the end of each recording validates, since they fall into {groups} only")
+    if missing := len(manifest.left_out) + len(manifest.skipped):
+        remarks.append(f"{units.count(missing, 'file')} left out")
+    if altered := len(set().union(*manifest.signs.values())):
+        remarks.append(f"{units.count(altered, 'recording')} altered after recording")
+    if missing or altered:
+        remarks.append(f"details in {folder / NAME}")
+    if manifest.settings.keep_credentials:
+        remarks.append("PASSWORDS ARE NOT MASKED: do not share the corpus or the model")
+    return "; ".join([f"{folder} ({'built' if is_new else 'up to date'}): {splits}", *remarks])

@@ -1,20 +1,19 @@
-"""A corpus as Parquet for others: one file a split, one row a segment of a recording.
+"""A corpus as Parquet, for the Hub: one file for each split, one row for each segment of a recording.
 
-Rows of millions of ids suit no viewer and no batch, so recordings are cut into segments. Those of one name, end to
-end by offset, are the recording's ids again.
+Rows of millions of ids suit neither viewers nor batches, so recordings are cut into segments. The segments of one
+name, joined in the order of their offsets, are the recording's ids.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import datasets
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features, List, Value
 
-from greylord.corpus.build import SPLITS
+from greylord.corpus.arrow import SPLITS, load_split
 from greylord.corpus.windows import row_arrays
 from greylord.progress import Progress, silent
 
@@ -22,20 +21,24 @@ __all__ = ["FEATURES", "SEGMENT_TOKENS", "file_name", "write"]
 
 SEGMENT_TOKENS = 1 << 16
 FEATURES = Features({"name": Value("string"), "offset": Value("int64"), "input_ids": List(Value("uint16"))})
-"""The recording, where in its ids the segment begins, and up to `SEGMENT_TOKENS` ids."""
+"""The recording, the index of the segment's first id in it, and up to `SEGMENT_TOKENS` ids."""
 
 
 def file_name(split: str) -> str:
-    """Where a split's file lies below the folder: as `datasets.load_dataset` finds it without being told."""
+    """Return the path of a split's file in the repository, where `datasets.load_dataset` looks by default."""
     return f"data/{split}-00000-of-00001.parquet"
 
 
 def write(corpus: Path, folder: Path, progress: Progress = silent) -> list[Path]:
-    """Write the segments of a corpus into a folder, and return the files."""
-    splits = datasets.load_from_disk(str(corpus))
+    """Write the segments of a corpus into a folder, and return the files.
+
+    Args:
+        progress: Counts recordings.
+    """
+    splits = {split: load_split(corpus, split) for split in SPLITS}
     files = [folder / file_name(split) for split in SPLITS]
     (folder / "data").mkdir(parents=True)
-    with progress("Packing", sum(len(splits[split]) for split in SPLITS)) as advance:
+    with progress("Packing", sum(map(len, splits.values()))) as advance:
         for split, file in zip(SPLITS, files, strict=True):
             with pq.ParquetWriter(file, FEATURES.arrow_schema, compression="zstd") as target:
                 for name, ids in zip(splits[split]["name"], row_arrays(splits[split]), strict=True):

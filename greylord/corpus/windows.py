@@ -1,4 +1,4 @@
-"""Windows of one length over the rows of a corpus, cut at the moment they are needed."""
+"""Windows over the rows of a corpus, cut from the memory map when they are needed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from typing import NamedTuple, NotRequired, TypedDict, TypeVar, overload
 
 import datasets
 import numpy as np
-import pyarrow as pa
 
-from greylord.errors import GreylordError
+from greylord.corpus.arrow import load_split
 
 __all__ = [
     "LazySequence",
@@ -34,11 +33,11 @@ Item = TypeVar("Item")
 
 
 class LazySequence(Sequence[Item]):
-    """A sequence whose items are made when they are asked for. Indices are not negative."""
+    """A sequence whose items are made on access. Negative indices are out of range."""
 
     @abstractmethod
     def item(self, index: int) -> Item:
-        """Make an item. The index is in range."""
+        """Return an item. The index is in range."""
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
@@ -53,52 +52,55 @@ class LazySequence(Sequence[Item]):
 
 
 class Window(TypedDict):
-    """A stretch of one row, as the Trainer's datasets yield it and `collate` takes it.
-
-    Attributes:
-        input_ids: uint16 [at most `length`], a view of the memory-mapped corpus.
-        length: Tokens to which the window is padded.
-        scored_from: Index of the first predicted token. The tokens before it are context only.
-        first_position: Position of the first token in the model's position table; 0 if absent.
-    """
+    """A stretch of one row, as the Trainer's datasets yield it and `collate` takes it."""
 
     input_ids: np.ndarray
+    """uint16 [at most `length`], a view of the memory-mapped corpus."""
     length: int
+    """Tokens to which the window is padded."""
     scored_from: int
+    """Index of the first predicted token. The tokens before it are context only."""
     first_position: NotRequired[int]
+    """Position of the first token in the model's position table; 0 if absent."""
 
 
 SAMPLE_SPANS, SAMPLE_SPAN_TOKENS = 40, 12_500
-"""What evaluations during training score: half a megabyte."""
+"""Size of the sample that evaluations during training score: half a million tokens."""
 
 
 def row_arrays(dataset: datasets.Dataset) -> list[np.ndarray]:
-    """The rows' ids, uint16 each, without a copy. Raises ValueError for a dataset with an index mapping: its table
-    would still hold all rows, those of the other split among them."""
+    """Return the ids of each row, uint16 [tokens], without a copy.
+
+    Raises:
+        ValueError: The dataset has an index mapping. Its table would still hold all rows, other splits' included.
+    """
     if dataset._indices is not None:
         raise ValueError("the dataset has an index mapping; flatten it first")
     rows = []
     for chunk in dataset.data.column("input_ids").chunks:
-        # `values` knows nothing of a slice's offset, but `offsets` does.
+        # `values` ignores the offset of a slice, and `offsets` includes it.
         values, offsets = chunk.values.to_numpy(), chunk.offsets.to_numpy()
         rows += [values[begin:end] for begin, end in itertools.pairwise(offsets)]
     return rows
 
 
 class Rows(LazySequence[np.ndarray]):
-    """The rows of one split of a corpus, uint16 arrays on the memory map, and when each was recorded, if it tells.
-    Pickles as its path."""
+    """The ids of one split of a corpus: a uint16 array for each recording, on the memory map.
+
+    It pickles as its path.
+
+    Attributes:
+        starts: When each recording began; None if its name does not tell.
+
+    Raises:
+        GreylordError: The files are missing or damaged.
+    """
 
     def __init__(self, corpus: Path, split: str) -> None:
         self.corpus, self.split = corpus, split
-        try:
-            dataset = datasets.load_from_disk(str(corpus))[split]
-            self._rows = row_arrays(dataset)
-            self.starts: list[datetime | None] = dataset.data.column("started_at").to_pylist()
-        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-            raise GreylordError(
-                f"{str(corpus)!r} is no readable corpus ({error}); delete it and build it again."
-            ) from error
+        dataset = load_split(corpus, split)
+        self._rows = row_arrays(dataset)
+        self.starts: list[datetime | None] = dataset.data.column("started_at").to_pylist()
 
     def __reduce__(self) -> tuple:
         return Rows, (self.corpus, self.split)
@@ -111,8 +113,15 @@ class Rows(LazySequence[np.ndarray]):
 
 
 class TrainingWindows(LazySequence[Window]):
-    """All windows of the rows. Consecutive ones share a token, so that an epoch predicts each token of a row
-    but its first exactly once; the last window of a row may be shorter."""
+    """All windows of the rows, for training.
+
+    Consecutive windows share one token, so that an epoch predicts every token except a row's first exactly once. The
+    last window of a row may be shorter.
+
+    Args:
+        rows: uint16 [tokens] each.
+        context: Tokens in a window.
+    """
 
     def __init__(self, rows: Sequence[np.ndarray], context: int) -> None:
         self.rows, self.context = rows, context
@@ -131,7 +140,7 @@ class TrainingWindows(LazySequence[Window]):
 
 @dataclass(frozen=True)
 class Span:
-    """Tokens [begin, end) of a row; `begin` is at least 1, since nothing predicts a row's first token."""
+    """Tokens [begin, end) of a row. `begin` is at least 1, because nothing predicts a row's first token."""
 
     row: int
     begin: int
@@ -142,12 +151,16 @@ class Span:
 
 
 def whole_rows(rows: Sequence[np.ndarray]) -> list[Span]:
-    """Everything that can be predicted."""
+    """Return the spans of all tokens that can be predicted: every row without its first token."""
     return [Span(index, 1, len(row)) for index, row in enumerate(rows)]
 
 
 def sample_spans(rows: Sequence[np.ndarray], seed: int = 0) -> list[Span]:
-    """`SAMPLE_SPANS` stretches of `SAMPLE_SPAN_TOKENS` tokens drawn from all rows; all if that is no more."""
+    """Draw `SAMPLE_SPANS` spans of `SAMPLE_SPAN_TOKENS` tokens from the rows; all tokens if there are not more.
+
+    Args:
+        rows: uint16 [tokens] each.
+    """
     blocks = [
         Span(span.row, begin, min(begin + SAMPLE_SPAN_TOKENS, span.end))
         for span in whole_rows(rows)
@@ -164,7 +177,7 @@ def sample_spans(rows: Sequence[np.ndarray], seed: int = 0) -> list[Span]:
 
 
 class WindowBounds(NamedTuple):
-    """Tokens [begin, end) of a row, of which those from `scored` on are predicted."""
+    """Tokens [begin, end) of a row. Those from `scored` on are predicted, the others are context."""
 
     row: int
     begin: int
@@ -173,11 +186,15 @@ class WindowBounds(NamedTuple):
 
 
 class ScoringWindows(LazySequence[Window]):
-    """Windows that predict each token of the spans exactly once, with a stride of half a context: only a row's
-    beginning is predicted from less than half a context before it.
+    """Windows that predict each token of the spans exactly once, with a stride of half a context.
 
-    Empty windows, which predict nothing, fill the number up to a multiple of `multiple_of`: evaluating by
-    several processes is exact only if the windows divide evenly.
+    Only at the beginning of a row are tokens predicted from less than half a context.
+
+    Args:
+        rows: uint16 [tokens] each.
+        context: Tokens in a window.
+        multiple_of: The number of windows is filled up to a multiple with windows that predict nothing. Evaluation by
+            several processes is exact only if the windows divide evenly.
     """
 
     def __init__(self, rows: Sequence[np.ndarray], spans: Sequence[Span], context: int, multiple_of: int = 1) -> None:

@@ -202,7 +202,7 @@ def _training_rows(folder: Path) -> tuple[Sequence[np.ndarray], str]:
     except GreylordError:
         pass
     sessions = [session for _, session in record(seed=0, recordings=1, minutes=REALM_MINUTES)]
-    return [turns.encode(turns.turns_of(session)) for session in sessions], "the built-in realm"
+    return [turns.encode(session) for session in sessions], "the built-in realm"
 
 
 def _step_problems(step: Step) -> list[str]:

@@ -135,7 +135,7 @@ def _ids(rows: Sequence[tuple[int, int, bytes]]) -> list[int]:
         directions=np.array([direction for direction, _, _ in rows], np.uint16),
         delays=np.array([delay for _, delay, _ in rows], np.uint16),
     )
-    return turns.encode(stream).tolist()
+    return turns.encode_turns(stream).tolist()
 
 
 def _samples(seed: int = 0) -> dict[str, list[_Sample]]:

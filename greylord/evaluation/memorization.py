@@ -99,7 +99,7 @@ def find_secrets(sessions: Iterable[Session]) -> list[Secret]:
     first_typed: dict[bytes, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     times: Counter[bytes] = Counter()
     for session in sessions:
-        ids = turns.encode(turns.turns_of(session))
+        ids = turns.encode(session)
         payload_places = np.flatnonzero(ids < vocabulary.PAD)
         for positions in _typed_passwords(session):
             places = payload_places[positions]

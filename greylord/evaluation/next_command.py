@@ -26,7 +26,7 @@ from greylord.captures.markup import CSI, LINE_END, TELNET, apply_backspaces
 from greylord.generation.engine import Decoder, Sampling
 from greylord.progress import Progress, silent
 from greylord.stream import turns, vocabulary
-from greylord.stream.lines import first_word, side_of
+from greylord.stream.lines import first_word, transcript_of
 from greylord.stream.turns import MAY_FOLLOW
 from greylord.weights import GPT2Weights
 
@@ -74,7 +74,7 @@ def find_commands(row: np.ndarray) -> list[PlayerCommand]:
         row: uint16 [n].
     """
     stream = turns.decode(row)
-    client, server = side_of(stream, vocabulary.CLIENT), side_of(stream, vocabulary.SERVER)
+    client, server = transcript_of(stream, vocabulary.CLIENT), transcript_of(stream, vocabulary.SERVER)
     sizes = np.diff(stream.ends, prepend=0)
     client_before = np.cumsum(sizes * (stream.directions == vocabulary.CLIENT)) - sizes
     commands = []

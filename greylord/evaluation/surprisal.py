@@ -80,7 +80,7 @@ def measure_surprisal(model: PreTrainedModel, path: Path, progress: Progress = s
     session = read_session(path)
     if not len(session.payload):
         raise UsageError(f"{str(path)!r} has no payload.")
-    ids = turns.encode(turns.turns_of(session))
+    ids = turns.encode(session)
     rows, context = [ids], model.config.n_positions
     tally, nats = ScoreTally(rows), np.zeros(len(ids), np.float32)
     for prediction in predict(model, rows, whole_rows(rows), context, progress):

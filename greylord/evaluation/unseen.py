@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from greylord import runs
-from greylord.corpus import build
+from greylord.corpus.build import build_corpus
 from greylord.corpus.manifest import CorpusSettings
 from greylord.corpus.recordings import read_dataset
 from greylord.corpus.windows import Rows
@@ -64,12 +64,11 @@ def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent) -> 
         GreylordError: The model was trained on all of them.
     """
     provenance = runs.read_provenance(model_dir)
-    corpus = build.corpus_of(dataset)
     if provenance.dataset is not None and provenance.dataset.resolve() == dataset.resolve():
-        manifest, _ = build.refresh(dataset, progress=progress)
-        if manifest.content_hash == provenance.data_hash:
-            rows = Rows(corpus, "validation")
-            return Unseen(rows, rows.starts, f"the validation split of {corpus} ({_count(len(rows))})")
+        corpus = build_corpus(dataset, progress=progress)
+        if corpus.manifest.content_hash == provenance.data_hash:
+            rows = Rows(corpus.folder, "validation")
+            return Unseen(rows, rows.starts, f"the validation split of {corpus.folder} ({_count(len(rows))})")
     recordings = _read(dataset, progress)
     unseen = [recording for recording in recordings if recording.payload_sha256 not in provenance.trained_on]
     left_out = len(recordings) - len(unseen)
@@ -94,9 +93,9 @@ def read_trained(model_dir: Path, progress: Progress = silent) -> Sequence[np.nd
     provenance = runs.read_provenance(model_dir)
     if provenance.dataset is None or not provenance.dataset.is_dir():
         return []
-    manifest, _ = build.refresh(provenance.dataset, progress=progress)
-    if manifest.content_hash == provenance.data_hash:
-        return Rows(build.corpus_of(provenance.dataset), "train")
+    corpus = build_corpus(provenance.dataset, progress=progress)
+    if corpus.manifest.content_hash == provenance.data_hash:
+        return Rows(corpus.folder, "train")
     recordings = _read(provenance.dataset, progress)
     return [recording.ids for recording in recordings if recording.payload_sha256 in provenance.trained_on]
 

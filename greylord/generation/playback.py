@@ -78,7 +78,7 @@ def encode_recording(path: Path, offset: int | None, direction: int | None) -> l
         offset = size
     if offset > size:
         raise UsageError(f"{str(path)!r} has {units.count(size, 'payload byte')}, fewer than the offset {offset:,}.")
-    ids = turns.encode(turns.turns_of(session))
+    ids = turns.encode(session)
     end = np.flatnonzero(ids < vocabulary.PAD)[offset - 1] + 1 if offset else 1
     return ids[:end].tolist() + ([] if direction is None else [direction])
 

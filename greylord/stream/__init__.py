@@ -1,0 +1,1 @@
+"""Sessions as turns, and turns as token ids."""

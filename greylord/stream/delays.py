@@ -1,4 +1,4 @@
-"""How long a delay token lasts: quantiles of the pauses before a corpus's turns, and seconds drawn by them."""
+"""The duration of delay tokens: quantiles over the turns of a corpus, and random draws from them."""
 
 from __future__ import annotations
 
@@ -8,40 +8,48 @@ import numpy as np
 
 from greylord.stream import vocabulary
 
-__all__ = ["USUAL", "Quantiles", "draw", "quantiles_of"]
+__all__ = ["DEFAULT_QUANTILES", "Quantiles", "draw", "quantiles_of"]
 
 Quantiles = Mapping[str, Sequence[float]]
-"""Seconds by the name of a delay token: n values, at the levels 1/2n, 3/2n and so on."""
+"""For each delay token, by name, n values in seconds: the quantiles at 1/2n, 3/2n and so on."""
 
 QUANTILES = 21
-"""An odd number, to have the median among them. The few longest pauses, a night's or the clock's disorder, are cut."""
-USUAL: Quantiles = {"<|delay_short|>": [0, 0.1, 1], "<|delay_medium|>": [1, 2, 5], "<|delay_long|>": [5, 10, 60]}
-"""For models that were trained without a note of their corpus's pauses."""
+"""Quantiles per token; odd, so that the median is among them. The levels, from 1/42 to 41/42, leave out outliers."""
+DEFAULT_QUANTILES: Quantiles = {
+    "<|delay_short|>": [0, 0.1, 1],
+    "<|delay_medium|>": [1, 2, 5],
+    "<|delay_long|>": [5, 10, 60],
+}
+"""For models whose folder does not hold quantiles."""
 
 
 def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
-    """Quantiles of pauses by delay token, without those tokens that none falls under.
+    """Return the quantiles of each delay token that occurs.
 
     Args:
-        counts: how often a pause of so many milliseconds occurs. Negative ones are disorder of the recorder's clock,
-            and count as none.
+        counts: Turns by the milliseconds before them. Negative delays come from clocks out of order, and count as 0.
     """
     delays_ms = np.array(sorted(counts), np.int64)
     times = np.array([counts[delay] for delay in delays_ms.tolist()])
     tokens = vocabulary.delay_ids(delays_ms)
     quantiles = {}
     for token in np.unique(tokens).tolist():
-        ours = tokens == token
-        reached = np.cumsum(times[ours])
-        values = np.maximum(delays_ms[ours], 0)[np.searchsorted(reached, _levels(QUANTILES) * reached[-1])]
+        is_token = tokens == token
+        cumulative = np.cumsum(times[is_token])
+        places = np.searchsorted(cumulative, _levels(QUANTILES) * cumulative[-1])
+        values = np.maximum(delays_ms[is_token], 0)[places]
         quantiles[vocabulary.SPECIAL_TOKENS[token - vocabulary.PAD]] = (values / 1_000).tolist()
     return quantiles
 
 
 def draw(quantiles: Quantiles, token: int, uniform: float) -> float:
-    """Seconds for a delay token, by a random number from [0, 1): the quantile at that level."""
+    """Return the duration of a delay token in seconds.
+
+    Args:
+        uniform: A random number from [0, 1), the level of the quantile to return.
+    """
     name = vocabulary.SPECIAL_TOKENS[token - vocabulary.PAD]
-    values = quantiles.get(name, USUAL[name])
+    values = quantiles.get(name, DEFAULT_QUANTILES[name])
     return float(np.interp(uniform, _levels(len(values)), values))
 
 

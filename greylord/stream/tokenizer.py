@@ -1,31 +1,34 @@
-"""The vocabulary as a HuggingFace tokenizer: one token a byte, and the six special tokens.
+"""The vocabulary as a Hugging Face tokenizer: one token for each byte, and the six special tokens.
 
-A byte is the character of the same number (latin-1), so that `tokenizer(data.decode("latin-1"))` is exact,
-and AutoTokenizer reads a saved folder without greylord. `python -m greylord.stream.tokenizer DIR` writes one.
+A byte is the character of the same number (latin-1), so `tokenizer(data.decode("latin-1"))` is exact. AutoTokenizer
+loads a saved folder where greylord is not installed. `python -m greylord.stream.tokenizer DIR` writes one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from greylord.files import write_file
 from greylord.stream import vocabulary
+from greylord.stream.limits import MAX_CONTEXT
 
-__all__ = ["MAX_CONTEXT", "GreylordTokenizer", "write_vocabulary"]
-
-MAX_CONTEXT = 8_192
-"""Tokens. The longest context that greylord trains."""
+__all__ = ["GreylordTokenizer", "write_vocabulary"]
 
 
 class GreylordTokenizer(PreTrainedTokenizerFast):
-    """The 262 tokens as a `PreTrainedTokenizerFast` whose saved folder loads in transformers 4.45 to 5.x.
+    """A `PreTrainedTokenizerFast` of the 262 tokens whose saved folder loads in transformers 4.45 to 5.x.
 
-    Payload must be tokenized with `split_special_tokens=True`: a player can type `<|server|>`.
+    Tokenize payload with `split_special_tokens=True`: a player can type `<|server|>`.
+
+    Args:
+        model_max_length: Longest context of the model it belongs to, in tokens.
     """
 
     def __init__(self, model_max_length: int = MAX_CONTEXT) -> None:
@@ -46,11 +49,17 @@ class GreylordTokenizer(PreTrainedTokenizerFast):
             clean_up_tokenization_spaces=False,
         )
 
-    def save_pretrained(self, save_directory: str | Path, **_: object) -> tuple[str, ...]:
-        """Write tokenizer.json and a tokenizer_config.json that older transformers read too.
+    def save_pretrained(self, save_directory: str | os.PathLike[Any], *args: Any, **kwargs: Any) -> tuple[str, ...]:
+        """Write tokenizer.json and a tokenizer_config.json that transformers 4 reads too.
 
-        What transformers 5 itself would write names a class and keys that transformers 4 refuses.
+        The files of transformers 5 name a class and keys that transformers 4 refuses.
+
+        Args:
+            save_directory: Is created if need be.
+            args: Ignored; the Trainer and other callers pass options of the parent class.
+            kwargs: Ignored.
         """
+        del args, kwargs
         folder = Path(save_directory)
         pad, *others = vocabulary.SPECIAL_TOKENS
         config = {
@@ -84,7 +93,7 @@ class GreylordTokenizer(PreTrainedTokenizerFast):
 
 
 def write_vocabulary(folder: Path) -> None:
-    """Write vocab_to_int.json and int_to_vocab.json, the vocabulary for programs without transformers."""
+    """Write vocab_to_int.json and int_to_vocab.json, for programs without transformers."""
     write_file(folder / "vocab_to_int.json", json.dumps(vocabulary.vocab_to_int(), indent=1) + "\n")
     write_file(folder / "int_to_vocab.json", json.dumps(vocabulary.int_to_vocab(), indent=1) + "\n")
 

@@ -1,6 +1,6 @@
-"""Sessions as turns, and turns as token ids: numpy only, no loop over bytes.
+"""Sessions as turns, and turns as token ids, in numpy.
 
-A turn is what one side sends until the other side speaks or a pause longer than short falls:
+A turn is what one side sends until the other side sends something, or until a delay longer than short. It becomes
 
     direction token, delay token, payload bytes
 
@@ -20,12 +20,13 @@ from greylord.stream import vocabulary
 
 __all__ = [
     "MAY_FOLLOW",
-    "Stretch",
+    "EncodedPiece",
     "Turns",
     "decode",
     "delays_of",
     "encode",
     "encode_pieces",
+    "encode_turns",
     "payload_of",
     "turns_of",
 ]
@@ -43,24 +44,21 @@ def _may_follow() -> np.ndarray:
 
 
 MAY_FOLLOW = _may_follow()
-"""bool [262, 262]: the stream's grammar. `MAY_FOLLOW[a, b]` tells whether id b may come after id a."""
+"""The grammar of the stream, bool [262, 262]: `MAY_FOLLOW[a, b]` is true if id b may follow id a."""
 
 
 @dataclass(frozen=True, eq=False)
 class Turns:
-    """The turns of one session, in order.
-
-    Attributes:
-        payload: uint8 [bytes], the payloads end to end.
-        ends: int64 [turns], where each turn's payload ends in `payload`.
-        directions: uint16 [turns], token ids `CLIENT` or `SERVER`.
-        delays: uint16 [turns], token ids `DELAY_SHORT`, `DELAY_MEDIUM` or `DELAY_LONG`.
-    """
+    """The turns of one session, in order."""
 
     payload: np.ndarray
+    """uint8 [bytes], the payloads end to end."""
     ends: np.ndarray
+    """int64 [turns], where each turn's payload ends in `payload`."""
     directions: np.ndarray
+    """uint16 [turns], token ids `CLIENT` or `SERVER`."""
     delays: np.ndarray
+    """uint16 [turns], token ids `DELAY_SHORT`, `DELAY_MEDIUM` or `DELAY_LONG`."""
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -69,8 +67,11 @@ class Turns:
 def turns_of(session: Session, keep_records: bool = False) -> Turns:
     """Join a session's records into turns: records are network reads, and one screen may take several.
 
-    A record goes on with the turn if it has its direction and comes after a short delay; with `keep_records`
-    each is a turn of its own. The first delay of a recording counts from nothing, and is taken as short.
+    A record continues the turn if it has the same direction and a short delay. The first delay of a recording counts
+    from nothing, and is taken as short.
+
+    Args:
+        keep_records: Make each record a turn of its own.
     """
     begins, directions, delays = _begins(session, keep_records)
     ends = np.append(begins[1:], True)[: len(session)]
@@ -78,22 +79,22 @@ def turns_of(session: Session, keep_records: bool = False) -> Turns:
 
 
 def delays_of(session: Session, keep_records: bool = False) -> np.ndarray:
-    """int64 [turns]: milliseconds before each of a session's turns, as they were recorded. The first means nothing."""
+    """Return the milliseconds before each turn as they were recorded, int64 [turns]. The first means nothing."""
     return session.delays[_begins(session, keep_records)[0]]
 
 
 def _begins(
     session: Session, keep_records: bool, before: np.uint16 | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whether each record begins a turn, and the tokens that it would begin one with.
+    """Find the records that begin a turn.
 
     Args:
-        session: a session or a piece of one.
-        keep_records: each record is a turn.
-        before: the direction token of the record before the piece; None if there is no such record.
+        session: A session or a piece of one.
+        keep_records: Make each record a turn of its own.
+        before: Direction token of the record before the piece; None if there is no such record.
 
     Returns:
-        bool [records], and direction and delay tokens, uint16 [records] each.
+        Whether each record begins a turn, bool [records]; its direction and delay token, uint16 [records] each.
     """
     directions = vocabulary.direction_ids(session.directions)
     delays = vocabulary.delay_ids(session.delays)
@@ -109,8 +110,21 @@ def _begins(
     return begins, directions, delays
 
 
-def encode(turns: Turns) -> np.ndarray:
-    """uint16 [1 + 2 x turns + payload bytes]: the ids of a session."""
+def encode(session: Session, keep_records: bool = False) -> np.ndarray:
+    """Encode a session as token ids.
+
+    Args:
+        session: A session, as `greylord.read_session` returns it.
+        keep_records: Make each record a turn of its own instead of joining records into turns.
+
+    Returns:
+        uint16 [1 + 2 x turns + payload bytes].
+    """
+    return encode_turns(turns_of(session, keep_records))
+
+
+def encode_turns(turns: Turns) -> np.ndarray:
+    """Return the ids of a session, uint16 [1 + 2 x turns + payload bytes], the start symbol first."""
     ids = np.empty(1 + 2 * len(turns) + len(turns.payload), np.uint16)
     ids[0] = vocabulary.PAD
     payload_begins = np.append(0, turns.ends)[: len(turns)]
@@ -118,38 +132,35 @@ def encode(turns: Turns) -> np.ndarray:
     return ids
 
 
-class Stretch(NamedTuple):
-    """What a piece of a session adds to its ids.
-
-    Attributes:
-        ids: uint16 [n].
-        delays_ms: int64 [turns], milliseconds before the turns that begin here.
-    """
+class EncodedPiece(NamedTuple):
+    """The ids of a piece of a session."""
 
     ids: np.ndarray
+    """uint16 [n]."""
     delays_ms: np.ndarray
+    """int64 [turns], milliseconds before the turns that begin in this piece."""
 
 
-def encode_pieces(session: Session, keep_records: bool = False) -> Iterator[Stretch]:
+def encode_pieces(session: Session, keep_records: bool = False) -> Iterator[EncodedPiece]:
     """Encode a session of any size piece by piece.
 
-    End to end, the ids are those of `encode` and the delays those of `delays_of`.
+    Joined, the ids are those of `encode` and the delays those of `delays_of`.
     """
-    yield Stretch(np.array([vocabulary.PAD], np.uint16), np.zeros(0, np.int64))
+    yield EncodedPiece(np.array([vocabulary.PAD], np.uint16), np.zeros(0, np.int64))
     before = None
     for piece in session.pieces():
         begins, directions, delays = _begins(piece, keep_records, before)
         starts = (piece.ends - piece.sizes)[begins]
         ids = np.empty(2 * len(starts) + len(piece.payload), np.uint16)
         _frame(ids, piece.payload, starts, directions[begins], delays[begins])
-        yield Stretch(ids, piece.delays[begins])
+        yield EncodedPiece(ids, piece.delays[begins])
         before = directions[-1]
 
 
 def _frame(
     ids: np.ndarray, payload: np.ndarray, starts: np.ndarray, directions: np.ndarray, delays: np.ndarray
 ) -> None:
-    """Fill ids, uint16 [2 x turns + bytes], with payload and the two tokens of each turn before it starts."""
+    """Fill ids, uint16 [2 x turns + bytes], with the payload and, at the start of each turn, its two tokens."""
     framing = 2 * np.arange(len(starts)) + starts
     is_payload = np.ones(len(ids), bool)
     is_payload[framing] = is_payload[framing + 1] = False
@@ -159,7 +170,14 @@ def _frame(
 
 
 def decode(ids: np.ndarray) -> Turns:
-    """The turns that ids [n] spell. Raises ValueError where they do not follow the stream's grammar."""
+    """Return the turns of a session's ids; the inverse of `encode`.
+
+    Args:
+        ids: [n], of any integer type.
+
+    Raises:
+        ValueError: The ids do not follow the grammar of the stream.
+    """
     if not len(ids) or ids[0] != vocabulary.PAD:
         raise ValueError("a session's ids begin with <|pad|>")
     ids = np.asarray(ids)[1:]
@@ -181,5 +199,5 @@ def decode(ids: np.ndarray) -> Turns:
 
 
 def payload_of(ids: np.ndarray) -> np.ndarray:
-    """uint8 [bytes]: the payload bytes among ids of any length or beginning."""
+    """Return the payload bytes among ids, uint8 [bytes]. The ids may be any part of a session."""
     return ids[ids < vocabulary.PAD].astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The 262 tokens: a pure table. Byte values are their own ids; six special tokens frame the turns."""
+"""The 262 tokens: each byte is its own id, and six special tokens frame the turns."""
 
 from collections.abc import Sequence
 
@@ -33,25 +33,39 @@ PAD, CLIENT, SERVER, DELAY_SHORT, DELAY_MEDIUM, DELAY_LONG = range(256, 262)
 VOCAB_SIZE = 262
 
 DELAY_BOUNDS_MS = (1_000, 5_000)
-"""The longest short and the longest medium delay. Negative delays (clock disorder) count as short."""
+"""The longest short and the longest medium delay. Negative delays, from clocks out of order, count as short."""
 
 
 def direction_ids(directions: np.ndarray) -> np.ndarray:
-    """uint16 [n] token ids of uint8 [n] `Direction` values."""
+    """Return the direction tokens of `Direction` values.
+
+    Args:
+        directions: uint8 [n].
+
+    Returns:
+        uint16 [n].
+    """
     return (directions.astype(np.uint16) + np.uint16(CLIENT - Direction.CLIENT)).astype(np.uint16)
 
 
 def delay_ids(delays_ms: np.ndarray) -> np.ndarray:
-    """uint16 [n] token ids of int64 [n] delays in milliseconds."""
+    """Return the delay tokens of delays.
+
+    Args:
+        delays_ms: int64 [n], milliseconds.
+
+    Returns:
+        uint16 [n].
+    """
     return (DELAY_SHORT + np.searchsorted(DELAY_BOUNDS_MS, delays_ms, side="left")).astype(np.uint16)
 
 
 def int_to_vocab() -> dict[int, str]:
-    """Ids to names, as int_to_vocab.json has them: byte_0 .. byte_255, then the special tokens."""
+    """Map ids to names, as int_to_vocab.json does: byte_0 .. byte_255, then the special tokens."""
     names = [f"byte_{value}" for value in range(256)] + list(SPECIAL_TOKENS)
     return dict(enumerate(names))
 
 
 def vocab_to_int() -> dict[str, int]:
-    """Names to ids, as vocab_to_int.json has them."""
+    """Map names to ids, as vocab_to_int.json does."""
     return {name: index for index, name in int_to_vocab().items()}

@@ -12,12 +12,13 @@ from typing import Any
 from greylord import units
 from greylord.errors import UsageError, did_you_mean
 from greylord.files import json_text
+from greylord.stream.limits import MAX_CONTEXT
 
-__all__ = ["ATTENTIONS", "CONFIG", "MAX_CONTEXT", "MIN_CONTEXT", "Job", "TrainingConfig", "command_line", "read_config"]
+__all__ = ["ATTENTIONS", "CONFIG", "MIN_CONTEXT", "Job", "TrainingConfig", "command_line", "read_config"]
 
 CONFIG = Path("config.json")
 """Read from the working directory unless --config names another."""
-MIN_CONTEXT, MAX_CONTEXT = 16, 8_192
+MIN_CONTEXT = 16
 MAX_COUNT, MAX_SEED, MAX_SECONDS = 10**9, 2**32 - 1, 366 * 24 * 3_600
 """The most steps, epochs or windows; the largest seed that numpy takes; and the longest time budget, in seconds."""
 ATTENTIONS = ("sdpa", "blockwise")

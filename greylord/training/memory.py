@@ -22,7 +22,8 @@ from greylord import modeling
 from greylord.corpus.batching import batch_size, collate
 from greylord.corpus.windows import Window
 from greylord.stream import vocabulary
-from greylord.training.config import MAX_CONTEXT, MIN_CONTEXT
+from greylord.stream.limits import MAX_CONTEXT
+from greylord.training.config import MIN_CONTEXT
 from greylord.training.hardware import Device, choose_attention, keys_of_blocks, peak_memory
 from greylord.training.hf_trainer import MAX_GRAD_NORM
 from greylord.training.plan import MAX_MICRO_TOKENS, largest_divisor

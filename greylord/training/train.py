@@ -15,8 +15,8 @@ from accelerate.utils import broadcast_object_list
 from transformers import GPT2LMHeadModel, Trainer, TrainerCallback
 
 from greylord import modeling, runs, units
-from greylord.corpus import build
 from greylord.corpus.batching import batch_size
+from greylord.corpus.build import build_corpus
 from greylord.corpus.manifest import Manifest, describe_corpus
 from greylord.corpus.windows import Rows, ScoringWindows, TrainingWindows, sample_spans
 from greylord.errors import GreylordError, UsageError
@@ -104,10 +104,10 @@ def train(
     transformers.set_seed(settings.seed)
     model, origin = _model(job, settings)
     with state.main_process_first():
-        manifest, built = build.refresh(job.dataset, val_split=settings.val_split, progress=progress)
+        built = build_corpus(job.dataset, val_split=settings.val_split, progress=progress)
     began = time.perf_counter()
-    corpus = build.corpus_of(job.dataset)
-    say("corpus", describe_corpus(corpus, manifest, built))
+    corpus, manifest = built.folder, built.manifest
+    say("corpus", describe_corpus(corpus, manifest, built.is_new))
     say("model", modeling.describe(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
     if why := keep_freed_memory(device.type):

@@ -12,7 +12,7 @@ import torch
 from rich.table import Table
 
 from greylord.cli import console
-from greylord.corpus import build
+from greylord.corpus.build import build_corpus
 from greylord.corpus.windows import Rows, sample_spans
 from greylord.evaluation import baselines
 from greylord.evaluation.bits_per_byte import payload_bytes, stream_of
@@ -41,8 +41,7 @@ def main(dataset: Path, seconds: float) -> None:
     table = console.table("", "greylord", "beside", "", "ratio")
     speeds = corpus_speeds(dataset)
     _row(table, "corpus, MB/s", speeds["greylord"], "its tokenizer", speeds["tokenizer"], ".1f")
-    build.refresh(dataset)
-    corpus = build.corpus_of(dataset)
+    corpus = build_corpus(dataset).folder
     for context in CONTEXTS:
         speeds = training_speeds(corpus, context)
         for other in ("bare loop", "naive"):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from contextlib import chdir
 from pathlib import Path
 
 from greylord.captures.reading import is_recording, read_session
-from greylord.corpus import build, folder
+from greylord.corpus.build import build_corpus
+from greylord.corpus.listing import list_files
 from greylord.stream.tokenizer import GreylordTokenizer
+from greylord.workspace import Workspace
 
 __all__ = ["corpus_speeds"]
 
@@ -26,13 +27,13 @@ def corpus_speeds(dataset: Path) -> dict[str, list[float]]:
         MB of raw bytes/s for each of three runs, by way: "greylord" and "tokenizer".
     """
     dataset = dataset.resolve()
-    files = list(folder.recordings(dataset))
+    files = list_files(dataset).files
     raw = sum(path.stat().st_size for path in files)
     speeds: dict[str, list[float]] = {"greylord": [], "tokenizer": []}
     for _ in range(RUNS):
-        with tempfile.TemporaryDirectory() as empty, chdir(empty):
+        with tempfile.TemporaryDirectory() as empty:
             began = time.perf_counter()
-            build.refresh(dataset)
+            build_corpus(dataset, workspace=Workspace(Path(empty)))
             speeds["greylord"].append(raw / (time.perf_counter() - began) / 10**6)
         speeds["tokenizer"].append(_tokenizer_speed(files))
     return speeds
