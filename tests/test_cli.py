@@ -1,14 +1,17 @@
-"""The command line as a stranger meets it: help, errors of one sentence, and exit codes."""
+"""The command line: help, errors of one sentence, flags in them, and exit codes."""
 
 import json
 import re
 import subprocess
 import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import pytest
 from helpers import PROJECT, commands, fails, greylord
 
+from greylord.cli import advice, train
+from greylord.errors import GreylordError, SettingError, UsageError
 from greylord.training.config import TrainingConfig
 
 README = (PROJECT / "README.md").read_text() if (PROJECT / "README.md").exists() else ""
@@ -22,6 +25,16 @@ def test_every_command_is_in_the_readme_and_has_help_with_an_example(name, tmp_p
     assert f"Example: greylord {name}" in re.sub(r"\s+", " ", result.stdout)
 
 
+@pytest.mark.parametrize("name", commands())
+def test_help_fits_80_columns(called, monkeypatch, name):
+    monkeypatch.setenv("COLUMNS", "80")
+    _, *details, _example = (commands()[name].__doc__ or "").strip().split("\n\n")
+    # typer wraps the first paragraph, and keeps the line breaks of the others.
+    assert all(len(line) <= 78 for paragraph in details for line in map(str.strip, paragraph.splitlines()))
+    shown = called(*name.split(), "--help").stdout
+    assert all(len(line) <= 80 for line in shown.splitlines()) and "…" not in shown
+
+
 def test_help_imports_nothing_heavy():
     code = "import sys; sys.argv[1:] = ['train', '--help']\nfrom greylord.cli import main\n"
     check = "try: main()\nexcept SystemExit: print('HEAVY', {'torch', 'transformers', 'datasets'} & set(sys.modules))"
@@ -29,6 +42,70 @@ def test_help_imports_nothing_heavy():
         [sys.executable, "-c", code + check], cwd=PROJECT, capture_output=True, text=True, timeout=60
     )
     assert "HEAVY set()" in result.stdout
+
+
+@dataclass
+class Refusal:
+    """An error, what the command line prints for it, and the exit code."""
+
+    error: GreylordError
+    sentence: str
+    code: int
+
+
+class _MissingFileError(UsageError):
+    def __init__(self, sentence: str, path: str) -> None:
+        super().__init__(sentence)
+        self.path = path
+
+
+class _MissingLogError(_MissingFileError):
+    """A class without advice of its own."""
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Refusal(GreylordError("The disk is full."), "The disk is full.", 1),
+        Refusal(
+            SettingError("time_budget and max_steps exclude each other.", "time_budget", "max_steps"),
+            "--time-budget and --max-steps exclude each other.",
+            2,
+        ),
+        # A value that reads like a setting, a longer name and a setting that is not given stay as they are.
+        Refusal(
+            SettingError("preset must be a name, not 'preset'; my_preset and seed are not.", "preset"),
+            "--preset must be a name, not 'preset'; my_preset and seed are not.",
+            2,
+        ),
+        Refusal(SettingError("eval_steps is 0.", "eval_steps"), "--set eval_steps is 0.", 2),
+        Refusal(_MissingFileError("There is no file.", "a.log"), "There is no file. Type `make a.log`.", 2),
+        Refusal(_MissingLogError("There is no log.", "b.log"), "There is no log. Type `make b.log`.", 2),
+        Refusal(_MissingFileError("There is no name.", ""), "There is no name.", 2),
+    ],
+)
+def test_the_command_line_adds_flags_and_advice_to_errors(monkeypatch, refusal):
+    table = {_MissingFileError: lambda error: f"Type `make {error.path}`." if error.path else ""}
+    monkeypatch.setattr(advice, "ADVICE", table)
+    assert advice.sentence(refusal.error) == refusal.sentence
+    assert advice.exit_code(refusal.error) == refusal.code
+    prefixed = advice.prefixed("Not done.", refusal.error)
+    assert str(prefixed) == f"Not done. {refusal.sentence}" and advice.exit_code(prefixed) == refusal.code
+
+
+def test_every_setting_has_the_flag_that_errors_name(called):
+    shown = called("train", "--help").stdout
+    for field in fields(TrainingConfig):
+        assert re.search(rf"{advice.flag(field.name)}\b", shown), field.name
+
+
+def test_details_of_training_are_for_verbose(capsys):
+    for verbose in (False, True):
+        say = train.printer(verbose)
+        say("model", "GPT-2")
+        say("kernel", "fused", detail=True)
+        shown = capsys.readouterr().out
+        assert "GPT-2" in shown and ("fused" in shown) is verbose
 
 
 def test_config_json_holds_the_defaults():
@@ -75,7 +152,9 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
         ("data prune game --min-size tiny", "'tiny' is not a size"),
         ("data prune game --pattern a.log b.log c.log", "quote the pattern"),
         ("data prune game --min-size 1MB", "add --yes to prune"),
-        ("data sample game", "is there already"),
+        ("data sample game", "already exists"),
+        ("data build game --val-split 1", "--val-split must lie between 0.01 and 0.9, not 1"),
+        ("data build game --val-split nan", "--val-split must lie between 0.01 and 0.9, not nan"),
         ("data show nix", "There is no dataset 'nix'"),
         ("push old user/game", "is not a model folder"),
     ],
@@ -140,7 +219,7 @@ def test_pruning_on_request(workplace):
     assert sorted(path.name for path in Path("data/.pruned/game").iterdir()) == ["b", "c"]
 
 
-def test_what_data_tells(called, workplace):
+def test_what_data_prints(called, workplace):
     assert called("data", "sample", "game", "--recordings", 4, "--minutes", 0.5).returncode == 0
     assert "not built yet" in called("data", "show", "game").stdout
     built = called("data", "build", "game")

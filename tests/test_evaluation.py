@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from click.testing import Result
 from helpers import CONTEXT, make_model, make_rows, slow_costs
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from greylord import model_folders, modeling, runs
 from greylord.captures.session import Direction, Record, Session
@@ -323,7 +322,7 @@ def test_the_command_line_of_deep(trained, tmp_path, monkeypatch):
     assert again == report
     (tmp_path / "mine").mkdir()
     refused = run("--deep", "--output", tmp_path / "mine")
-    assert isinstance(refused.exception, UsageError) and "no report of --deep" in str(refused.exception)
+    assert isinstance(refused.exception, UsageError) and "not a report of --deep" in str(refused.exception)
 
 
 def test_the_command_line_of_surprise(trained, workplace):
@@ -337,7 +336,7 @@ def test_the_command_line_of_surprise(trained, workplace):
     assert found["picture"] is None and len(found["lines"]) == surprisal.LINES
     (workplace / "mine.png").write_bytes(b"mine")
     for arguments, sentence in [
-        ((*call, "--output", "mine.png"), "no picture of an analysis"),
+        ((*call, "--output", "mine.png"), "not a picture of an analysis"),
         ((*call, "--deep"), "--sample, --deep and --surprise exclude each other"),
         ((*call, "--dataset", "tiny"), "--surprise takes one recording"),
         ((*call[:-1], "mine.png"), "is not a recording"),

@@ -153,7 +153,7 @@ def test_a_pushed_model_is_pulled_unchanged_into_an_empty_home(greylord, hub, mo
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "origin.json"} == files
     before, after = load_file("before/run/model.safetensors"), load_file(folder / "model.safetensors")
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
-    assert "is there already" in in_an_empty_home("pull", REPOSITORY).stdout
+    assert "(already here)" in in_an_empty_home("pull", REPOSITORY).stdout
     in_an_empty_home.close()
 
 

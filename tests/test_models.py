@@ -62,7 +62,7 @@ def test_runs_are_listed_in_comparable_groups_best_first(call, several):
         "Bits per byte on 5,000 bytes of game (context 128, stride 64, framing included)",
         "Bits per byte on 5,000 bytes of game (context 64, stride 32, framing included)",
         "Bits per byte on 777 bytes of other (context 64, stride 32, framing included)",
-        "Still going, or broken off",
+        "Still running, or interrupted",
     ]
     assert "0.83 M" in output and "1 min 15 s 2026-01-05" in output and "1 h 00 min" in output
     assert lines[-2][2:4] == ["20", "30"] and lines[-2][-1] == "ago"

@@ -185,7 +185,7 @@ def test_the_command(trained, tmp_path):
     moments = [(seconds, kind) for seconds, kind, _ in rows]
     assert moments == [(round(seconds, 3), kind) for seconds, kind in dict.fromkeys(event[:2] for event in events)]
 
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         call("--output", str(cast))
 
 
@@ -209,14 +209,14 @@ def test_a_model_without_delays_is_noted(trained, tmp_path):
     for name in ("config.json", "model.safetensors"):
         (bare / name).write_bytes((run / name).read_bytes())
     result = greylord("generate", "--model-dir", bare, "--length", 5, "--output", tmp_path / "x.cast", cwd=trained)
-    assert result.returncode == 0 and "pauses" in result.stderr
+    assert result.returncode == 0 and "does not hold the delays" in result.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ("--prompt x --from-capture y", "exclude each other"),
-        ("--at 3", "name it with --from-capture"),
+        ("--at 3", "name the recording with --from-capture"),
         ("--temperature -1", "temperature must be 0 or more, not -1.0"),
         ("--top-p 0", "top_p must be above 0 and at most 1, not 0.0"),
         ("--top-k -2", "top_k must be 0"),

@@ -1,4 +1,4 @@
-"""The command line, `greylord` or `grey-lord`. Nothing imports it; heavy libraries are imported inside commands."""
+"""The command line, `greylord` or `grey-lord`. Nothing else imports it; commands import heavy libraries themselves."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
+from typing import Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import typer
@@ -37,8 +38,8 @@ from greylord.signals import ending_signals
 
 __all__ = ["app", "main"]
 
-LEAST_COLUMNS = 20
-"""A width below it, in the variable COLUMNS, is not believed."""
+MIN_COLUMNS = 20
+"""A smaller value of the variable COLUMNS is ignored."""
 
 app = typer.Typer(
     name="greylord",
@@ -51,8 +52,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(version: bool) -> None:
+    if version:
         console.out.print(f"greylord {greylord.__version__}")
         raise typer.Exit
 
@@ -66,7 +67,7 @@ def _options(
     except FileNotFoundError:
         raise UsageError("The working directory has been deleted; change to one that exists.") from None
     try:
-        # The error that the Hub's client would raise for it does not show the address.
+        # The error of the Hub's client would not show the address.
         _ = urlsplit(endpoint := os.environ.get("HF_ENDPOINT", "")).port
     except ValueError:
         raise UsageError(f"HF_ENDPOINT is {endpoint!r}, which is not an address; unset it.") from None
@@ -86,32 +87,36 @@ app.command("pull")(hub.pull)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted. Errors are one sentence.
+    """Run a command, print an error as one sentence, and exit.
 
-    The exit code does not depend on whether the command's account of its work could be printed.
+    Exit codes: 0 done, 1 the job failed, 2 the call was wrong, 130 interrupted. Messages that cannot be printed do not
+    change the exit code; a lost result is code 1.
+
+    Args:
+        arguments: The command and its arguments; those of the process by default.
     """
-    # Help would be a column of letters, and at a width of 0 nothing at all.
-    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < LEAST_COLUMNS:
+    # At such a width help would be a column of letters, and at 0 nothing at all.
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < MIN_COLUMNS:
         del os.environ["COLUMNS"]
-    with streams.guarded(), _tidied_when_ended():
+    with streams.guarded(), _exit_on_signals():
         status = _run(sys.argv[1:] if arguments is None else list(arguments))
         if not status and (lost := streams.lost_output()):
             reason, is_result = lost
-            (console.error if is_result else console.warn)(f"Standard output could not be written: {reason}.")
+            (console.error if is_result else console.note)(f"Standard output could not be written: {reason}.")
             status = int(is_result)
     sys.exit(status)
 
 
 @contextlib.contextmanager
-def _tidied_when_ended() -> Iterator[None]:
-    """Within it SIGTERM, and the closing of a terminal, end a command as Ctrl-C does: nothing half done is left."""
+def _exit_on_signals() -> Iterator[None]:
+    """Run a block that SIGTERM and a closed terminal end as Ctrl-C does, so that it can remove what is unfinished."""
 
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
 
     before = {}
     for number in ending_signals():
-        # Ctrl-C has a handler of Python's, and only the main thread may set one.
+        # Only the main thread may set a handler. Python has its own for Ctrl-C.
         if signal.getsignal(number) is signal.SIG_DFL and current_thread() is main_thread():
             before[number] = signal.signal(number, end)
     try:
@@ -122,9 +127,9 @@ def _tidied_when_ended() -> Iterator[None]:
 
 
 def _run(arguments: list[str]) -> int:
-    """Run a command. Returns the exit code."""
+    """Run a command and return its exit code."""
     try:
-        # Training in several processes passes the arguments on.
+        # Training in several processes passes the arguments on to each.
         return app(args=arguments, prog_name="greylord", standalone_mode=False, obj=arguments) or 0
     except GreylordError as error:
         console.error(advice.sentence(error))
@@ -140,13 +145,28 @@ def _run(arguments: list[str]) -> int:
         console.error(f"{'The disk is full' if full else error.strerror or error}{where}.")
         return 1
     except Exception as error:
-        # A wrong call, as typer reports it. Without arguments a group has shown its help, and the message is empty.
-        if not hasattr(error, "format_message"):
-            if (variable := blamed_variable(error)) is None:
-                raise
-            console.error(f"The environment variable {variable} cannot be used ({first_line(error)}); unset it.")
-            return 1
-        if message := " ".join(error.format_message().split()):
-            called = error.ctx.command_path if getattr(error, "ctx", None) else app.info.name
-            console.error(f"{message}{'' if message[-1] in '.?' else '.'} See `{called} --help`.")
-        return error.exit_code
+        if isinstance(error, _WrongCall):
+            return _report_wrong_call(error)
+        if (variable := blamed_variable(error)) is None:
+            raise
+        console.error(f"The environment variable {variable} cannot be used ({first_line(error)}); unset it.")
+        return 1
+
+
+@runtime_checkable
+class _WrongCall(Protocol):
+    """What typer raises for a wrong call: click's exception, or in later versions typer's own."""
+
+    exit_code: int
+
+    def format_message(self) -> str: ...
+
+
+def _report_wrong_call(error: _WrongCall) -> int:
+    """Print what typer says about a wrong call. Returns the exit code."""
+    # The message is empty for a group without arguments, which has shown its help.
+    if message := " ".join(error.format_message().split()):
+        context: typer.Context | None = getattr(error, "ctx", None)
+        command = context.command_path if context else app.info.name
+        console.error(f"{message}{'' if message[-1] in '.?' else '.'} See `{command} --help`.")
+    return error.exit_code

@@ -1,10 +1,15 @@
-"""What the command line adds to an error of the library: flags for settings, and the command to type."""
+"""Turns the library's errors into sentences for the command line: flags for settings, and the command to type.
+
+The library names settings by their fields. A typed error of `greylord.errors` carries what its advice needs, and an
+entry in `ADVICE` makes the sentence.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from greylord.errors import (
@@ -20,8 +25,9 @@ from greylord.errors import (
     UnmaskedCredentialsError,
     UsageError,
 )
+from greylord.training.config import TrainingConfig
 
-__all__ = ["command_line", "exit_code", "flag", "sentence", "with_flags"]
+__all__ = ["command_line", "exit_code", "flag", "prefixed", "sentence", "with_flags"]
 
 
 def _use_setting(error: OverrideError) -> str:
@@ -34,38 +40,48 @@ def _resume(error: TrainingError) -> str:
 
 def _train_smaller(error: OutOfMemoryError) -> str:
     flags = " ".join(f"{flag(setting)} {value}" for setting, value in error.smaller.items())
-    return " ".join(filter(None, (f"Train with `{flags}`.", _resume(error))))
+    return f"Train with `{flags}`. {_resume(error)}"
 
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
-    NoDatasetError: lambda _: "Make one with `greylord data sample sample`.",
-    AmbiguousDatasetError: lambda _: "Name one with --dataset.",
-    EmptyDatasetError: lambda _: "Copy recordings into it with `greylord data copy`.",
     OverrideError: _use_setting,
     TrainingError: _resume,
     OutOfMemoryError: _train_smaller,
-    MissingDatasetError: lambda error: "Name a folder of recordings with --data-dir.",
+    NoDatasetError: lambda _: "Make one with `greylord data sample sample`.",
+    AmbiguousDatasetError: lambda _: "Name one with --dataset.",
+    EmptyDatasetError: lambda _: "Copy recordings into it with `greylord data copy`.",
+    MissingDatasetError: lambda _: "Name a folder of recordings with --data-dir.",
     UnmaskedCredentialsError: lambda error: (
         f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."
     ),
 }
-"""By the type of an error, the sentence to add to it. The function takes the error."""
+"""The sentence to add to an error, by its class. The function takes the error, and may return nothing."""
+
+OTHER_FLAGS = frozenset(
+    {
+        "cpu", "data_dir", "dataset", "keep_credentials", "keep_records", "model_dir", "model_path", "num_processes",
+        "push_to_hub", "resume", "revision",
+    }
+)  # fmt: skip
+"""Arguments that have a flag of their own, besides the fields of `TrainingConfig`."""
+
+_FLAGS = OTHER_FLAGS | {field.name for field in fields(TrainingConfig)}
 
 
 def flag(setting: str) -> str:
-    """Return the flag of a setting: `time_budget` has `--time-budget`."""
-    return "--" + setting.replace("_", "-")
+    """Return what sets a setting: `--time-budget`, or `--set eval_steps` for a field of `TrainingArguments`."""
+    return "--" + setting.replace("_", "-") if setting in _FLAGS else f"--set {setting}"
 
 
 def with_flags(text: str, *settings: str) -> str:
-    """Return a text with flags in place of settings."""
+    """Return the text with a flag for each of the settings, where it is not part of a quoted value."""
     for setting in settings:
-        text = re.sub(rf"\b{re.escape(setting)}\b", flag(setting), text)
+        text = re.sub(rf"(?<![\w'\"./-]){re.escape(setting)}(?![\w'\"/-])", flag(setting), text)
     return text
 
 
 def command_line(settings: Mapping[str, Any]) -> str:
-    """Return the line that trains with settings; those that are None are left out."""
+    """Return the `greylord train` line of settings. Those that are None are left out."""
     flags = [text for name, value in settings.items() if value is not None for text in (flag(name), str(value))]
     return shlex.join(["greylord", "train", *flags])
 
@@ -75,8 +91,16 @@ def sentence(error: GreylordError) -> str:
     text = str(error)
     if isinstance(error, SettingError | TrainingError):
         text = with_flags(text, *error.settings)
-    advice = ADVICE.get(type(error))
-    return " ".join(filter(None, (text, advice(error)))) if advice else text
+    for kind in type(error).__mro__:
+        if kind in ADVICE:
+            return f"{text} {ADVICE[kind](error)}".rstrip()
+    return text
+
+
+def prefixed(text: str, error: GreylordError) -> GreylordError:
+    """Return an error with the same exit code, whose sentence begins with the text."""
+    kind = UsageError if isinstance(error, UsageError) else GreylordError
+    return kind(f"{text} {sentence(error)}")
 
 
 def exit_code(error: GreylordError) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,13 +11,32 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import ModelDir, PathOption, model_folder
+from greylord.cli.options import AsJson, Cpu, ModelDir, PathOption
+from greylord.cli.places import model_folder
 
 if TYPE_CHECKING:
-    from greylord.captures.session import Session
+    from transformers import GPT2LMHeadModel
 
-TELLING_RANK = 10
-"""One unknown string in a thousand ranks so high among 10,000."""
+    from greylord.captures.session import Session
+    from greylord.evaluation.memorization import Exposure, Secret
+
+LEAKED_RANK = 10
+"""One random string in a thousand ranks this high among 10,000."""
+
+
+@dataclass(frozen=True)
+class _Audit:
+    """What has been found out about a model."""
+
+    model_dir: Path
+    dataset: Path
+    recordings: int
+    """Recordings of the dataset that the model was trained on."""
+    exposures: Sequence[Exposure]
+    length: int
+    """Payload bytes that were generated."""
+    copied: Mapping[str, float]
+    """Shares of payload bytes that occur in training recordings too, by what was searched."""
 
 
 def audit(
@@ -24,30 +44,38 @@ def audit(
     data_dir: Annotated[
         Path | None,
         PathOption(
-            metavar="DIR", help="The recordings that it was trained on; those that it names.", show_default=False
+            metavar="DIR",
+            help="Recordings that the model was trained on.  [dim]\\[default: the dataset that it names][/]",
+            show_default=False,
         ),
     ] = None,
     length: Annotated[int, typer.Option(metavar="BYTES", min=100, help="Payload bytes to generate.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0, help="Of random strings and of what is generated.")] = 0,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random strings and of generation.")] = 0,
+    cpu: Cpu = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Audit what a model leaks of its recordings: passwords, and play word for word.
+    """Test whether a model leaks passwords, or copies its recordings.
 
-    Passwords are found in the recordings now, and neither stored nor shown. Each is ranked by the model among 10,000
-    random strings of its shape; what the model has not learned has any rank. A word ranks high with any model.
+    Passwords are looked up in the recordings; they are never stored or shown.
+    The model ranks each password among 10,000 random strings of its shape.
+    A password that the model has not memorized may have any rank.
+    A dictionary word ranks high with any model.
 
     [dim]Example: greylord audit --model-dir models/latest --data-dir data/majormud[/]
     """
     from greylord.corpus import folder
 
     given = None if data_dir is None else folder.locate_path(data_dir)
-    model_dir = model_folder(model_dir)
+    found = _find_out(model_folder(model_dir), given, length, seed, cpu)
+    if as_json:
+        _print_json(found)
+    else:
+        _show(found)
 
+
+def _find_out(model_dir: Path, given: Path | None, length: int, seed: int, cpu: bool) -> _Audit:
     from greylord import modeling
-    from greylord.captures.reading import read_session
     from greylord.corpus.build import build_corpus
-    from greylord.corpus.listing import list_files
     from greylord.corpus.windows import Rows
     from greylord.evaluation import memorization
     from greylord.evaluation.unseen import own_dataset
@@ -57,59 +85,90 @@ def audit(
     model = modeling.load_model(model_dir).eval().to(choose_device(cpu).type)
     dataset = given or own_dataset(model_dir)
     corpus = build_corpus(dataset, progress=console.progress)
-    listing = list_files(dataset)
-    by_name = {listing.name_of(path): path for path in listing.files}
-    read = [by_name[entry.name] for entry in corpus.manifest.recordings if entry.split != "validation"]
-    with console.progress("Finding passwords", len(read)) as advance:
-
-        def sessions() -> Iterator[Session]:
-            for path in read:
-                yield read_session(path, keep_credentials=True)
-                advance(1)
-
-        secrets = memorization.find_secrets(sessions())
-    found = []
-    with console.progress("Ranking", len(secrets)) as advance:
-        for exposure in memorization.measure_exposures(model, secrets, seed=seed):
-            found.append(exposure)
-            advance(1)
+    names = [entry.name for entry in corpus.manifest.recordings if entry.split != "validation"]
+    exposures = _rank(model, _find_passwords(dataset, names), seed)
     training, validation = Rows(corpus.folder, "train"), Rows(corpus.folder, "validation")
-    shares = {
+    copied = {
         "generated": memorization.copied_share(memorization.generate_payload(model, length, seed), training),
         "unseen recordings": memorization.copied_share(
             memorization.sample_excerpts(validation, length, seed), training
         ),
     }
-    if as_json:
-        console.print_json(
-            {
-                "model": str(model_dir),
-                "data": str(dataset),
-                "passwords": [
-                    {"times": each.times, "rank": each.rank, "strings": each.strings, "exposure_bits": each.bits}
-                    for each in found
-                ],
-                "copied": {"bytes": length, "match_bytes": memorization.MATCH_BYTES, **shares},
-            }
-        )
-        return
-    console.say("model", str(model_dir))
-    console.say("data", f"{dataset}: {units.count(len(read), 'recording')} for training")
-    if found:
-        table = console.table("password", "typed", "rank", "exposure, bits")
-        for number, each in enumerate(found, 1):
-            table.add_row(f"{number}", f"{each.times:,}", f"{each.rank:,}", f"{each.bits:.1f}")
-        console.out.print()
-        console.out.print(table)
-        console.note(f"rank by likelihood among {memorization.STRINGS:,} random strings of the same shape")
-    telling = sum(each.rank <= TELLING_RANK for each in found)
-    console.out.print()
-    console.out.print(
-        f"{telling} of {units.count(len(found), 'password')} {'ranks' if telling == 1 else 'rank'} "
-        f"among the first {TELLING_RANK}; "
-        f"by chance it would be {len(found) * TELLING_RANK / memorization.STRINGS:.2g}."
+    return _Audit(model_dir, dataset, len(names), exposures, length, copied)
+
+
+def _find_passwords(dataset: Path, names: Sequence[str]) -> list[Secret]:
+    """Find the passwords that were typed in recordings."""
+    from greylord.captures.reading import read_session
+    from greylord.corpus.listing import list_files
+    from greylord.evaluation import memorization
+
+    listing = list_files(dataset)
+    by_name = {listing.name_of(path): path for path in listing.files}
+    with console.progress("Finding passwords", len(names)) as advance:
+
+        def sessions() -> Iterator[Session]:
+            for name in names:
+                yield read_session(by_name[name], keep_credentials=True)
+                advance(1)
+
+        return memorization.find_secrets(sessions())
+
+
+def _rank(model: GPT2LMHeadModel, secrets: Sequence[Secret], seed: int) -> list[Exposure]:
+    from greylord.evaluation import memorization
+
+    ranked = []
+    with console.progress("Ranking", len(secrets)) as advance:
+        for exposure in memorization.measure_exposures(model, secrets, seed=seed):
+            ranked.append(exposure)
+            advance(1)
+    return ranked
+
+
+def _print_json(found: _Audit) -> None:
+    from greylord.evaluation.memorization import MATCH_BYTES
+
+    console.print_json(
+        {
+            "model": str(found.model_dir),
+            "data": str(found.dataset),
+            "passwords": [
+                {"times": each.times, "rank": each.rank, "strings": each.strings, "exposure_bits": each.bits}
+                for each in found.exposures
+            ],
+            "copied": {"bytes": found.length, "match_bytes": MATCH_BYTES, **found.copied},
+        }
     )
+
+
+def _show(found: _Audit) -> None:
+    console.say("model", str(found.model_dir))
+    console.say("data", f"{found.dataset}: {units.count(found.recordings, 'training recording')}")
+    _show_passwords(found.exposures)
+    _show_copies(found)
+
+
+def _show_passwords(exposures: Sequence[Exposure]) -> None:
+    from greylord.evaluation.memorization import STRINGS
+
     console.out.print()
-    for name, share in shares.items():
-        console.say("copied", f"{units.percent(share)} of {length:,} bytes, {name}")
-    console.note(f"in stretches of {memorization.MATCH_BYTES} bytes or more that training recordings hold too")
+    if exposures:
+        table = console.table("password", "times typed", "rank", "exposure, bits")
+        for number, each in enumerate(exposures, 1):
+            table.add_row(f"{number}", f"{each.times:,}", f"{each.rank:,}", f"{each.bits:.1f}")
+        console.out.print(table)
+        console.footnote(f"rank 1 is likelier than all {STRINGS:,} random strings of the same shape")
+        console.out.print()
+    leaked = sum(each.rank <= LEAKED_RANK for each in exposures)
+    by_chance = len(exposures) * LEAKED_RANK / STRINGS
+    passwords = units.count(len(exposures), "password")
+    console.say("leaked", f"{leaked} of {passwords} in the first {LEAKED_RANK} ranks (by chance: {by_chance:.2g})")
+
+
+def _show_copies(found: _Audit) -> None:
+    from greylord.evaluation.memorization import MATCH_BYTES
+
+    for name, share in found.copied.items():
+        console.say("copied", f"{units.percent(share)} of {found.length:,} bytes ({name})")
+    console.footnote(f"copied: in stretches of {MATCH_BYTES} bytes or more that training recordings hold too")

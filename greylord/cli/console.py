@@ -1,4 +1,4 @@
-"""What all commands print with. Strings are shown as they are: neither markup nor control characters are obeyed."""
+"""Printing, for all commands. Markup and control characters in strings are shown, not interpreted."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ from greylord.escaping import visible
 from greylord.progress import Advance
 
 __all__ = [
+    "bar",
     "bars",
     "error",
     "figures",
+    "footnote",
+    "join",
     "note",
     "out",
     "print_json",
     "progress",
     "quieten",
     "say",
+    "show",
     "table",
-    "text",
-    "warn",
 ]
 
 BAR_WIDTH = 32
 REPORT_SECONDS = 10
-"""Seconds between two lines about progress where no bar can be drawn."""
+"""Seconds between two lines of progress where no bar can be drawn."""
 UNBOUNDED = 1 << 16
-"""A width that no table reaches."""
+"""Columns; wider than any table."""
 
 _clock = time.monotonic
 
 
 class _Console(Console):
-    """A console whose strings, table cells included, are shown as `visible` spells them. Styles need `text`."""
+    """A console that shows strings, table cells included, as `visible` spells them. Styles need `join`."""
 
     def __init__(self, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True)
@@ -53,13 +55,17 @@ class _Console(Console):
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Width and height; where COLUMNS is 0, at which nothing would be printed, a width of 80."""
+        """Columns and lines; 80 columns where the variable COLUMNS is 0, since nothing would be printed."""
         width, height = super().size
         return ConsoleDimensions(width or 80, height)
 
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
     @property
     def is_animated(self) -> bool:
-        """Whether it is a terminal on which a bar can be redrawn, and not a file that colours are forced into."""
+        """True on a terminal that can redraw a bar, false in a file even where colours are forced."""
         return self.file.isatty() and self.is_terminal and not self.is_dumb_terminal
 
 
@@ -67,65 +73,75 @@ out = _Console()
 _err = _Console(stderr=True)
 
 
-def text(*parts: str | tuple[str, str]) -> Text:
-    """Join strings, and pairs of a string and a style, to a line."""
+def join(*parts: str | tuple[str, str]) -> Text:
+    """Join strings, and pairs of string and style, into a line."""
     styled = ((part, "") if isinstance(part, str) else part for part in parts)
     return Text.assemble(*((visible(content), style) for content, style in styled))
 
 
 def error(sentence: str) -> None:
     """Print why a command failed."""
-    _err.print(text(("error:", "bold red"), " ", sentence))
+    _err.print(join(("error:", "bold red"), " ", sentence))
 
 
-def warn(sentence: str, *details: str) -> None:
-    """Print what a user should know before going on, and below it a line for each detail."""
-    _err.print(text(("note:", "bold yellow"), " ", sentence))
+def note(sentence: str, *details: str) -> None:
+    """Print to standard error what a user should know before going on, and each detail on a line below it."""
+    _err.print(join(("note:", "bold yellow"), " ", sentence))
     for detail in details:
         _err.print(f"  {detail}")
 
 
-def say(label: str, sentence: str, detail: bool = False) -> None:
-    """Print a line about what a command does, unless it is a detail."""
-    if not detail:
-        out.print(text((f"{label:>8}", "bold"), "  ", sentence))
+def say(label: str, text: str) -> None:
+    """Print a label and what belongs to it, on a line."""
+    out.print(join((f"{label:>8}", "bold"), "  ", text))
 
 
-def note(sentence: str) -> None:
-    """Print the small print of a figure."""
+def footnote(sentence: str) -> None:
+    """Print how a figure or table above is to be read."""
     out.print(f"({sentence})", style="dim")
 
 
-def figures(title: str, values: Mapping[str, float], own: str) -> None:
-    """Print figures of several contenders with a bar for each, the lowest last; `own` is ours."""
+def bar(value: float, top: float) -> str:
+    """Return a bar that is `BAR_WIDTH` wide for `top`, and visible for any value."""
+    return "█" * max(1, round(BAR_WIDTH * value / top))
+
+
+def figures(title: str, values: Mapping[str, float], highlighted: str) -> None:
+    """Print figures of which lower ones are better, with a bar for each, the best last."""
     out.print()
-    out.print(title, style="bold")
+    out.print(join((title, "bold"), (" (lower is better)", "dim")))
     out.print()
     width, top = max(map(len, values)), max(values.values())
     for name, value in sorted(values.items(), key=lambda item: -item[1]):
-        bar = "█" * max(1, round(BAR_WIDTH * value / top))
-        style = "bold green" if name == own else "default"
-        out.print(text(f"  {name:<{width}}  {value:7.3f}  ", (bar, "dim")), style=style)
+        style = "bold green" if name == highlighted else "default"
+        out.print(join(f"  {name:<{width}}  {value:7.3f}  ", (bar(value, top), "dim")), style=style)
     out.print()
 
 
-class _Table(Table):
-    """A table as wide as its cells, whatever the width of the terminal: nothing is wrapped or shortened."""
+def show(table: Table) -> None:
+    """Print a table between empty lines."""
+    out.print()
+    out.print(table)
+    out.print()
+
+
+class _UnwrappedTable(Table):
+    """A table as wide as its cells, however narrow the terminal: nothing is wrapped or shortened."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         return super().__rich_console__(console, options.update(width=UNBOUNDED))
 
 
 def table(*columns: str) -> Table:
-    """Make a table of figures, each row named by its first cell."""
-    made = _Table(*columns, box=None, pad_edge=False, header_style="bold")
+    """Make a table of figures. The first cell of each row names it."""
+    made = _UnwrappedTable(*columns, box=None, pad_edge=False, header_style="bold")
     for column in made.columns[1:]:
         column.justify = "right"
     return made
 
 
 def quieten() -> None:
-    """Silence what the libraries say by themselves: what matters of it, we say."""
+    """Silence the libraries' own logs and progress bars: greylord prints what matters of them."""
     import datasets
     import transformers
 
@@ -135,21 +151,21 @@ def quieten() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a result for scripts, in ASCII: any encoding carries it, and a terminal obeys nothing in it."""
-    # JSON escapes all control characters but this one.
+    """Print a result for scripts, in ASCII: any encoding carries it, and it holds no control characters."""
+    # JSON escapes all control characters but DEL.
     deliver(json.dumps(value, indent=1).replace("\x7f", "\\u007f") + "\n")
 
 
 def bars(*columns: ProgressColumn, console: _Console = out) -> Progress:
-    """Make bars that vanish when they are done. Nothing is drawn where there is no terminal to draw them on."""
+    """Make progress bars that vanish when they are done, and are not drawn where there is no terminal."""
     return Progress(*columns, console=console, transient=True, disable=not console.is_animated)
 
 
 @contextlib.contextmanager
 def progress(description: str, total: int) -> Iterator[Advance]:
-    """Show on standard error how far work is: by a bar on a terminal, elsewhere by a line every ten seconds."""
+    """Show progress on standard error: a bar on a terminal, elsewhere a line every ten seconds."""
     if not _err.is_animated:
-        yield _Report(description, total).advance
+        yield _ProgressLines(description, total).advance
         return
     columns = (
         TextColumn("{task.description:>8}", markup=False),
@@ -162,8 +178,8 @@ def progress(description: str, total: int) -> Iterator[Advance]:
         yield lambda amount: drawn.advance(task, amount)
 
 
-class _Report:
-    """Lines about the progress of work that takes long."""
+class _ProgressLines:
+    """Lines that tell how far work is, at most one in `REPORT_SECONDS`."""
 
     def __init__(self, description: str, total: int) -> None:
         self._description, self._total = description, total

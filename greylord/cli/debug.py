@@ -1,4 +1,4 @@
-"""`greylord debug`: whether a vocabulary or a model is sound."""
+"""`greylord debug`: check a vocabulary or a model."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ import typer
 
 from greylord import units
 from greylord.cli import console
-from greylord.cli.places import ModelDir, PathOption, model_folder
+from greylord.cli.options import AsJson, ModelDir, PathOption
+from greylord.cli.places import model_folder
 
 if TYPE_CHECKING:
     from greylord.diagnostics import model, vocabulary
 
-app = typer.Typer(help="Whether a vocabulary or a model is sound, and if not, why.", no_args_is_help=True)
+app = typer.Typer(help="Check a vocabulary or a model, and say what is wrong.", no_args_is_help=True)
 
-AMISS = ("■", "red")
-"""Stands in the grid for a token that is not in its place."""
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+MISPLACED = ("■", "red")
+"""Marks a token in the grid that is not in its place."""
 
 
 @app.command("vocab")
@@ -31,15 +30,16 @@ def debug_vocabulary(
         Path | None,
         PathOption(
             metavar="PATH",
-            help="A tokenizer's or model's folder, or a vocabulary file.  [dim]\\[default: the one built in][/]",
+            help="Folder of a tokenizer or model, or a vocabulary file.  [dim]\\[default: the built-in one][/]",
             show_default=False,
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check that a vocabulary is the 262 tokens, and that its files, its tokenizer and the numpy path agree.
+    """Check that a vocabulary has the 262 tokens of greylord.
 
-    Exit code 1 if not, with the reasons.
+    Its files, its tokenizer and greylord's own encoder must give the same ids.
+    The exit code is 1 if something is wrong.
 
     [dim]Example: greylord debug vocab --vocab-path tokenizer[/]
     """
@@ -54,25 +54,25 @@ def debug_vocabulary(
         console.say("source", "built in" if folder is None else str(folder))
         if report.forms:
             _show_vocabulary(report)
-    _end(report.problems, "all 262 tokens are in place, and every form gives the ids of the numpy path", as_json)
+    _end(report.problems, "all 262 tokens are in place, and every file gives the ids of greylord's encoder", as_json)
 
 
 def _show_vocabulary(report: vocabulary.VocabularyReport) -> None:
-    """The tokens in a grid, and what was found of each form of them."""
+    """Print the tokens in a grid, and what was found in each file."""
     from rich.text import Text
 
     from greylord.stream.vocabulary import PAD, SPECIAL_TOKENS
 
-    amiss = set().union(*(form.wrong_ids for form in report.forms))
+    misplaced = set().union(*(form.wrong_ids for form in report.forms))
     console.out.print()
     console.out.print("       " + " ".join(f"{low:x}" for low in range(16)), style="dim")
     for high in range(16):
         line = Text.assemble((f"  {high:x}0   ", "dim"))
         for byte in range(16 * high, 16 * high + 16):
-            line.append(*(AMISS if byte in amiss else (_glyph(byte),))).append(" ")
+            line.append(*(MISPLACED if byte in misplaced else (_glyph(byte),))).append(" ")
         if high < len(SPECIAL_TOKENS):
             line.append(f"     {PAD + high}  ", "dim").append(SPECIAL_TOKENS[high])
-            line.append(*(AMISS if PAD + high in amiss else ("",)))
+            line.append(*(MISPLACED if PAD + high in misplaced else ("",)))
         console.out.print(line)
     console.out.print()
     table = console.table("", *(form.file for form in report.forms))
@@ -93,9 +93,10 @@ def debug_model(
     model_dir: ModelDir = Path("models/latest"),
     as_json: AsJson = False,
 ) -> None:
-    """Check a model's files, ids and weights, and train it for one step in memory.
+    """Check the files, ids and weights of a model.
 
-    Exit code 1 if it is not sound, with the reasons. The folder stays as it is.
+    It also trains the model for one step, in memory only.
+    The exit code is 1 if something is wrong.
 
     [dim]Example: greylord debug model --model-dir models/latest[/]
     """
@@ -109,7 +110,7 @@ def debug_model(
         _print_report({"model": str(folder), **asdict(report)})
     else:
         _show_model(folder, report)
-    _end(report.problems, "its files, ids and weights are in order, and a step trains it", as_json)
+    _end(report.problems, "files, ids and weights are in order, and the model can be trained", as_json)
 
 
 def _show_model(folder: Path, report: model.ModelReport) -> None:
@@ -118,40 +119,35 @@ def _show_model(folder: Path, report: model.ModelReport) -> None:
 
     console.say("model", str(folder))
     shape = f"GPT-2, {report.layers} layers of {report.width}, {report.heads} heads"
-    console.say("shape", f"{shape}, {report.context:,} positions")
+    console.say("shape", shape)
     weights = report.weights
     if weights:
         _show_parameters(weights)
         dtypes = ", ".join(f"{units.count(tensors, 'tensor')} of {name}" for name, tensors in weights.dtypes.items())
         console.say("dtype", dtypes)
-        console.say("weights", f"largest {weights.largest:.3g} in {weights.largest_in}; the bound is {WEIGHT_BOUND:g}")
-        console.say("tied", "the output matrix is the embedding" if weights.tied else "no")
+        console.say("weights", f"largest {weights.largest:.3g} (limit {WEIGHT_BOUND:g}), in {weights.largest_in}")
+        console.say("tied", "yes, the output layer uses the embedding" if weights.tied else "no")
     for file, ids in report.ids.items():
-        given = ", ".join(f"{key.removesuffix('_token_id')} {value}" for key, value in ids.items())
-        console.say("ids", f"{given or 'none'} in {file}")
+        listed = ", ".join(f"{key.removesuffix('_token_id')} {value}" for key, value in ids.items())
+        console.say("ids", f"{listed or 'none'} in {file}")
     length = "unknown" if report.max_length is None else f"{report.max_length:,}"
     console.say("context", f"{report.context:,} positions; the tokenizer's model_max_length is {length}")
-    there = len(USE_FILES) + len(RECORD_FILES) - len(report.missing)
+    present = len(USE_FILES) + len(RECORD_FILES) - len(report.missing)
     without = f"; without {', '.join(report.missing)}" if report.missing else ""
-    console.say("files", f"{there} of {there + len(report.missing)}{without}")
+    console.say("files", f"{present} of {present + len(report.missing)}{without}")
     if report.step:
         step = report.step
         console.say("step", f"{units.count(step.windows, 'window')} of {report.context:,} tokens of {report.data}")
-        console.say(
-            "loss",
-            f"{step.loss:.3f} nats a token (guessing: ln 262 = {UNIFORM_NATS:.3f}), "
-            f"gradient norm {step.gradient_norm:.3g}",
-        )
-        console.say(
-            "speed",
-            f"{step.tokens_per_second:,.0f} tokens/s, memory at most {units.size(step.peak_memory_bytes)}; "
-            f"{step.device}",
-        )
+        console.say("loss", f"{step.loss:.3f} nats per token (a uniform guess costs ln 262 = {UNIFORM_NATS:.3f})")
+        console.say("gradient", f"norm {step.gradient_norm:.3g}")
+        console.say("device", step.device)
+        console.say("speed", f"{step.tokens_per_second:,.0f} tokens/s")
+        console.say("memory", f"{units.size(step.peak_memory_bytes)} at the peak")
     console.out.print()
 
 
 def _show_parameters(weights: model.WeightReport) -> None:
-    """Weights by block, and with and without the position table."""
+    """Print the weights of each block, and their sum with and without the position table."""
     parts = ("attention", "MLP", "norms")
     table = console.table("", *parts, "weights")
     for block, sizes in weights.blocks.items():
@@ -160,12 +156,10 @@ def _show_parameters(weights: model.WeightReport) -> None:
                 block, *(f"{sizes[part]:,}" if part in sizes else "" for part in parts), f"{sum(sizes.values()):,}"
             )
     blank = [""] * len(parts)
-    table.add_row("together", *blank, f"{weights.without_positions:,}")
+    table.add_row("subtotal", *blank, f"{weights.without_positions:,}")
     table.add_row("positions", *blank, f"{weights.positions:,}")
-    table.add_row("with them", *blank, f"{weights.without_positions + weights.positions:,}")
-    console.out.print()
-    console.out.print(table)
-    console.out.print()
+    table.add_row("total", *blank, f"{weights.without_positions + weights.positions:,}")
+    console.show(table)
 
 
 def _print_report(report: dict[str, Any]) -> None:
@@ -178,13 +172,14 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _end(problems: Sequence[str], sound: str, as_json: bool) -> None:
-    """The reasons, a line each, and the verdict last; exit code 1 if there are reasons."""
+    """Print each problem on a line, and the verdict. Exits with code 1 if there are problems."""
     if not as_json:
         for problem in problems:
-            console.out.print(console.text(("✗ ", "red"), problem))
+            console.out.print(console.join(("✗ ", "red"), problem))
         if problems:
-            console.out.print(console.text(("Unsound:", "bold red"), f" {units.count(len(problems), 'reason')} above."))
+            count = units.count(len(problems), "problem")
+            console.out.print(console.join(("Unsound:", "bold red"), f" {count}, listed above."))
         else:
-            console.out.print(console.text(("Sound:", "bold green"), f" {sound}."))
+            console.out.print(console.join(("Sound:", "bold green"), f" {sound}."))
     if problems:
         raise typer.Exit(1)

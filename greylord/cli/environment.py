@@ -1,4 +1,4 @@
-"""Environment variables that a library cannot use, as it says when it is imported or first used."""
+"""Find the environment variable that made a library fail, on import or first use."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def blamed_variable(error: Exception) -> str | None:
     """Find the environment variable whose value a library has refused.
 
     Args:
-        error: What a command has raised.
+        error: Raised by a command.
 
     Returns:
-        Its name; None where the error came from elsewhere, or quotes no such value.
+        Name of the variable; None if greylord raised the error, or its text quotes no variable's value.
     """
     for each in _chain(error):
-        if not isinstance(each, ValueError) or _is_ours(each):
+        if not isinstance(each, ValueError) or _raised_by_greylord(each):
             continue
         for name, value in os.environ.items():
-            # A bare number may be in the message by chance, and is seldom what a library cannot read.
+            # A bare number may be in the message by chance.
             if not _READ_BY_LIBRARIES.fullmatch(name) or not value.strip() or value.isdecimal():
                 continue
-            # Libraries quote a value as it is or as Python writes it.
+            # Libraries quote a value unchanged or by its repr.
             quoted = "|".join(map(re.escape, (value.strip(), repr(value.strip())[1:-1])))
             if re.search(rf"(?<!\w)({quoted})(?!\w)", str(each), re.IGNORECASE):
                 return name
@@ -47,8 +47,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _is_ours(error: BaseException) -> bool:
-    """Whether our own code raised an error."""
+def _raised_by_greylord(error: BaseException) -> bool:
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next

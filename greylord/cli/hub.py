@@ -8,20 +8,22 @@ from typing import Annotated
 import typer
 
 from greylord.cli import console
-from greylord.cli.places import PathArgument
-from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_would_go
+from greylord.cli.options import PathArgument
+from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_to_push
 
 
 def push(
-    model_dir: Annotated[Path, PathArgument(metavar="MODEL", help="The model's folder, as models/latest.")],
+    model_dir: Annotated[Path, PathArgument(metavar="MODEL", help="Folder of the model, such as models/latest.")],
     repo_id: Repository,
     private: Private = False,
     revision: Branch = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Publish a model on the Hugging Face Hub: weights, JSON, picture and card, and no pickle.
+    """Publish a model on the Hugging Face Hub.
 
-    A model that has read passwords in clear is refused. Repeat the command if it fails; nothing is sent twice.
+    It publishes weights as safetensors, JSON, the picture and the model card.
+    A model that was trained on passwords is refused.
+    If publishing breaks off, repeat the command: nothing is sent twice.
 
     [dim]Example: greylord push models/latest user/majormud --private --dry-run[/]
     """
@@ -30,7 +32,7 @@ def push(
     console.quieten()
     folder = model_folders.locate(model_dir)
     if dry_run:
-        say_what_would_go({path.name: path.stat().st_size for path in hub.published_files(folder)}, repo_id)
+        say_what_to_push({path.name: path.stat().st_size for path in hub.published_files(folder)}, repo_id)
         return
     say_pushed(hub.push(folder, repo_id, private, revision), repo_id)
 
@@ -38,12 +40,13 @@ def push(
 def pull(
     repo_id: Repository,
     revision: Annotated[
-        str | None, typer.Option(metavar="REVISION", help="A branch, tag or commit instead of main.")
+        str | None, typer.Option(metavar="REVISION", help="Branch, tag or commit.  [dim]\\[default: main][/]")
     ] = None,
 ) -> None:
-    """Fetch a model from the Hugging Face Hub into models/: safetensors and JSON only, and no code.
+    """Fetch a model from the Hugging Face Hub into models/.
 
-    The folder is named by the commit, which origin.json records.
+    Only safetensors and JSON are fetched, never code.
+    The commit is part of the folder's name, and recorded in origin.json.
 
     [dim]Example: greylord pull user/majormud[/]
     """
@@ -51,5 +54,5 @@ def pull(
 
     console.quieten()
     pulled = hub.pull(repo_id, revision)
-    console.say("pulled", f"{pulled.folder}{'' if pulled.new else ' is there already'}")
+    console.say("pulled", f"{pulled.folder}{'' if pulled.new else ' (already here)'}")
     console.say("commit", pulled.revision)

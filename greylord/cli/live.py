@@ -1,4 +1,4 @@
-"""The live view of training: a bar on a terminal, a line an evaluation elsewhere."""
+"""The live view of training: a progress bar on a terminal, and a line for each evaluation."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["Live"]
 
 
 class Live(TrainerCallback):
-    """Shows steps, figures, payload bytes a second and the time that is left, evaluations included.
+    """Shows steps, losses, payload bytes per second, and the time left with its evaluations.
 
     Args:
-        plan: of the run.
-        density: payload bytes a token.
+        plan: The plan of the run.
+        density: Payload bytes per token.
     """
 
     def __init__(self, plan: Plan, density: float) -> None:
         self._plan, self._density = plan, density
-        self._loss = self._figure = ""
+        self._training = self._validation = ""
         self._evaluation_seconds = 0.0
         self._evaluated = 0
         self._bars = console.bars(
@@ -44,39 +44,35 @@ class Live(TrainerCallback):
     def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._bars.stop()
 
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict, **_: Any
-    ) -> None:
-        if "loss" in logs:
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        if "loss" in (logs := given["logs"]):
             smoothed = " (label smoothing)" if args.label_smoothing_factor else ""
-            self._loss = f"training {logs['loss'] / math.log(2):.3f}{smoothed}"
+            self._training = f"training loss {logs['loss'] / math.log(2):.3f}{smoothed}"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._bars.update(self._steps, completed=state.global_step, text=self._text(state))
 
     def on_prediction_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, eval_dataloader: Any, **_: Any
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any
     ) -> None:
         if not self._evaluated:
             self._evaluation_began = time.perf_counter()
-            self._bar = self._bars.add_task("evaluate", total=len(eval_dataloader), text="")
+            self._bar = self._bars.add_task("evaluate", total=len(given["eval_dataloader"]), text="")
         self._evaluated += 1
         self._bars.advance(self._bar)
 
-    def on_evaluate(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, metrics: dict, **_: Any
-    ) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         self._evaluated = 0
         self._bars.remove_task(self._bar)
         self._evaluation_seconds += time.perf_counter() - self._evaluation_began
-        figure = metrics["eval_bits_per_byte"]
-        best = ", the best so far" if state.best_metric is None or figure < state.best_metric else ""
-        self._figure = ""
-        console.say("step", f"{state.global_step:,}: {figure:.3f} bits per byte{best}; {self._text(state)}")
-        self._figure = f"validation {figure:.3f}"
+        figure = given["metrics"]["eval_bits_per_byte"]
+        best = " (best so far)" if state.best_metric is None or figure < state.best_metric else ""
+        self._validation = f"{figure:.3f} bits per byte{best}"
+        console.say("step", f"{state.global_step:,} of {self._plan.max_steps:,} · {self._text(state)}")
+        self._validation = f"validation {figure:.3f}"
 
     def _text(self, state: TrainerState) -> str:
-        """Figures, speed and time left."""
+        """Return losses, speed and time left on one line."""
         steps = state.global_step - self._first_step
         seconds = time.perf_counter() - self._began
         step_seconds = (seconds - self._evaluation_seconds) / max(1, steps)
@@ -85,5 +81,5 @@ class Live(TrainerCallback):
         if done and left:
             left += (self._plan.evaluations - done) * self._evaluation_seconds / done
         speed = f"{units.size(self._plan.tokens_per_step * self._density / step_seconds)}/s"
-        parts = [self._loss, self._figure, speed, f"{units.duration(left)} left" if left else ""]
+        parts = [self._validation, self._training, speed, f"{units.duration(left)} left" if left else ""]
         return " · ".join(part for part in parts if part)

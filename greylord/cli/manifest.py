@@ -1,4 +1,4 @@
-"""What commands tell of recordings: counts by dialect, the split, and which files are left out."""
+"""Print what a corpus holds: counts by dialect, the split, and files that are left out."""
 
 from __future__ import annotations
 
@@ -17,42 +17,46 @@ if TYPE_CHECKING:
 
 __all__ = ["dialect_table", "listed", "name_skipped", "show_manifest"]
 
-KEPT = (
-    "PASSWORDS STAND IN THIS CORPUS AS THEY WERE TYPED. Share neither it nor a model trained on it; "
-    "build with --mask-credentials to mask them."
+UNMASKED = (
+    "THIS CORPUS CONTAINS PASSWORDS. Share neither it nor a model trained on it; build it with --mask-credentials to "
+    "mask them."
 )
-SHOWN = 12
-"""Files listed before the rest is only counted."""
+MAX_LISTED = 12
+"""Files that are listed; the rest is counted."""
 JUNK = "junk_bytes"
 COUNTS = {
     "recordings": "recordings",
-    "records, server": "records.server",
-    "records, client": "records.client",
-    "payload bytes, server": "payload_bytes.server",
-    "payload bytes, client": "payload_bytes.client",
+    "server records": "records.server",
+    "client records": "records.client",
+    "server payload bytes": "payload_bytes.server",
+    "client payload bytes": "payload_bytes.client",
     "turns": "turns",
-    "junk after the marker": JUNK,
+    "junk after a direction marker": JUNK,
     "negative delays": "negative_delays",
     "truncated records": "truncated_records",
-    "cut tokens": "cut_tokens",
-    "stray markers": "stray_markers",
-    "decimal commas": "decimal_commas",
-    "zeros cut off the end": "trailing_zeros",
+    "records that end inside a hex token": "cut_tokens",
+    "unknown markers, kept as payload": "stray_markers",
+    "delays with a decimal comma": "decimal_commas",
+    "zero bytes dropped at the end": "trailing_zeros",
     "bytes before the first record": "headless_bytes",
     "logins": "logins",
-    "bytes of credentials": "credential_bytes",
+    "password bytes": "credential_bytes",
 }
-"""Rows of the table of dialects, and the attributes of `DialectCounts` that they show."""
+"""Rows of the table of dialects, with the attributes of `DialectCounts` that they show."""
 
 
 def listed(rows: Sequence[tuple[Path | str, str]]) -> list[str]:
-    """A line for each of the first files, with what is to be said of it, and one that counts the others."""
-    more = [f"... and {len(rows) - SHOWN:,} more"] if len(rows) > SHOWN else []
-    return [f"{path}  ({why})" for path, why in rows[:SHOWN]] + more
+    """Return a line for each of the first files with the reason, and one that counts the rest.
+
+    Args:
+        rows: Paths, each with a reason.
+    """
+    more = [f"... and {len(rows) - MAX_LISTED:,} more"] if len(rows) > MAX_LISTED else []
+    return [f"{path}  ({why})" for path, why in rows[:MAX_LISTED]] + more
 
 
 def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
-    """What the recordings of each dialect hold, without the kinds of dirt that none has."""
+    """Make the table of what the recordings of each dialect hold, without rows that are 0 throughout."""
     table = console.table("", *dialects)
     for label, name in COUNTS.items():
         values = [attrgetter(name)(counts) for counts in dialects.values()]
@@ -67,61 +71,72 @@ def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
 
 
 def show_manifest(manifest: Manifest) -> None:
-    """Counts by dialect and by split."""
-    console.out.print()
-    console.out.print(dialect_table(manifest.dialects))
-    console.out.print()
-    for name, counts in manifest.splits.items():
-        groups = f" in {units.count(counts.groups, 'time group')}" if not manifest.cut else ""
-        console.say(
-            "train" if name == "train" else "validate",
-            f"{units.count(counts.recordings, 'recording')}{groups}, {counts.payload_bytes:,} payload bytes, "
-            f"{counts.turns:,} turns, {counts.tokens:,} tokens",
-        )
-    if manifest.cut:
-        console.warn(
-            f"{units.count(manifest.groups, 'time group')} cannot be divided by time: the end of each recording "
-            f"validates, and {manifest.gap_tokens:,} tokens before it are left out."
-        )
-    if manifest.settings.keep_credentials:
-        console.warn(KEPT)
-    if manifest.compressed:
-        console.warn(
-            f"MCCP-compressed bytes, which no model can read, in {units.count(len(manifest.compressed), 'recording')}; "
-            f"move away and build again: {_some(manifest.compressed)}"
-        )
-    from greylord.captures.signs import MEANINGS
-
-    for sign, meaning in MEANINGS.items():
-        if names := manifest.signs.get(sign.value):
-            console.warn(meaning.format(f"{units.count(len(names), 'recording')} ({_some(names)})"))
-    by_time = [entry.name for entry in manifest.recordings if entry.grouped_by == "modification time"]
-    if by_time:
-        console.warn(
-            f"The names of {units.count(len(by_time), 'recording')} do not tell when they began; they are grouped by "
-            f"the time when the file was last changed: {_some(by_time)}"
-        )
-    if unknown := [entry.name for entry in manifest.recordings if entry.grouped_by == "nothing"]:
-        console.warn(
-            f"Nothing tells when {units.count(len(unknown), 'recording')} began, neither name nor modification time; "
-            f"they are one time group: {_some(unknown)}"
-        )
-    if near := [entry.name for entry in manifest.recordings if entry.grouped_by == "near-copy"]:
-        console.warn(
-            f"In {units.count(len(near), 'recording')} most of the text stands in another recording too, so both are "
-            f"in one time group: {_some(near)}"
-        )
+    """Print counts by dialect and by split, and what a user should know about the recordings."""
+    console.show(dialect_table(manifest.dialects))
+    console.out.print(_split_table(manifest))
+    _note_corpus(manifest)
+    _note_starts(manifest)
     name_skipped(manifest.skipped, manifest.left_out)
 
 
+def _split_table(manifest: Manifest) -> Table:
+    by_time = not manifest.cut
+    table = console.table("split", "recordings", *["time groups"] * by_time, "payload bytes", "turns", "tokens")
+    for name, counts in manifest.splits.items():
+        groups = [counts.groups] * by_time
+        values = (counts.recordings, *groups, counts.payload_bytes, counts.turns, counts.tokens)
+        table.add_row(name, *(f"{value:,}" for value in values))
+    return table
+
+
+def _note_corpus(manifest: Manifest) -> None:
+    from greylord.captures.signs import MEANINGS
+
+    if manifest.cut:
+        console.note(
+            f"{units.count(manifest.groups, 'time group')} cannot be divided by time: the end of each recording is for "
+            f"validation, and {manifest.gap_tokens:,} tokens before it are left out."
+        )
+    if manifest.settings.keep_credentials:
+        console.note(UNMASKED)
+    if manifest.compressed:
+        console.note(
+            f"{units.count(len(manifest.compressed), 'recording')} with MCCP-compressed bytes, which a model cannot "
+            f"read; move away and build again: {_some(manifest.compressed)}"
+        )
+    for sign, meaning in MEANINGS.items():
+        if names := manifest.signs.get(sign.value):
+            console.note(meaning.format(f"{units.count(len(names), 'recording')} ({_some(names)})"))
+
+
+def _note_starts(manifest: Manifest) -> None:
+    """Print which recordings are grouped by anything else than the start in their name."""
+    by_time = [entry.name for entry in manifest.recordings if entry.grouped_by == "modification time"]
+    if by_time:
+        console.note(
+            f"{units.count(len(by_time), 'recording')} without a start time in the name, grouped by modification "
+            f"time: {_some(by_time)}"
+        )
+    if unknown := [entry.name for entry in manifest.recordings if entry.grouped_by == "nothing"]:
+        console.note(
+            f"{units.count(len(unknown), 'recording')} without a start time in name or modification time, put into one "
+            f"time group: {_some(unknown)}"
+        )
+    if near := [entry.name for entry in manifest.recordings if entry.grouped_by == "near-copy"]:
+        console.note(
+            f"{units.count(len(near), 'recording')} mostly with text of another recording, put into its time group: "
+            f"{_some(near)}"
+        )
+
+
 def _some(names: Sequence[str]) -> str:
-    """The first names, and how many there are besides."""
-    return ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    """Return the first names, and an ellipsis if there are more."""
+    return ", ".join(names[:MAX_LISTED]) + ", ..." * (len(names) > MAX_LISTED)
 
 
 def name_skipped(skipped: Sequence[str], left_out: Mapping[str, str]) -> None:
-    """Say which files are not in the corpus, and why."""
+    """Print which files are not in the corpus, and why."""
     if skipped:
-        console.warn(f"{units.count(len(skipped), 'file')} left out, not being recordings: {_some(skipped)}")
+        console.note(f"{units.count(len(skipped), 'file')} left out, not recordings: {_some(skipped)}")
     if left_out:
-        console.warn(f"{units.count(len(left_out), 'file')} left out:", *listed(list(left_out.items())))
+        console.note(f"{units.count(len(left_out), 'file')} left out:", *listed(list(left_out.items())))

@@ -1,4 +1,4 @@
-"""`greylord optimize`: what fits into memory."""
+"""`greylord optimize`: find what fits into memory."""
 
 from __future__ import annotations
 
@@ -13,36 +13,40 @@ import typer
 from greylord import units
 from greylord.cli import console
 from greylord.cli.advice import command_line
+from greylord.cli.options import AsJson
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
 from greylord.training.config import CONFIG, TrainingConfig, read_config
 from greylord.training.plan import MAX_MICRO_TOKENS, context_within, tokens_per_step
 
 if TYPE_CHECKING:
+    from greylord.modeling import Shape
+    from greylord.training.hardware import Device
     from greylord.training.memory import MemoryPoint, Step
 
 GB = 10**9
 
 
 def optimize(
-    memory_gb: Annotated[str, typer.Option(metavar="GB", help="Memory of the device, in units of 10^9 bytes.")],
+    memory_gb: Annotated[str, typer.Option(metavar="GB", help="Memory of the device, in GB (10^9 bytes).")],
     batch_size: Annotated[
-        int | None, typer.Option(metavar="N", help="Windows an optimizer step, of the context that is configured.")
+        int | None, typer.Option(metavar="N", help="Windows per optimizer step, at the configured context window.")
     ] = None,
     preset: Annotated[
         str | None, typer.Option(metavar="NAME", help="Size of the model: default, medium or large.")
     ] = None,
     show_alternatives: Annotated[bool, typer.Option("--show-alternatives", help="Show all contexts that fit.")] = False,
-    write: Annotated[bool, typer.Option("--write", help="Put what is recommended into config.json.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    write: Annotated[bool, typer.Option("--write", help="Write the recommended settings to config.json.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Find the largest micro-batch that fits into memory, for each context, at as many tokens an optimizer step.
+    """Find the largest micro-batch that fits into memory.
 
-    On an NVIDIA GPU each is checked by a real step; elsewhere the figures are estimates.
+    It does so for each context window, at the same tokens per optimizer step.
+    On an NVIDIA GPU each is measured by a real step. Elsewhere it is estimated.
 
     [dim]Example: greylord optimize --memory-gb 8 --show-alternatives[/]
     """
-    limit = _bytes(memory_gb)
+    limit = _memory_bytes(memory_gb)
     configured, _ = read_config(None)
     settings = TrainingConfig().changed(configured).changed({"batch_size": batch_size, "preset": preset})
 
@@ -53,25 +57,20 @@ def optimize(
     console.quieten()
     shape = modeling.preset(settings.preset)
     device = choose_device(cpu=False)
-    held = memory.device_bytes(device)
+    overhead = memory.device_bytes(device)
     context = settings.context_window or context_within(math.inf, device.type, device.bf16)
     tokens = settings.batch_size * context if settings.batch_size else tokens_per_step(device.type)
-    points = memory.points(shape, tokens, limit, device, held)
+    points = memory.points(shape, tokens, limit, device, overhead)
     if not points:
-        enough = math.ceil(100 * memory.least(shape, device, held) / GB) / 100
+        enough = math.ceil(100 * memory.least(shape, device, overhead) / GB) / 100
         raise UsageError(
             f"{units.size(limit)} is too little for {shape}: one window of {memory.CONTEXTS[0]} tokens needs "
-            f"--memory-gb {enough}, {units.size(held)} of it for what is no tensor."
+            f"--memory-gb {enough}, {units.size(overhead)} of it besides tensors."
         )
-    steps = {}
+    steps: dict[int, Step] = {}
     if device.type == "cuda":
-        with console.progress("Steps", len(points)) as advance:
-            for point in points:
-                steps[point.context] = memory.measure(shape, point, device)
-                advance(1)
-        points = [point for point in points if steps[point.context]]
-        if not points:
-            raise GreylordError(f"{device.reason} has run out of memory at every context; is it in use?")
+        steps = _measure(shape, points, device)
+        points = [point for point in points if point.context in steps]
     # Points are in the order of their contexts.
     chosen = [point for point in points if point.context <= context][-1]
     values = {
@@ -94,14 +93,14 @@ def optimize(
     else:
         console.say("model", f"GPT-2, {shape}")
         console.say("device", device.reason)
-        how = "each point has been measured by a step" if steps else "these are estimates: no NVIDIA GPU to measure on"
-        console.say("memory", f"{units.size(limit)}; {how}")
-        console.say("step", f"{chosen.tokens_per_step:,} tokens, or as near as windows come to it")
+        console.say("memory", units.size(limit))
+        console.say("figures", "measured by a real step" if steps else "estimates (only an NVIDIA GPU can be measured)")
+        console.say("step", f"about {chosen.tokens_per_step:,} tokens")
         others = [point for point in points if point is not chosen and show_alternatives]
         _show([chosen, *others], steps)
-        if limit := MAX_MICRO_TOKENS.get(device.type):
-            console.note(f"a pass has at most {limit:,} tokens here: more would not stay in the cache")
-        console.out.print(f"Recommended, as the longest context that fits, up to the configured {context:,}:")
+        if most := MAX_MICRO_TOKENS.get(device.type):
+            console.footnote(f"at most {most:,} tokens per pass on this device: more would not fit into its cache")
+        console.out.print(f"Recommended (the longest context window that fits, up to {context:,}):")
         console.out.print()
         console.out.print(f"    {command_line(values)}")
         console.out.print()
@@ -111,38 +110,49 @@ def optimize(
             console.say("written", str(CONFIG))
 
 
-def _bytes(memory_gb: str) -> int:
+def _memory_bytes(memory_gb: str) -> int:
     try:
         size = float(memory_gb)
     except ValueError:
         size = math.nan
     if not 0 < size < math.inf:
-        raise UsageError(f"--memory-gb must be a number above 0, as 8 or 1.5, not {memory_gb!r}.")
+        raise UsageError(f"--memory-gb must be a number above 0, such as 8 or 1.5, not {memory_gb!r}.")
     return round(size * GB)
 
 
-def _show(points: Sequence[MemoryPoint], steps: Mapping[int, Step | None]) -> None:
-    """A column a point, the recommended first: windows and passes, then memory in MB."""
+def _measure(shape: Shape, points: Sequence[MemoryPoint], device: Device) -> dict[int, Step]:
+    """Measure a step at each point. Returns the steps that did not run out of memory, by context window."""
+    from greylord.training import memory
+
+    steps = {}
+    with console.progress("Measuring", len(points)) as advance:
+        for point in points:
+            if step := memory.measure(shape, point, device):
+                steps[point.context] = step
+            advance(1)
+    if not steps:
+        raise GreylordError(f"{device.reason} ran out of memory at every context window; another program may use it.")
+    return steps
+
+
+def _show(points: Sequence[MemoryPoint], steps: Mapping[int, Step]) -> None:
+    """Print a column for each point, the recommended one first: windows and passes, then memory in MB."""
     table = console.table("context", *(f"{point.context:,}" for point in points))
     table.collapse_padding, table.columns[1].style = True, "bold green"
-    for name, value in {
-        "windows fit": lambda point: point.fitting,
-        "micro-batch": lambda point: point.micro_batch,
-        "passes a step": lambda point: point.accumulation,
-    }.items():
-        table.add_row(name, *(f"{value(point):,}" for point in points))
+    table.add_row("windows that fit", *(f"{point.fitting:,}" for point in points))
+    table.add_row("micro-batch", *(f"{point.micro_batch:,}" for point in points))
+    table.add_row("passes per step", *(f"{point.accumulation:,}" for point in points))
     table.add_row()
+    table.add_row("memory in MB", style="bold")
     for item in asdict(points[0].memory):
         table.add_row(item, *(_mb(getattr(point.memory, item)) for point in points))
-    table.add_row("together, MB", *(_mb(point.memory.total) for point in points))
+    table.add_row("total", *(_mb(point.memory.total) for point in points))
     if steps:
         table.add_row()
-        table.add_row("tensors", *(_mb(point.memory.tensors) for point in points))
-        table.add_row("measured", *(_mb(steps[point.context].peak_memory_bytes) for point in points))
+        table.add_row("tensors, estimated", *(_mb(point.memory.tensors) for point in points))
+        table.add_row("tensors, measured", *(_mb(steps[point.context].peak_memory_bytes) for point in points))
         table.add_row("tokens/s", *(f"{steps[point.context].tokens_per_second:,.0f}" for point in points))
-    console.out.print()
-    console.out.print(table)
-    console.out.print()
+    console.show(table)
     if steps and len(points) > 1:
         fastest = max(points, key=lambda point: steps[point.context].tokens_per_second)
         console.out.print(f"Fastest, as measured: a context of {fastest.context:,}.")
@@ -152,7 +162,7 @@ def _mb(size: int) -> str:
     return f"{size / 10**6:,.0f}"
 
 
-def _as_json(point: MemoryPoint, steps: Mapping[int, Step | None]) -> dict[str, Any]:
+def _as_json(point: MemoryPoint, steps: Mapping[int, Step]) -> dict[str, Any]:
     step = steps.get(point.context)
     return {
         **asdict(point),
@@ -164,7 +174,7 @@ def _as_json(point: MemoryPoint, steps: Mapping[int, Step | None]) -> dict[str, 
 
 
 def _write(values: Mapping[str, Any]) -> None:
-    """Set the values in config.json; what else it holds stays."""
+    """Set the values in config.json, and leave its other settings as they are."""
     content = json.loads(json_text(CONFIG)) if CONFIG.exists() else {}
     content |= {name: value for name, value in values.items() if value is not None}
     write_file(CONFIG, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Standard output and standard error that never fail: a job does not depend on whether its output can be printed."""
+"""Standard output and standard error that never fail: a job goes on when its output cannot be printed."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import contextlib
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO, cast
 
 from greylord.escaping import visible
 
-__all__ = ["deliver", "guarded", "lost_output"]
+__all__ = ["deliver", "guarded", "lost_output", "reconfigure_output"]
 
 IN_ASCII = {
     **dict.fromkeys(range(0x2500, 0x2580), "+"),
@@ -23,9 +23,9 @@ IN_ASCII = {
     ord("✗"): "x",
     ord("…"): "...",
 }
-"""Bars, lines and marks for a stream whose encoding does not have them."""
+"""ASCII for box lines, bars and marks that a stream's encoding lacks, by code point."""
 REPLACE = "greylord.replace"
-"""The name of the error handler that puts them in; other characters become `\\xe9` or `\\u4e2d`."""
+"""Name of the codec error handler that uses `IN_ASCII`, and writes other characters as `\\xe9` or `\\u4e2d`."""
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
@@ -42,25 +42,26 @@ def _in_ascii(character: str) -> str:
 codecs.register_error(REPLACE, _replace)
 
 
-class _Guarded:
-    """A stream whose writes never raise. What follows the first failure is dropped.
+class _GuardedStream:
+    """A stream whose writes never raise: everything after the first failure is dropped.
 
     Args:
-        stream: A stream of text or bytes.
-        failures: Collects the first failure; shared by a text stream and its buffer.
+        stream: A stream of text or bytes. What stands in for standard output need not have every attribute.
+        failures: Receives the first failure; a text stream and its buffer share the list.
     """
 
-    def __init__(self, stream: IO, failures: list[Exception] | None = None) -> None:
+    def __init__(self, stream: Any, failures: list[Exception] | None = None) -> None:
         self._stream = stream
         self.failures: list[Exception] = [] if failures is None else failures
-        self.delivers = False
+        self.carries_result = False
+        """A command has written its result here, so that a failure is an error and not only a note."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     @property
-    def buffer(self) -> _Guarded:
-        return _Guarded(self._stream.buffer, self.failures)
+    def buffer(self) -> _GuardedStream:
+        return _GuardedStream(self._stream.buffer, self.failures)
 
     def write(self, data: str | bytes) -> int:
         try:
@@ -69,7 +70,7 @@ class _Guarded:
             self._give_up(error)
             return len(data)
 
-    def writelines(self, lines: Any) -> None:
+    def writelines(self, lines: Iterable[str | bytes]) -> None:
         for line in lines:
             self.write(line)
 
@@ -80,8 +81,8 @@ class _Guarded:
             self._give_up(error)
 
     def reconfigure(self, **options: Any) -> None:
-        """Reconfigure the stream; what its encoding does not have is replaced."""
-        # Not every stream that stands in for standard output can be reconfigured.
+        """Reconfigure the stream, and replace characters that its encoding lacks."""
+        # A stream that stands in for standard output may not support this.
         with contextlib.suppress(AttributeError, OSError, ValueError):
             self._stream.reconfigure(**{"errors": REPLACE, **options})
 
@@ -89,15 +90,18 @@ class _Guarded:
         if self.failures:
             return
         self.failures.append(error)
-        # What is buffered, what libraries in C print and the interpreter's last flush go nowhere, and do not fail.
+        # Buffered text, output of C libraries and the interpreter's last flush go to the null device and do not fail.
         with contextlib.suppress(OSError, ValueError):
             number = self._stream.fileno()
-            with Path(os.devnull).open("wb") as nowhere:
-                os.dup2(nowhere.fileno(), number)
+            with Path(os.devnull).open("wb") as null_device:
+                os.dup2(null_device.fileno(), number)
 
 
 def _open_descriptors() -> None:
-    """Open what the caller has closed, or a file that is opened later would take its number and receive output."""
+    """Open standard streams that the caller has closed.
+
+    Otherwise the next file to be opened would take the number of standard output, and receive what is printed.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -107,22 +111,24 @@ def _open_descriptors() -> None:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Within it standard output and standard error never fail, and all three standard streams exist."""
+    """Run a block in which standard output and standard error never fail, and all three standard streams exist."""
     _open_descriptors()
     before = sys.stdin, sys.stdout, sys.stderr
     with contextlib.ExitStack() as opened:
 
-        def opened_nowhere(mode: str) -> IO:
+        def open_null_device(mode: str) -> IO[Any]:
             return opened.enter_context(Path(os.devnull).open(mode, encoding="utf-8"))
 
         closed = OSError(errno.EBADF, os.strerror(errno.EBADF))
-        sys.stdin = sys.stdin or opened_nowhere("r")
-        sys.stdout, sys.stderr = (
-            _Guarded(opened_nowhere("w"), [closed]) if stream is None else _Guarded(stream) for stream in before[1:]
+        output, errors = (
+            _GuardedStream(open_null_device("w"), [closed]) if stream is None else _GuardedStream(stream)
+            for stream in before[1:]
         )
         # A log should grow a line at a time, as a terminal does.
-        sys.stdout.reconfigure(line_buffering=True)
-        sys.stderr.reconfigure()
+        output.reconfigure(line_buffering=True)
+        errors.reconfigure()
+        sys.stdin = sys.stdin or cast(TextIO, open_null_device("r"))
+        sys.stdout, sys.stderr = cast(TextIO, output), cast(TextIO, errors)
         try:
             yield
         finally:
@@ -132,31 +138,42 @@ def guarded() -> Iterator[None]:
 
 
 def deliver(result: str | bytes) -> bool:
-    """Write what a command is for to standard output: text, or bytes as they are.
+    """Write the result of a command to standard output: text, or bytes unchanged.
 
     Returns:
-        Whether it arrived. If not, nobody will receive what follows.
+        True if it was written. If not, nobody will receive what follows.
     """
-    stream = sys.stdout
-    stream.delivers = True
+    stream = _output()
+    stream.carries_result = True
     (stream.buffer if isinstance(result, bytes) else stream).write(result)
     stream.flush()
     return not stream.failures
 
 
+def reconfigure_output(**options: Any) -> None:
+    """Reconfigure standard output, as `TextIOWrapper.reconfigure` does."""
+    _output().reconfigure(**options)
+
+
+def _output() -> _GuardedStream:
+    # `guarded` has put it there; typeshed knows only the interpreter's own stream.
+    return cast(_GuardedStream, sys.stdout)
+
+
 def lost_output() -> tuple[str, bool] | None:
-    """Say why standard output could not be written.
+    """Explain why standard output could not be written.
 
     Returns:
-        The reason, and whether a result was lost. None if nothing was, or the reader has left, as `head` does.
+        The reason, and True if a result was lost. None if nothing was lost, or the reader has left, as `head` does.
     """
-    for error in sys.stdout.failures:
+    stream = _output()
+    for error in stream.failures:
         closed = getattr(error, "errno", None) == errno.EBADF
         # Windows reports a pipe without a reader as an invalid argument.
         reader_left = isinstance(error, BrokenPipeError) or (
             sys.platform == "win32" and getattr(error, "errno", None) == errno.EINVAL
         )
-        # Who closes standard output does not want an account of the work, but a result needs a place.
-        if not reader_left and (sys.stdout.delivers or not closed):
-            return getattr(error, "strerror", None) or str(error), sys.stdout.delivers
+        # A caller who closed standard output does not want messages, but a result must go somewhere.
+        if not reader_left and (stream.carries_result or not closed):
+            return getattr(error, "strerror", None) or str(error), stream.carries_result
     return None

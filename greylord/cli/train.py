@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,137 +11,196 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from greylord import units
-from greylord.cli import console
-from greylord.cli.places import DataDir, PathOption, given_dataset, model_folder
+from greylord.cli import advice, console
+from greylord.cli.options import Cpu, DataDir, PathOption
+from greylord.cli.places import given_dataset, model_folder
 from greylord.cli.sharing import say_pushed
 from greylord.errors import GreylordError, UsageError
-from greylord.training.config import CONFIG, TrainingConfig, read_config
+from greylord.training.config import CONFIG, Job, TrainingConfig, read_config
 
 if TYPE_CHECKING:
+    from greylord.training.run_folder import Summary
     from greylord.training.train import TrainedRun
 
 _HELP = {field.name: field.metadata["help"] for field in fields(TrainingConfig)}
 _DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
 
 
-def _flag(name: str, metavar: str = "N") -> Any:
-    """The option of a setting. It has no default of its own, so that config.json can be told from the flag."""
+def _option(name: str, metavar: str = "N") -> Any:
+    """Declare the option of a setting. Its default is None, so that a flag can be told from config.json."""
     default = _DEFAULTS[name]
-    shown = f" [dim]\\[default: {default:,}][/]" if default is not None else ""
-    return typer.Option("--" + name.replace("_", "-"), metavar=metavar, help=_HELP[name] + shown, show_default=False)
+    shown = f"  [dim]\\[default: {default:,}][/]" if default is not None else ""
+    text = advice.with_flags(_HELP[name], "epochs") + shown
+    return typer.Option(advice.flag(name), metavar=metavar, help=text, show_default=False)
+
+
+THIS_MODEL = "this model"
+ALLOWED_WITH_RESUME = ("context", "resume", "num_processes", "push_to_hub", "verbose")
+"""Parameters of `train` that do not change a run; all others were decided when it began."""
 
 
 def train(
     context: typer.Context,
     dataset: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A dataset under data/; the only one there is.")
+        str | None, typer.Option(metavar="NAME", help="Dataset under data/.  [dim]\\[default: the only one][/]")
     ] = None,
     data_dir: DataDir = None,
-    preset: Annotated[str | None, _flag("preset", "NAME")] = None,
-    epochs: Annotated[int | None, _flag("epochs")] = None,
-    max_steps: Annotated[int | None, _flag("max_steps")] = None,
-    time_budget: Annotated[str | None, _flag("time_budget", "TIME")] = None,
-    batch_size: Annotated[int | None, _flag("batch_size")] = None,
-    micro_batch: Annotated[int | None, _flag("micro_batch")] = None,
-    context_window: Annotated[int | None, _flag("context_window")] = None,
-    candidates: Annotated[int | None, _flag("candidates")] = None,
-    learning_rate: Annotated[float | None, _flag("learning_rate", "RATE")] = None,
-    weight_decay: Annotated[float | None, _flag("weight_decay", "RATE")] = None,
-    patience: Annotated[int | None, _flag("patience")] = None,
-    val_split: Annotated[float | None, _flag("val_split", "SHARE")] = None,
-    seed: Annotated[int | None, _flag("seed")] = None,
-    attention: Annotated[str | None, _flag("attention", "NAME")] = None,
+    preset: Annotated[str | None, _option("preset", "NAME")] = None,
+    epochs: Annotated[int | None, _option("epochs")] = None,
+    max_steps: Annotated[int | None, _option("max_steps")] = None,
+    time_budget: Annotated[str | None, _option("time_budget", "TIME")] = None,
+    batch_size: Annotated[int | None, _option("batch_size")] = None,
+    micro_batch: Annotated[int | None, _option("micro_batch")] = None,
+    context_window: Annotated[int | None, _option("context_window")] = None,
+    candidates: Annotated[int | None, _option("candidates")] = None,
+    learning_rate: Annotated[float | None, _option("learning_rate", "RATE")] = None,
+    weight_decay: Annotated[float | None, _option("weight_decay", "RATE")] = None,
+    patience: Annotated[int | None, _option("patience")] = None,
+    val_split: Annotated[float | None, _option("val_split", "SHARE")] = None,
+    seed: Annotated[int | None, _option("seed")] = None,
+    attention: Annotated[str | None, _option("attention", "NAME")] = None,
     compile: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help=_HELP["compile"], show_default=False)
     ] = None,
     model_path: Annotated[
-        Path | None, PathOption(metavar="DIR", help="Continue from this model, a folder or USER/NAME on the Hub.")
+        Path | None, PathOption(metavar="DIR", help="Model to continue from: a folder, or USER/NAME on the Hub.")
     ] = None,
     resume: Annotated[
-        Path | None, PathOption(metavar="DIR", help="Go on with a run that broke off, exactly where it was.")
+        Path | None, PathOption(metavar="DIR", help="Folder of an interrupted run to go on with.")
     ] = None,
     push_to_hub: Annotated[
-        str | None, typer.Option(metavar="USER/NAME", help="Publish the model on the Hub when it is trained.")
+        str | None,
+        typer.Option(metavar="USER/NAME", help="Hub repository to publish the model in, when it is trained."),
     ] = None,
-    cpu: Annotated[bool, typer.Option("--cpu", help="Use no GPU.")] = False,
+    cpu: Cpu = False,
     num_processes: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="Processes on this machine.  [dim]\\[default: one for each GPU][/]"),
+        typer.Option(metavar="N", min=1, help="Processes on this machine.  [dim]\\[default: one per GPU][/]"),
     ] = None,
-    config: Annotated[Path | None, PathOption(metavar="FILE", help="Settings to use instead of config.json.")] = None,
+    config: Annotated[
+        Path | None, PathOption(metavar="FILE", help="File of settings to use instead of config.json.")
+    ] = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="A field of transformers.TrainingArguments that no other flag decides; may be repeated.",
+            help="Any other field of TrainingArguments of transformers. May be repeated.",
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Also print details: memory allocator, attention kernel, compilation.")
+    ] = False,
 ) -> None:
-    """Train a model on a dataset, building its corpus first if need be.
+    """Train a model on a dataset, and build its corpus first if need be.
 
-    Ctrl-C ends training early: the best weights so far are kept, and the model's folder is complete.
+    Ctrl-C ends training early: the best weights so far are saved.
 
     [dim]Example: greylord train --dataset majormud --time-budget 10m[/]
     """
     given = locals()
     flags = {name: value for name, value in given.items() if name in _DEFAULTS}
     if resume is not None:
-        kept = ("context", "resume", "num_processes", "push_to_hub")
-        _refuse_with_resume([name for name in given if name not in kept and _was_typed(context, name)])
-    wanted = given_dataset(dataset, data_dir)
-    configured, overrides = read_config(config)
-    if model_path is not None:
-        # That of config.json is for fresh models.
-        configured.pop("preset", None)
-    settings = TrainingConfig().changed(configured).changed(flags)
-    if model_path is not None and context_window is None:
-        # The model has its own.
-        settings = replace(settings, context_window=None)
+        _refuse_with_resume([name for name in given if _was_typed(context, name)])
+    recordings = given_dataset(dataset, data_dir)
+    settings, overrides = _settings(config, flags, model_path is not None)
 
     from accelerate import PartialState
 
-    from greylord import model_folders
     from greylord.cli.live import Live
-    from greylord.corpus import folder
     from greylord.training import launch
     from greylord.training import train as training
-    from greylord.training.config import Job
-    from greylord.training.overrides import parse_assignments, parse_values
     from greylord.training.probe import try_overrides
-    from greylord.training.run_folder import resumed
 
     console.quieten()
     if push_to_hub is not None:
-        from greylord import hub
-
-        # Rather now than after hours of training.
-        hub.check_access(push_to_hub)
+        _check_repository(push_to_hub)
     if resume is not None:
-        job = resumed(model_folders.locate(resume))
+        job = _resumed(resume)
     else:
-        job = Job(
-            dataset=wanted or folder.locate(None),
-            config=settings,
-            overrides={
-                **parse_values(overrides, f"{str(config or CONFIG)!r}: "),
-                **parse_assignments(assignments or [], "--set: "),
-            },
-            model_path=None if model_path is None else model_folder(model_path),
-            cpu=cpu,
-        )
+        parsed = _parse_overrides(overrides, config, assignments or [])
+        job = _new_job(recordings, settings, parsed, model_path, cpu)
     if count := launch.processes_to_launch(num_processes, job.cpu):
-        # What would be refused in each process is refused once.
+        # An override that each process would refuse is refused once.
         try_overrides(job)
         console.say("launch", units.count(count, "process", "processes"))
         raise typer.Exit(launch.launch(context.obj, count))
-    outcome = training.train(job, console.say, console.progress, Live)
-    # Or a process may abort as it exits, while threads of its group still run.
+    outcome = training.train(job, printer(verbose), console.progress, Live)
+    # Otherwise a process may abort at its exit, while threads of its group are still running.
     PartialState().destroy_process_group()
     if outcome is not None:
         _report(outcome)
         if push_to_hub is not None:
             _push(outcome.folder, push_to_hub)
+
+
+def _settings(
+    config: Path | None, flags: Mapping[str, Any], continues: bool
+) -> tuple[TrainingConfig, Mapping[str, Any]]:
+    """Combine defaults, config.json and flags.
+
+    Args:
+        config: The file to read instead of config.json, if any.
+        flags: Values of flags by setting; None where a flag was not given.
+        continues: Training continues from a model.
+
+    Returns:
+        The settings, and the fields of `TrainingArguments` under the key "set" of the file, unparsed.
+    """
+    configured, overrides = read_config(config)
+    if continues:
+        # The preset in config.json is for new models.
+        configured.pop("preset", None)
+    settings = TrainingConfig().changed(configured).changed(flags)
+    if continues and flags["context_window"] is None:
+        # The model's own context window applies.
+        settings = replace(settings, context_window=None)
+    return settings, overrides
+
+
+def _check_repository(repo_id: str) -> None:
+    """Check that a repository can be pushed to, before hours of training."""
+    from greylord import hub
+
+    hub.check_access(repo_id)
+
+
+def _resumed(run: Path) -> Job:
+    from greylord import model_folders
+    from greylord.training.run_folder import resumed
+
+    return resumed(model_folders.locate(run))
+
+
+def _parse_overrides(values: Mapping[str, Any], config: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
+    """Parse fields of `TrainingArguments` from config.json and from --set, of which the latter take precedence."""
+    from greylord.training.overrides import parse_assignments, parse_values
+
+    return {**parse_values(values, f"{str(config or CONFIG)!r}: "), **parse_assignments(assignments, "--set: ")}
+
+
+def _new_job(
+    dataset: Path | None, settings: TrainingConfig, overrides: Mapping[str, Any], model_path: Path | None, cpu: bool
+) -> Job:
+    from greylord.corpus import folder
+
+    return Job(
+        dataset=dataset or folder.locate(None),
+        config=settings,
+        overrides=overrides,
+        model_path=None if model_path is None else model_folder(model_path),
+        cpu=cpu,
+    )
+
+
+def printer(verbose: bool) -> Callable[..., None]:
+    """Return the function that prints messages of training; details only if `verbose`."""
+
+    def say(label: str, text: str, detail: bool = False) -> None:
+        if verbose or not detail:
+            console.say(label, text)
+
+    return say
 
 
 def _push(run: Path, repo_id: str) -> None:
@@ -149,9 +209,8 @@ def _push(run: Path, repo_id: str) -> None:
     try:
         say_pushed(hub.push(run, repo_id), repo_id)
     except GreylordError as error:
-        raise GreylordError(
-            f"{run} is complete but not published, which `greylord push {run} {repo_id}` does. {error}"
-        ) from error
+        text = f"{run} is complete but not published; type `greylord push {run} {repo_id}` to publish it."
+        raise GreylordError(f"{text} {advice.sentence(error)}") from error
 
 
 def _was_typed(context: typer.Context, name: str) -> bool:
@@ -159,45 +218,58 @@ def _was_typed(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _refuse_with_resume(names: list[str]) -> None:
-    """Raise UsageError for a flag that a resumed run does not take: all of it was decided when it began."""
-    for name in names:
-        flag = "--set" if name == "assignments" else "--" + name.replace("_", "-")
-        raise UsageError(f"--resume goes on with a run as it was begun; leave out {flag}.")
+def _refuse_with_resume(typed: Sequence[str]) -> None:
+    """Raise UsageError for a parameter that was typed and that a resumed run does not take."""
+    for name in typed:
+        if name not in ALLOWED_WITH_RESUME:
+            flag = "--set" if name == "assignments" else advice.flag(name)
+            raise UsageError(f"--resume goes on with a run as it was begun; leave out {flag}.")
 
 
 def _report(outcome: TrainedRun) -> None:
-    """The table of figures, and what they say."""
-    summary, evaluations = outcome.summary, outcome.evaluations
-    console.say(
-        "ended",
-        f"{summary.ended}; {units.duration(summary.seconds)} of training, "
-        f"{units.duration(summary.total_seconds)} in all; "
-        f"memory at most {units.size(summary.peak_memory_bytes)}",
-    )
-    figures = {**summary.baselines, "this model": summary.best_bits_per_byte}
-    console.figures(f"Bits per byte on {summary.scored_bytes:,} bytes of validation recordings", figures, "this model")
-    console.note(
-        f"{summary.protocol}; the compressors know these bytes only, order 2 was counted on the training recordings"
-    )
-    console.out.print(_verdict(figures))
-    if summary.best_step == evaluations[-1].step:
-        fell = ""
-        if len(evaluations) > 1:
-            before, last = evaluations[-2:]
-            fell = (
-                f"From step {before.step:,} to {last.step:,} it fell from {before.bits_per_byte:.3f} to "
-                f"{last.bits_per_byte:.3f}. "
-            )
-        longer = math.ceil(4 * summary.seconds / 60)
-        console.out.print(f"{fell}Longer training buys more, as with --time-budget {longer}m.")
+    """Print how a run ended, its score next to the baselines, and the folder of the model on the last line."""
+    _show_costs(outcome.summary)
+    _show_score(outcome.summary)
+    if outcome.summary.best_step == outcome.evaluations[-1].step:
+        _advise_longer(outcome)
     console.out.print()
     console.out.print(str(outcome.folder))
 
 
-def _verdict(figures: dict[str, float]) -> str:
-    """Which baselines the model beats."""
-    own = figures["this model"]
+def _show_costs(summary: Summary) -> None:
+    console.say("ended", summary.ended)
+    console.say(
+        "time", f"{units.duration(summary.seconds)} of training, {units.duration(summary.total_seconds)} in all"
+    )
+    console.say("memory", f"{units.size(summary.peak_memory_bytes)} at the peak")
+
+
+def _show_score(summary: Summary) -> None:
+    figures = {**summary.baselines, THIS_MODEL: summary.best_bits_per_byte}
+    title = f"Bits per byte on {summary.scored_bytes:,} bytes of validation recordings"
+    console.figures(title, figures, THIS_MODEL)
+    console.footnote(f"protocol: {summary.protocol}")
+    console.footnote("compressors see only these bytes; order 2 is counted on the training recordings")
+    console.out.print()
+    console.out.print(_verdict(figures))
+
+
+def _advise_longer(outcome: TrainedRun) -> None:
+    """Print that the model was still improving at its end, and a time budget that is worth a try."""
+    evaluations = outcome.evaluations
+    if len(evaluations) > 1:
+        before, last = evaluations[-2:]
+        console.out.print(
+            f"From step {before.step:,} to {last.step:,} it improved from {before.bits_per_byte:.3f} to "
+            f"{last.bits_per_byte:.3f}."
+        )
+    minutes = math.ceil(4 * outcome.summary.seconds / 60)
+    console.out.print(f"Train longer for a better model: --time-budget {minutes}m")
+
+
+def _verdict(figures: Mapping[str, float]) -> str:
+    """Return a sentence that says which baselines the model beats."""
+    own = figures[THIS_MODEL]
     beaten = [name for name, figure in figures.items() if figure > own]
     others = [name for name, figure in figures.items() if figure < own]
     if not others:
@@ -207,5 +279,5 @@ def _verdict(figures: dict[str, float]) -> str:
     return f"The model beats {_and(beaten)}, but not {_and(others)} yet."
 
 
-def _and(names: list[str]) -> str:
+def _and(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
