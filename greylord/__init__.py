@@ -6,6 +6,8 @@ The public API. A name is imported when it is first used (PEP 562), so `import g
 import importlib
 from typing import TYPE_CHECKING
 
+from greylord.version import __version__
+
 if TYPE_CHECKING:
     from greylord.api import train
     from greylord.captures.reading import read_session
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from greylord.training.config import TrainingConfig
     from greylord.workspace import Workspace
 
-__version__ = "0.1.0"
 __all__ = [
     "GreylordError",
     "SettingError",
@@ -27,6 +28,7 @@ __all__ = [
     "TrainingConfig",
     "UsageError",
     "Workspace",
+    "__version__",
     "build_corpus",
     "encode",
     "generate",

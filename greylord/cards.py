@@ -14,12 +14,12 @@ from typing import Any
 from huggingface_hub import DatasetCard, DatasetCardData, EvalResult, ModelCard, ModelCardData
 from transformers import GPT2Config
 
-import greylord
 from greylord import units
 from greylord.corpus import segments
 from greylord.corpus.arrow import SPLITS
 from greylord.corpus.manifest import Manifest
 from greylord.escaping import markdown, visible
+from greylord.version import __version__
 
 __all__ = ["dataset_card", "model_card"]
 
@@ -122,14 +122,14 @@ def dataset_card(manifest: Manifest, repo_id: str) -> DatasetCard:
         table="\n".join(rows),
         repo_id=repo_id,
         segment=f"{segments.SEGMENT_TOKENS:,}",
-        version=greylord.__version__,
+        version=__version__,
     )
     return DatasetCard(_with_metadata(data.to_yaml(), text))
 
 
 def _filled(template: str, **values: object) -> str:
     """Fill the placeholders of a template."""
-    text = importlib.resources.files(greylord).joinpath("templates", template).read_text(encoding="utf-8")
+    text = importlib.resources.files("greylord").joinpath("templates", template).read_text(encoding="utf-8")
     return string.Template(text).substitute(values)
 
 

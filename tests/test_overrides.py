@@ -18,11 +18,11 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from greylord import modeling, plots, runs
 from greylord.analysis import training as analysis
-from greylord.cli import advice
+from greylord.cli import advice, launch
 from greylord.corpus.windows import Rows, sample_spans
 from greylord.errors import GreylordError, OverrideError, TrainingError, UsageError
 from greylord.evaluation import bits_per_byte
-from greylord.training import launch, probe
+from greylord.training import probe
 from greylord.training import train as training
 from greylord.training.callbacks import Evaluation, GracefulStop, StopOnNaN, no_weights_error
 from greylord.training.config import Job, TrainingConfig

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 import typer
 
-import greylord
 from greylord.cli import (
     advice,
     analyze,
@@ -35,6 +34,7 @@ from greylord.cli import (
 from greylord.cli.environment import blamed_variable
 from greylord.errors import GreylordError, UsageError, first_line
 from greylord.signals import ending_signals
+from greylord.version import __version__
 
 __all__ = ["app", "main"]
 
@@ -54,7 +54,7 @@ app = typer.Typer(
 
 def _print_version(version: bool) -> None:
     if version:
-        console.out.print(f"greylord {greylord.__version__}")
+        console.out.print(f"greylord {__version__}")
         raise typer.Exit
 
 

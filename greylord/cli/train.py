@@ -107,8 +107,8 @@ def train(
 
     from accelerate import PartialState
 
+    from greylord.cli import launch
     from greylord.cli.live import Live
-    from greylord.training import launch
     from greylord.training import train as training
     from greylord.training.probe import try_overrides
 

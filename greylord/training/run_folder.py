@@ -18,7 +18,6 @@ from accelerate.utils import broadcast_object_list
 from accelerate.utils.memory import should_reduce_batch_size
 from transformers import GPT2LMHeadModel
 
-import greylord
 from greylord import cards, modeling, plots, runs, units
 from greylord.corpus.manifest import Manifest
 from greylord.errors import GreylordError, OutOfMemoryError, SettingError, TrainingError, UsageError, first_line
@@ -32,6 +31,7 @@ from greylord.training.config import MIN_CONTEXT, Job, ResolvedConfig, TrainingC
 from greylord.training.hardware import Device
 from greylord.training.overrides import parse_values
 from greylord.training.plan import Plan, largest_divisor
+from greylord.version import __version__
 from greylord.workspace import HERE, Workspace
 
 __all__ = [
@@ -50,7 +50,7 @@ __all__ = [
 def versions() -> dict[str, str]:
     """Return the versions of greylord and of the packages that a run depends on."""
     packages = ("torch", "transformers", "accelerate", "datasets", "tokenizers")
-    return {"greylord": greylord.__version__, **{name: importlib.metadata.version(name) for name in packages}}
+    return {"greylord": __version__, **{name: importlib.metadata.version(name) for name in packages}}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from transformers import GPT2LMHeadModel
+from transformers import GPT2LMHeadModel, LogitsProcessorList
 
 from greylord.generation import drafts
 from greylord.generation.engine import DRAFT_TOKENS, Decoder, Grammar, Sampling
@@ -43,8 +43,9 @@ def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
     torch.manual_seed(seed)
     count = model.config.n_positions // 2
     began = time.perf_counter()
-    model.generate(
-        torch.tensor([START]), do_sample=True, max_new_tokens=count, eos_token_id=None, logits_processor=[Grammar()]
+    grammar = LogitsProcessorList([Grammar()])  # type: ignore[list-item]  # Grammar does not import transformers
+    model.generate(  # type: ignore[misc]  # transformers annotates `self` with a protocol of its own
+        torch.tensor([START]), do_sample=True, max_new_tokens=count, eos_token_id=None, logits_processor=grammar
     )
     return count / (time.perf_counter() - began)
 

@@ -76,7 +76,7 @@ def bare_loop(
     Returns:
         The time at the end of each step, by `time.perf_counter()`.
     """
-    model.to(device.type).train()
+    model.to(device.type).train()  # type: ignore[arg-type]  # transformers hides the signature behind a decorator
     if compiled:
         compile_blocks(model)
     decayed = [weight for weight in model.parameters() if weight.ndim > 1]
