@@ -10,7 +10,7 @@ from accelerate.utils import broadcast_object_list
 
 from greylord.corpus.build import Corpus
 from greylord.corpus.folder import dataset_folder
-from greylord.progress import Progress, silent
+from greylord.progress import Progress, silent, without_library_bars
 from greylord.training.config import Job, TrainingConfig
 from greylord.training.train import Live, Say, TrainedRun, print_line
 from greylord.training.train import train as run_job
@@ -59,7 +59,8 @@ def train(
         cpu=cpu,
         workspace=workspace,
     )
-    runs = [run_job(job, say, progress, live)]
+    with without_library_bars():
+        runs = [run_job(job, say, progress, live)]
     # Only the first process has the run.
     broadcast_object_list(runs)
     (run,) = runs

@@ -18,6 +18,7 @@ from transformers.activations import ACT2FN
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from greylord.errors import UsageError, did_you_mean, first_line
+from greylord.progress import without_library_bars
 from greylord.runs import read_json
 from greylord.stream import vocabulary
 from greylord.weights import check_tensors, not_gpt2, read_architecture
@@ -203,13 +204,14 @@ def load_model(folder: str | Path) -> GPT2LMHeadModel:
     # transformers would replace missing tensors by random ones.
     check_tensors(folder, read_architecture(folder))
     try:
-        model = GPT2LMHeadModel.from_pretrained(
-            folder,
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            dtype=torch.float32,
-        )
+        with without_library_bars():
+            model = GPT2LMHeadModel.from_pretrained(
+                folder,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                dtype=torch.float32,
+            )
     except MemoryError:
         raise
     except Exception as error:

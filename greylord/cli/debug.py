@@ -118,7 +118,7 @@ def _show_model(folder: Path, report: model.ModelReport) -> None:
     from greylord.runs import RECORD_FILES, USE_FILES
 
     console.say("model", str(folder))
-    shape = f"GPT-2, {report.layers} layers of {report.width}, {report.heads} heads"
+    shape = f"GPT-2, {report.layers} layers, {report.width} wide, {report.heads} heads"
     console.say("shape", shape)
     weights = report.weights
     if weights:

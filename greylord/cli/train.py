@@ -239,7 +239,7 @@ def _report(outcome: TrainedRun) -> None:
 def _show_costs(summary: Summary) -> None:
     console.say("ended", summary.ended)
     console.say(
-        "time", f"{units.duration(summary.seconds)} of training, {units.duration(summary.total_seconds)} in all"
+        "took", f"{units.duration(summary.seconds)} of training, {units.duration(summary.total_seconds)} in all"
     )
     console.say("memory", f"{units.size(summary.peak_memory_bytes)} at the peak")
 

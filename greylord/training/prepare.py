@@ -101,7 +101,7 @@ def prepare(job: Job, say: Say, progress: Progress) -> Prepared:
     say("model", modeling.describe(model, origin))
     say("device", device.reason + f", {state.num_processes} processes" * (state.num_processes > 1))
     if memory := keep_freed_memory(device.type):
-        say("memory", memory, detail=True)
+        say("malloc", memory, detail=True)
     config = _resolve(job, context, model, device, say)
     data = _read_data(corpus.folder, corpus.manifest, config, device, state, progress)
     if job.resume:

@@ -43,7 +43,7 @@ def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
     torch.manual_seed(seed)
     count = model.config.n_positions // 2
     began = time.perf_counter()
-    grammar = LogitsProcessorList([Grammar()])  # type: ignore[list-item]  # Grammar does not import transformers
+    grammar = LogitsProcessorList([Grammar()])
     model.generate(  # type: ignore[misc]  # transformers annotates `self` with a protocol of its own
         torch.tensor([START]), do_sample=True, max_new_tokens=count, eos_token_id=None, logits_processor=grammar
     )
