@@ -28,10 +28,18 @@ _DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
 
 def _option(name: str, metavar: str = "N") -> Any:
     """Declare the option of a setting. Its default is None, so that a flag can be told from config.json."""
-    default = _DEFAULTS[name]
-    shown = f"  [dim]\\[default: {default:,}][/]" if default is not None else ""
-    text = advice.with_flags(_HELP[name], "epochs") + shown
-    return typer.Option(advice.flag(name), metavar=metavar, help=text, show_default=False)
+    return typer.Option(advice.flag(name), metavar=metavar, help=_help(name), show_default=False)
+
+
+def _help(name: str) -> str:
+    """Return the help of a setting, with its default as typer shows defaults."""
+    text, default = _HELP[name], _DEFAULTS[name]
+    if default is None:
+        text, _, described = text.removesuffix(".").partition(". Default: ")
+        text, default = f"{text}.", described
+    else:
+        default = f"{default:,}"
+    return advice.with_flags(text, "epochs") + (f"  [dim]\\[default: {default}][/]" if default else "")
 
 
 THIS_MODEL = "this model"
@@ -60,7 +68,7 @@ def train(
     seed: Annotated[int | None, _option("seed")] = None,
     attention: Annotated[str | None, _option("attention", "NAME")] = None,
     compile: Annotated[
-        bool | None, typer.Option("--compile/--no-compile", help=_HELP["compile"], show_default=False)
+        bool | None, typer.Option("--compile/--no-compile", help=_help("compile"), show_default=False)
     ] = None,
     model_path: Annotated[
         Path | None, PathOption(metavar="DIR", help="Model to continue from: a folder, or USER/NAME on the Hub.")
