@@ -57,7 +57,7 @@ def listed(rows: Sequence[tuple[Path | str, str]]) -> list[str]:
 
 def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
     """Make the table of what the recordings of each dialect hold, without rows that are 0 throughout."""
-    table = console.table("", *dialects)
+    table = console.table("format", *dialects)
     for label, name in COUNTS.items():
         values = [attrgetter(name)(counts) for counts in dialects.values()]
         if name == JUNK:
