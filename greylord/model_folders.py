@@ -20,17 +20,17 @@ def locate(path: Path, *, workspace: Workspace = HERE) -> Path:
     """Return the folder of a model.
 
     Args:
-        path: A folder, the file models/latest, or the name of a folder in models/.
+        path: A folder, the file models/latest, or the name of one of these in models/.
 
     Raises:
         UsageError: There is no such folder.
     """
-    if path.name == runs.LATEST and path.is_file():
-        path = path.parent / os.fsdecode(path.read_bytes().strip())
-    if path.is_dir():
-        return path
-    if (workspace.models / path).is_dir():
-        return workspace.models / path
+    for candidate in (path, workspace.models / path):
+        folder = candidate
+        if folder.name == runs.LATEST and folder.is_file():
+            folder = folder.parent / os.fsdecode(folder.read_bytes().strip())
+        if folder.is_dir():
+            return folder
     if (near := nearest_folder(path, workspace=workspace)) is not None:
         raise UsageError(f"There is no model folder {str(path)!r}. Did you mean {str(near)!r}?")
     names = sorted(folder.name for folder in workspace.models.glob("*_*") if folder.is_dir())

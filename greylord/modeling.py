@@ -18,7 +18,7 @@ from transformers.activations import ACT2FN
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from greylord.errors import UsageError, did_you_mean, first_line
-from greylord.progress import without_library_bars
+from greylord.progress import quiet_transformers
 from greylord.runs import read_json
 from greylord.stream import vocabulary
 from greylord.weights import check_tensors, not_gpt2, read_architecture
@@ -193,18 +193,17 @@ def read_config(folder: Path) -> GPT2Config:
     return config
 
 
-def load_model(folder: str | Path) -> GPT2LMHeadModel:
+def load_model(folder: Path) -> GPT2LMHeadModel:
     """Load a model folder in float32, on the CPU.
 
     Raises:
         UsageError: The folder does not hold a sound GPT-2 with greylord's vocabulary.
     """
-    folder = Path(folder)
     read_config(folder)
     # transformers would replace missing tensors by random ones.
     check_tensors(folder, read_architecture(folder))
     try:
-        with without_library_bars():
+        with quiet_transformers():
             model = GPT2LMHeadModel.from_pretrained(
                 folder,
                 use_safetensors=True,

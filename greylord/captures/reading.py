@@ -20,6 +20,7 @@ from greylord.captures.formats import FORMATS, Format
 from greylord.captures.redaction import Credentials
 from greylord.captures.session import Session
 from greylord.errors import NotARecordingError, UnreadableRecordingError
+from greylord.files import user_path
 
 __all__ = [
     "Recording",
@@ -65,14 +66,14 @@ def read_session(path: str | Path, *, keep_credentials: bool = False, spool: Pat
         OSError: Reading broke off, or the disk of `spool` is full.
     """
     if keep_credentials:
-        _, session = _read(Path(path), spool)
+        _, session = _read(user_path(path), spool)
         return session
     return read_recording(path, spool=spool).masked
 
 
 def read_recording(path: str | Path, *, spool: Path | None = None) -> Recording:
     """Read a recording and find its passwords. Takes and raises the same as `read_session`."""
-    _, session = _read(Path(path), spool)
+    _, session = _read(user_path(path), spool)
     return Recording(session, redaction.find(session, spool), spool)
 
 

@@ -59,7 +59,7 @@ class Dirt:
     """Zero bytes cut off at the end of the file."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Session:
     """The records of one recording, in order. The arrays of a large one are mapped; see `greylord.spool`.
 
@@ -82,6 +82,9 @@ class Session:
     dialect: str = "v3"
     dirt: Dirt = field(default_factory=Dirt)
     continues: bool = False
+
+    def __repr__(self) -> str:
+        return f"Session({len(self):,} records, {len(self.payload):,} payload bytes, {self.dialect})"
 
     @classmethod
     def from_records(cls, records: Iterable[Record]) -> Session:

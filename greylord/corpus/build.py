@@ -35,7 +35,7 @@ from greylord.workspace import HERE, Workspace
 __all__ = ["Corpus", "build_corpus", "corpus_of", "with_skipped"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """A corpus on disk. Its splits are opened when they are first used, and stay memory-mapped."""
 
@@ -45,6 +45,13 @@ class Corpus:
     manifest: Manifest
     is_new: bool
     """True if this call has built it, false if it was up to date."""
+    workspace: Workspace = HERE
+
+    def __repr__(self) -> str:
+        splits = ", ".join(
+            f"{name} {units.count(split.recordings, 'recording')}" for name, split in self.manifest.splits.items()
+        )
+        return f"Corpus({str(self.folder)!r}: {splits})"
 
     @cached_property
     def train(self) -> datasets.Dataset:
@@ -78,8 +85,8 @@ def build_corpus(
 ) -> Corpus:
     """Build the corpus of a dataset, unless it is up to date.
 
-    The settings are those of `CorpusSettings`; None keeps the corpus's own, or the default. An older corpus is
-    replaced once the new one is complete.
+    A setting that is None stays as the corpus has it, or takes its default. An older corpus is replaced once the new
+    one is complete.
 
         corpus = build_corpus("majormud")
         corpus.train[0]["input_ids"]
@@ -87,6 +94,10 @@ def build_corpus(
     Args:
         recordings: A folder, or the name of a dataset under data/.
         workspace: Where data/ and corpora/ lie. A path to a folder is relative to the current directory.
+        val_split: Share of the payload bytes for validation, 0.2 by default.
+        keep_records: Make each record a turn of its own instead of joining records into turns.
+        seed: Chooses the recordings for validation, 0 by default.
+        keep_credentials: Leave passwords unmasked. The corpus and its models may not be published.
         progress: Shows how far reading is, in bytes.
 
     Raises:
@@ -112,7 +123,7 @@ def build_corpus(
         raise SettingError(f"val_split must lie between 0 and 1, not {settings.val_split!r}.", "val_split")
     key = content_hash([file.key for file in files], settings)
     if manifest and manifest.content_hash == key:
-        return Corpus(target, dataset, with_skipped(manifest, listing), is_new=False)
+        return Corpus(target, dataset, with_skipped(manifest, listing), False, workspace)
     manifest = Manifest(dataset.name, key, settings, left_out=listing.skipped)
     with new_folder(target) as corpus, contextlib.ExitStack() as open_files:
         spool = corpus / "spool"
@@ -121,7 +132,7 @@ def build_corpus(
         _write(rows, manifest, corpus, open_files)
         shutil.rmtree(spool)
         manifest.write(corpus)
-    return Corpus(target, dataset, manifest, is_new=True)
+    return Corpus(target, dataset, manifest, True, workspace)
 
 
 def with_skipped(manifest: Manifest, listing: Listing) -> Manifest:

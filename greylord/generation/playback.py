@@ -15,6 +15,7 @@ from greylord.captures import asciicast
 from greylord.captures.asciicast import Event
 from greylord.captures.reading import check_recording, read_session
 from greylord.errors import UsageError
+from greylord.generation.sampling import MAX_FRAMING_TOKENS
 from greylord.stream import delays, turns, vocabulary
 from greylord.stream.delays import Quantiles
 from greylord.terminal.display import Display
@@ -118,8 +119,8 @@ def play(
     decoder.start(0, ids, seed)
     clock = random.Random(seed)
     direction = _last_direction(ids)
-    delay, left = 0.0, length
-    while left:
+    delay, left, framing = 0.0, length, 0
+    while left and framing < MAX_FRAMING_TOKENS:
         payload = bytearray()
         # A step ends with its first direction token, so that its payload belongs to one turn.
         for token in decoder.step([0], stops=DIRECTIONS)[0]:
@@ -127,6 +128,7 @@ def play(
                 payload.append(token)
             elif token not in DIRECTIONS:
                 delay += delays.draw(quantiles, token, clock.random())
+        framing = 0 if payload else framing + 1
         if payload:
             yield PlayedChunk(direction, delay, bytes(payload[:left]))
             left, delay = max(0, left - len(payload)), 0.0

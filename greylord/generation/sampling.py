@@ -9,7 +9,10 @@ import numpy as np
 
 from greylord.errors import SettingError
 
-__all__ = ["Sampling"]
+__all__ = ["MAX_FRAMING_TOKENS", "Sampling"]
+
+MAX_FRAMING_TOKENS = 1_000
+"""Tokens without a payload byte after which a model is taken to have nothing more to send."""
 
 
 @dataclass(frozen=True)

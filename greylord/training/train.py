@@ -115,7 +115,7 @@ class Trained:
     stop: GracefulStop
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedRun:
     """A finished run.
 
@@ -128,6 +128,9 @@ class TrainedRun:
     folder: Path
     summary: Summary
     evaluations: list[Evaluation]
+
+    def __repr__(self) -> str:
+        return f"TrainedRun({str(self.folder)!r}: {self.summary.best_bits_per_byte:.3f} bits per byte)"
 
 
 def plan(prepared: Prepared, folder: Path) -> Planned:
