@@ -41,7 +41,7 @@ def train(
         cpu: Use no GPU.
         workspace: Where corpora and models lie.
         say: Called with a label, a text and `detail` for each choice that was made. Prints by default.
-        progress: Shows the work before and after training.
+        progress: Shows the progress of the work before and after training.
         live: Makes a callback of the Trainer that shows training, from the plan and the payload bytes per token.
 
     Returns:

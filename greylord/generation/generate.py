@@ -36,7 +36,7 @@ def generate(
         max_bytes: Payload bytes to generate. The continuation ends with the last of them.
         temperature: Divides the logits; at 0 the likeliest id is taken.
         top_k: Number of likeliest ids to sample from; 0 for all.
-        top_p: Probability that the likeliest ids to sample from reach together.
+        top_p: Sample from the likeliest ids that together reach this probability.
         seed: The same seed gives the same continuation.
 
     Returns:
