@@ -1,4 +1,4 @@
-"""Where a user's folders lie."""
+"""The folders in which a user's recordings, corpora and models lie."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +8,9 @@ __all__ = ["HERE", "Workspace"]
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that holds `data/`, `corpora/` and `models/`; the current directory by default.
+    """A folder that holds `data/`, `corpora/` and `models/`.
 
-    A leading `~` stands for the home directory.
+    It is the current directory by default. A leading `~` stands for the home directory.
     """
 
     root: str | Path = ""

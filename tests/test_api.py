@@ -1,4 +1,4 @@
-"""The public API: what it exports, that it is lazy, and that its errors are those of a library."""
+"""The public API: its names, its laziness, and its errors."""
 
 import ast
 import copy

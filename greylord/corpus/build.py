@@ -1,7 +1,7 @@
-"""Build the corpus of a dataset: an Arrow `DatasetDict` with one row for each recording, and its manifest.
+"""Build the corpus of a dataset: an Arrow `DatasetDict` and its manifest.
 
-The corpus of data/NAME is corpora/NAME. It is keyed by the contents of the recordings and by the settings, so it is
-built again when one of them has changed, and only then.
+The `DatasetDict` has one row for each recording. The corpus of data/NAME is corpora/NAME. It is keyed by the contents
+of the recordings and by the settings, so it is built again when one of them has changed, and only then.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ __all__ = ["Corpus", "build_corpus", "corpus_of", "with_skipped"]
 
 @dataclass(frozen=True, repr=False)
 class Corpus:
-    """A corpus on disk. Its splits are opened when they are first used, and stay memory-mapped."""
+    """A corpus on disk.
+
+    Its splits are opened when they are first used, and stay memory-mapped.
+    """
 
     folder: Path
     dataset: Path
@@ -55,7 +58,10 @@ class Corpus:
 
     @cached_property
     def train(self) -> datasets.Dataset:
-        """The training split: a row for each recording, with the columns of `greylord.corpus.arrow.FEATURES`."""
+        """The training split, with one row per recording.
+
+        Its columns are `greylord.corpus.arrow.FEATURES`.
+        """
         return load_split(self.folder, "train")
 
     @cached_property
@@ -136,14 +142,17 @@ def build_corpus(
 
 
 def with_skipped(manifest: Manifest, listing: Listing) -> Manifest:
-    """Return a manifest that names the files skipped now, instead of those skipped when the corpus was built."""
+    """Return a manifest with the files that are skipped now.
+
+    They replace the files that were skipped when the corpus was built.
+    """
     names = {listing.name_of(path) for path in listing.files}
     left_out = {name: reason for name, reason in manifest.left_out.items() if name in names}
     return replace(manifest, left_out=listing.skipped | left_out)
 
 
 def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, open_files: contextlib.ExitStack) -> None:
-    """Divide the recordings between the splits, write both, and enter them into the manifest."""
+    """Divide the recordings between the splits, write both, and fill the manifest."""
     groups = split.time_groups([row.file.grouped_at for row in rows])
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split

@@ -2,7 +2,7 @@
 
     bits per byte = nats of all tokens / ln 2 / payload bytes
 
-Every token of a recording is scored but its first, framing tokens included. Only payload bytes count in the
+Every token of a recording except its first is scored, framing tokens included. Only payload bytes count in the
 denominator. Windows are as long as the context, with a stride of half a context. Compressors get the same stream, one
 byte for each token.
 """
@@ -87,7 +87,10 @@ def window_sums(logits: torch.Tensor | tuple[torch.Tensor, ...], labels: torch.T
 
 
 class SumsOverBatches:
-    """The Trainer's `compute_metrics`: adds up `window_sums` over the batches of an evaluation, in float64."""
+    """The Trainer's `compute_metrics`, which adds up `window_sums`.
+
+    It sums over the batches of an evaluation in float64.
+    """
 
     def __init__(self) -> None:
         self._sums = np.zeros(3)
@@ -158,7 +161,7 @@ class Score:
 
     @property
     def framing(self) -> float:
-        """Bits of direction and delay tokens per payload byte: their part of `bits_per_byte`."""
+        """Bits of framing per payload byte: the framing part of `bits_per_byte`."""
         return bits_per_byte(self.framing_nats, self.payload_bytes)
 
 
@@ -234,7 +237,7 @@ class ScoreTally:
     """Adds up the cost of predictions for each row, in float64.
 
     Args:
-        rows: Those that are predicted.
+        rows: Ids of the recordings that are predicted, uint16 each.
     """
 
     def __init__(self, rows: Sequence[np.ndarray]) -> None:
@@ -337,10 +340,18 @@ def protocol(context: int) -> str:
 
 
 def payload_bytes(rows: Sequence[np.ndarray], spans: Sequence[Span]) -> int:
-    """Count the payload bytes in the spans."""
+    """Count the payload bytes in the spans of rows, uint16 [n] each."""
     return sum(int((rows[span.row][span.begin : span.end] < vocabulary.PAD).sum()) for span in spans)
 
 
 def stream_of(rows: Sequence[np.ndarray], spans: Sequence[Span]) -> bytes:
-    """Join the spans to the stream that compressors get, one byte for each token."""
+    """Join the spans of rows to the stream that compressors get.
+
+    Args:
+        rows: Ids of recordings, uint16 [n] each.
+        spans: Which tokens of the rows to join.
+
+    Returns:
+        One byte for each token.
+    """
     return b"".join(rows[span.row][span.begin : span.end].astype(np.uint8).tobytes() for span in spans)

@@ -38,7 +38,7 @@ def generate(
             sends none for 1,000 tokens.
         temperature: Divides the logits; at 0 the likeliest id is taken.
         top_k: Number of likeliest ids to sample from; 0 for all.
-        top_p: Probability that the likeliest ids to sample from reach together.
+        top_p: Sample from the likeliest ids that together reach this probability.
         seed: The same seed gives the same continuation.
 
     Returns:

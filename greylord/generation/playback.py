@@ -1,4 +1,7 @@
-"""Generated play: a prompt as ids, and the continuation as payload with directions and delays."""
+"""Generated play: encode a prompt, and decode the continuation.
+
+The continuation is payload with directions and delays.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,10 @@ def encode_recording(path: Path, offset: int | None, direction: int | None) -> l
 
 
 def read_delays(folder: Path) -> Quantiles | None:
-    """Read the quantiles of delays from a model folder, or return None if they are missing or not valid."""
+    """Read the quantiles of delays from a model folder.
+
+    Returns None if they are missing or not valid.
+    """
     quantiles = (runs.read_json(folder / runs.CONFIG_NAME) or {}).get("pauses")
     if not isinstance(quantiles, dict):
         return None
@@ -109,12 +115,12 @@ def play(
     """Continue `ids` in slot 0, and yield each chunk as soon as it is decoded.
 
     Args:
-        decoder: Has one slot or more.
+        decoder: A decoder with at least one slot.
         ids: The prompt.
         seed: Seeds the ids and the delays.
         length: Payload bytes to generate.
-        until_turn: Stop earlier where the next turn begins.
-        quantiles: Of the delays, in seconds.
+        until_turn: Stop where the next turn begins.
+        quantiles: Quantiles of the delays, in seconds.
     """
     decoder.start(0, ids, seed)
     clock = random.Random(seed)
@@ -139,13 +145,13 @@ def play(
 
 
 def render(ids: Sequence[int], chunks: Iterable[PlayedChunk]) -> Iterator[tuple[PlayedChunk, Event]]:
-    """Yield each chunk with what a player's terminal shows of it.
+    """Yield each chunk with the event that a player's terminal shows.
 
-    What the client types is an event of its own kind, since the player sees only the server's echo of it.
+    Text that the client types has another kind of event, since the player sees only the server's echo of it.
 
     Args:
         ids: The prompt.
-        chunks: What follows the prompt.
+        chunks: The play after the prompt.
     """
     displays = {vocabulary.SERVER: Display(), vocabulary.CLIENT: Display()}
     kinds = {vocabulary.SERVER: asciicast.SHOWN, vocabulary.CLIENT: asciicast.TYPED}

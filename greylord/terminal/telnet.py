@@ -13,7 +13,7 @@ SUBNEGOTIATION_BYTES = 512
 
 
 class Telnet:
-    """The receiving end of a connection, wherever its input is cut."""
+    """A parser that removes telnet commands. The input may be cut anywhere."""
 
     def __init__(self) -> None:
         self._state: Callable[[int], bytes] = self._data

@@ -170,7 +170,10 @@ TrainingConfig.__doc__ = "\n".join(
 
 @dataclass(frozen=True, kw_only=True)
 class ResolvedConfig(TrainingConfig):
-    """The settings of a run that has chosen its context window, attention kernel and compilation."""
+    """The settings of a run after its choices.
+
+    Context window, attention kernel and compilation are set.
+    """
 
     context_window: int
     attention: str

@@ -1,4 +1,4 @@
-"""The stock Trainer and its arguments, set up for windows of turns and bits per byte."""
+"""The stock Trainer and its arguments, set up for windows and bits per byte."""
 
 from __future__ import annotations
 
@@ -48,7 +48,9 @@ def make_trainer(
     callbacks: Sequence[TrainerCallback],
     compiled: bool,
 ) -> Trainer:
-    """Make a stock Trainer whose metric is exactly bits per byte: sums over windows, added up over all of them.
+    """Make a stock Trainer whose metric is exactly bits per byte.
+
+    It sums over windows, and adds up the sums of all windows.
 
     Args:
         model: Trained in place.
@@ -79,14 +81,19 @@ def make_trainer(
 
 
 def _collate(items: Sequence[Window | list[Window]]) -> dict[str, torch.Tensor]:
-    """Collate slots of training or windows of an evaluation: the Trainer has one collator for both."""
+    """Collate slots of training or windows of an evaluation.
+
+    The Trainer has one collator for both.
+    """
     return collate(list(chain.from_iterable(item if isinstance(item, list) else [item] for item in items)))
 
 
 def training_arguments(
     config: TrainingConfig, plan: Plan, device: Device, folder: Path, overrides: Mapping[str, Any]
 ) -> TrainingArguments:
-    """Make the Trainer's arguments: AdamW, the plan's learning-rate schedule, clipping, evaluations and checkpoints.
+    """Make the Trainer's arguments for a plan.
+
+    They set AdamW, the learning-rate schedule, clipping, evaluations and checkpoints.
 
     Args:
         folder: Folder of the checkpoints.
