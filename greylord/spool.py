@@ -90,7 +90,7 @@ def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[tuple[int, np.ndarra
 
     Args:
         array: One-dimensional.
-        overlap: Items of the next block that each block also has.
+        overlap: Items repeated from the next block.
 
     Yields:
         The position, and a view of `BLOCK_ITEMS` items and the overlap; the last is shorter.

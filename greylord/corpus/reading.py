@@ -39,7 +39,7 @@ FILE_BYTES = 50_000
 MAX_PROCESSES = 4
 """Most processes that read. Each takes up to 150 MB for a large recording."""
 MAX_FILES = 16
-"""Files handed to a process at a time: handing over takes as long as reading a small file."""
+"""Files per task of a process. Handing over a task costs as much as reading one small file."""
 MCCP = bytes([255, 250, 86, 255, 240])
 """IAC SB COMPRESS2 IAC SE: the server's bytes that follow are a zlib stream (Mud Client Compression Protocol 2)."""
 
@@ -70,7 +70,7 @@ class Reading:
     """The server switches to MCCP."""
     counts: DialectCounts
     delays: Counter[int]
-    """Turns by the milliseconds before them. The first turn is left out: its delay has no reference point."""
+    """Number of turns by the milliseconds before them. The first turn is left out: its delay has no reference point."""
     signs: list[Sign]
     head: bytes
     """See `greylord.corpus.identity.Candidate`."""

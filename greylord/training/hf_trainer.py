@@ -1,4 +1,7 @@
-"""The stock Trainer and its arguments, set up for windows and bits per byte."""
+"""The stock Trainer and its arguments, set up for windows and bits per byte.
+
+The number of steps and the learning-rate schedule are decided in `greylord.training.plan`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ from greylord.training.plan import DECAY, Plan
 __all__ = ["describe_plan", "make_trainer", "training_arguments"]
 
 LOGS_PER_EVALUATION = 20
-"""Times that the training loss is logged from one evaluation to the next."""
+"""Logs of the training loss per evaluation interval."""
 ADAM_BETA2 = 0.99
 MAX_GRAD_NORM = 1.0
 """Norm to which gradients are clipped."""
@@ -105,7 +108,7 @@ def training_arguments(
         "bf16": device.bf16,
         "max_steps": plan.max_steps,
         "per_device_train_batch_size": plan.micro_batch,
-        # `sampling.Order` has the windows in order already.
+        # `sampling.Order` already orders the windows.
         "train_sampling_strategy": "sequential",
         "per_device_eval_batch_size": batch_size(device.type, plan.context),
         "gradient_accumulation_steps": plan.accumulation,

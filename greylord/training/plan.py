@@ -31,7 +31,7 @@ __all__ = [
 WARMUP_SHARE = 0.05
 """Share of the steps in which the learning rate rises from 0 to its peak."""
 DECAY = "linear"
-"""Shape of the learning rate after the warm-up, as `lr_scheduler_type` has it: a line down to 0 at the last step."""
+"""Shape of the learning rate after the warm-up, an `lr_scheduler_type`: linear down to 0 at the last step."""
 
 SHORT_SHARE = 0.5
 """Share of the steps that train on short windows, if there are any."""
@@ -93,7 +93,7 @@ class Plan:
         short_steps: Optimizer steps on short windows, at the beginning.
         warmup_steps: Optimizer steps in which the learning rate rises to its peak.
         eval_steps: Optimizer steps between two evaluations, and between two checkpoints.
-        candidates: The most windows to sample each training window from. Older runs had no choice.
+        candidates: The most windows to sample each training window from. 1 in runs from before this field existed.
     """
 
     context: int
@@ -193,7 +193,7 @@ def make_plan(
     pretrained: bool,
     eval_steps: float | None = None,
 ) -> Plan:
-    """Plan a run by its settings and its corpus.
+    """Plan a run from its settings and its corpus.
 
     Args:
         windows: Full windows in the training split.

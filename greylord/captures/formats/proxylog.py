@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from greylord.captures.formats.proxylog_tokens import (
+from greylord.captures.formats.proxylog_syntax import (
     HEADER_BYTES,
     LOOKAHEAD,
     MARKERS,

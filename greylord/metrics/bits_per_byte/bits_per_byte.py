@@ -18,7 +18,7 @@ except ImportError:
 
 
 _DESCRIPTION = """
-Bits per byte of a language model with any tokens: nats of all tokens / ln 2 / payload bytes. Lower is better. A model
+Bits per byte of a language model with any tokenizer: nats of all tokens / ln 2 / payload bytes. Lower is better. A model
 that knows nothing needs more than 8. The figures can be compared with those of compressors.
 """
 _INPUTS = """
