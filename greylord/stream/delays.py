@@ -27,7 +27,7 @@ def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
     """Return the quantiles of each delay token that occurs.
 
     Args:
-        counts: Number of turns by the milliseconds before them. Negative delays come from clocks out of order, and count as 0.
+        counts: Number of turns by the milliseconds before them. Negative delays count as 0.
     """
     delays_ms = np.array(sorted(counts), np.int64)
     times = np.array([counts[delay] for delay in delays_ms.tolist()])

@@ -9,7 +9,7 @@ __all__ = ["DO", "DONT", "IAC", "SB", "SE", "WILL", "WONT", "Telnet"]
 SE, SB, WILL, WONT, DO, DONT, IAC = 240, *range(250, 256)
 
 SUBNEGOTIATION_BYTES = 512
-"""Bytes of the longest subnegotiation. A longer one has lost its end: a recorder cut it off, or a model did not write it."""
+"""Bytes of the longest subnegotiation. A longer one lost its end: a recorder cut it, or a model did not write it."""
 
 
 class Telnet:

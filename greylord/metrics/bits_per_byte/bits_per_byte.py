@@ -18,8 +18,8 @@ except ImportError:
 
 
 _DESCRIPTION = """
-Bits per byte of a language model with any tokenizer: nats of all tokens / ln 2 / payload bytes. Lower is better. A model
-that knows nothing needs more than 8. The figures can be compared with those of compressors.
+Bits per byte of a language model with any tokenizer: nats of all tokens / ln 2 / payload bytes. Lower is better. A
+model that knows nothing needs more than 8. The figures can be compared with those of compressors.
 """
 _INPUTS = """
 Args:
