@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from greylord.version import __version__
 
 if TYPE_CHECKING:
-    from greylord.api import train
+    from greylord.api import load_model, train
     from greylord.captures.reading import read_session
     from greylord.corpus.build import build_corpus
     from greylord.errors import GreylordError, SettingError, UsageError
     from greylord.evaluation.bits_per_byte import score
     from greylord.generation.generate import generate
-    from greylord.modeling import load_model
     from greylord.stream.tokenizer import Tokenizer
     from greylord.stream.turns import encode
     from greylord.training.config import TrainingConfig
@@ -48,18 +47,20 @@ _MODULES = {
     "build_corpus": "greylord.corpus.build",
     "encode": "greylord.stream.turns",
     "generate": "greylord.generation.generate",
-    "load_model": "greylord.modeling",
+    "load_model": "greylord.api",
     "read_session": "greylord.captures.reading",
     "score": "greylord.evaluation.bits_per_byte",
     "train": "greylord.api",
 }
 
 
-def __getattr__(name: str) -> object:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+if not TYPE_CHECKING:
+    # Type checkers would take every name for one that exists.
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return list(__all__)

@@ -1,7 +1,7 @@
-"""The cards that the Hub shows: README.md of a model and of a corpus, with metadata and a model-index.
+"""The cards that the Hub shows: README.md of a model and of a corpus.
 
-The text comes from `templates/`. Names that users chose are escaped, for Markdown in the text and as one printable line
-in the YAML.
+A card has metadata, and a model card has a model-index. The text comes from `templates/`. Names that users chose are
+escaped, for Markdown in the text and as one printable line in the YAML.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CREDENTIALS = {
     "kept": "**The model was trained on passwords in clear and can repeat them. Do not share it.**",
     "unknown": "**It is not known whether the model was trained on passwords in clear. Do not share it.**",
 }
-"""What the model card says about passwords."""
+"""The model card's sentence about passwords, by the treatment of credentials."""
 
 
 def model_card(name: str, config: GPT2Config, summary: Mapping[str, Any]) -> ModelCard:
@@ -46,8 +46,8 @@ def model_card(name: str, config: GPT2Config, summary: Mapping[str, Any]) -> Mod
         summary: The content of training_summary.json, all of its fields.
 
     Returns:
-        A card whose model-index holds the bits per byte on the validation recordings, with the protocol as argument of
-        the metric.
+        A card with a model-index. It holds the bits per byte on the validation recordings, with the protocol as an
+        argument of the metric.
     """
     content_hash = summary["data_hash"][:SHOWN_HASH]
     result = EvalResult(

@@ -1,7 +1,9 @@
-"""Errors of greylord, each with one sentence: what is wrong, the value found, what to do.
+"""Errors of greylord. The text of each is one sentence.
+
+The sentence states what is wrong, the value found, and what to do.
 
     GreylordError                     a job that cannot be done
-    ├── UsageError                    a call that cannot be meant
+    ├── UsageError                    a wrong call
     │   ├── NoDatasetError            no dataset was named, and there is none
     │   ├── AmbiguousDatasetError     no dataset was named, and there are several
     │   ├── MissingDatasetError       a model whose dataset is not here
@@ -9,7 +11,7 @@
     │   └── SettingError              a setting out of range, or two that exclude each other
     ├── EmptyDatasetError             a dataset's folder holds no file
     ├── TrainingError                 a run that cannot be started, finished or resumed
-    │   └── OutOfMemoryError          its passes do not fit into memory
+    │   └── OutOfMemoryError          its forward and backward passes do not fit into memory
     ├── UnmaskedCredentialsError      a model or a corpus that holds passwords in clear
     └── RecordingError                a file that cannot be read as a recording
         ├── NotARecordingError        it holds no record; a UsageError, too
@@ -47,11 +49,11 @@ class GreylordError(Exception):
 
 
 class UsageError(GreylordError):
-    """A call that cannot be meant: a wrong path, a value out of range, a name that does not exist."""
+    """A wrong call: a missing path, a value out of range, an unknown name."""
 
 
 class MissingDatasetError(UsageError):
-    """A model does not name the dataset that it was trained on, or the dataset is gone.
+    """A model whose dataset is unknown or gone.
 
     Args:
         model_dir: The model's folder.
@@ -79,7 +81,9 @@ class SettingError(UsageError):
 
 
 class OverrideError(UsageError):
-    """A field of `TrainingArguments` that a run decides itself, or a value that the field does not take.
+    """A field of `TrainingArguments` that a run does not accept.
+
+    The run decides the field itself, or the field does not take the value.
 
     Args:
         setting: The setting to use instead, if there is one.
@@ -167,12 +171,12 @@ class UnreadableRecordingError(RecordingError):
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the sentence that offers the nearest known name, or nothing."""
+    """Return a sentence with the nearest known name, or an empty string."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of a library's error, fit to be printed, without its full stop."""
+    """Return the first line of a library's error, printable and without its full stop."""
     text = (str(error).strip() or type(error).__name__).splitlines()[0].strip()
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text).rstrip(".")

@@ -1,4 +1,7 @@
-"""Escape text from files and names, so that a terminal, a picture or a Markdown file shows it as text."""
+"""Escape text from files and names, so that it is shown as text.
+
+Terminals, pictures and Markdown files cannot interpret the result.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ __all__ = ["markdown", "visible"]
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF
 """Lone surrogates, in which Python keeps the bytes of a name that is not Unicode (PEP 383)."""
 _MARKUP = re.compile(r"[\\`*\[\]<>#|$~&!]|(?<![^\W_])_|_(?![^\W_])")
-"""Characters that Markdown reads as markup. An underscore between letters or digits is not one."""
+"""Characters that Markdown reads as markup. An underscore between letters or digits is not markup."""
 
 
 def visible(text: str) -> str:
-    r"""Escape every character that is not printable, so that the text is one line and hides nothing.
+    r"""Escape every character that is not printable.
+
+    The result is one line without hidden characters.
 
     Args:
         text: A name, a line of a file, a message.

@@ -1,4 +1,7 @@
-"""Write files and folders that appear whole or not at all: under a temporary name first, then renamed."""
+"""Write files and folders that appear whole or not at all.
+
+They are written under a temporary name and then renamed.
+"""
 
 import contextlib
 import errno
@@ -32,7 +35,9 @@ def user_path(text: str | Path) -> Path:
 
 
 def json_text(path: Path) -> str:
-    """Read the text of a JSON file in UTF-8, or in UTF-16 or UTF-32, as editors on Windows save it.
+    """Read the text of a JSON file in UTF-8, UTF-16 or UTF-32.
+
+    Editors on Windows save the latter two.
 
     Raises:
         OSError: The file cannot be read, or is a pipe or a device, which could block.
@@ -47,7 +52,10 @@ def json_text(path: Path) -> str:
 
 @contextlib.contextmanager
 def _temporary_name(target: Path) -> Iterator[Path]:
-    """Yield a free hidden name beside `target`, and remove what is left there when the block ends."""
+    """Yield a free hidden name beside `target`.
+
+    Remove what is left under it when the block ends.
+    """
     is_new = not target.parent.exists()
     target.parent.mkdir(parents=True, exist_ok=True)
     # The name does not contain the target's, which may already have the maximum length.
@@ -62,7 +70,10 @@ def _temporary_name(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name for a file that becomes `path` in one step, once the block has succeeded."""
+    """Yield a temporary name for a file that becomes `path` in one step.
+
+    The file is renamed once the block has succeeded.
+    """
     with _temporary_name(path) as temporary:
         yield temporary
         temporary.replace(path)
@@ -97,7 +108,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def numbered(path: Path, number: int) -> Path:
-    """Return `path` with a number before its extension, as "a~2.log", shortened to the maximum length of a name."""
+    """Return `path` with a number before its extension, as "a~2.log".
+
+    It is shortened to the maximum length of a name.
+    """
     suffix = path.suffix if len(path.suffix) <= MAX_SUFFIX else ""
     ending = f"~{number}{suffix}"
     stem = os.fsencode(path.name.removesuffix(suffix))

@@ -1,8 +1,8 @@
 """Publish models and corpora on the Hugging Face Hub, and pull models from it.
 
 A model is pushed and pulled under the file names of `PUBLISHED` only: weights as safetensors, JSON, a picture and the
-card. So no pickle, no code and no checkpoint goes either way. A corpus is published as Parquet. A push that fails can
-be repeated: a commit is all or nothing, and large files that have arrived are not sent again.
+card. So pickles, code and checkpoints are never transferred. A corpus is published as Parquet. A push that fails can be
+repeated: a commit is atomic, and large files that have arrived are not sent again.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Pulled:
 
 
 def published_files(folder: Path) -> list[Path]:
-    """Check that a model may be published, and return the files that `push` would publish.
+    """Check that a model may be published, and return the files to publish.
 
     Raises:
         UsageError: The folder does not hold a model.
@@ -108,7 +108,7 @@ def published_files(folder: Path) -> list[Path]:
 
 
 def push(folder: Path, repo_id: str, private: bool = False, revision: str | None = None) -> Pushed:
-    """Publish a model as a new commit of a repository, which is created if need be.
+    """Publish a model as a new commit of a repository. It is created if need be.
 
     Args:
         folder: The folder of the model.
@@ -145,7 +145,10 @@ def check_access(repo_id: str) -> None:
 
 
 def _checked_token() -> str | None:
-    """Return the token, if there is one. Raise GreylordError, without showing it, if no request can carry it."""
+    """Return the token, if there is one.
+
+    Raise GreylordError, without showing it, if no request can carry it.
+    """
     try:
         token = get_token()
     except OSError as error:
@@ -208,7 +211,9 @@ def _copy_for_publication(path: Path, target: Path, repo_id: str) -> None:
 def corpus_files(
     dataset: Path, target: Path, repo_id: str, progress: Progress = silent, *, workspace: Workspace = HERE
 ) -> dict[str, int]:
-    """Write the files that `push_corpus` would publish: segments as Parquet, and the card.
+    """Write the files that `push_corpus` would publish.
+
+    These are the segments as Parquet, and the card.
 
     Args:
         dataset: A folder of recordings. Its corpus is built if need be.
@@ -245,7 +250,9 @@ def push_corpus(
     *,
     workspace: Workspace = HERE,
 ) -> Pushed:
-    """Publish the corpus of a dataset as a new commit of a repository, which is created if need be.
+    """Publish the corpus of a dataset as a new commit of a repository.
+
+    The repository is created if it does not exist.
 
     Args:
         dataset: A folder of recordings. Its corpus is built if need be.
@@ -314,7 +321,10 @@ def _check_repo_id(repo_id: str) -> None:
 
 @contextlib.contextmanager
 def _hub_errors(repo_id: str, revision: str | None = None) -> Iterator[None]:
-    """Turn every error of the Hub's client into one sentence, and check the token and the address beforehand."""
+    """Turn every error of the Hub's client into one sentence.
+
+    The token and the address are checked beforehand.
+    """
     _checked_token()
     _check_address()
     try:

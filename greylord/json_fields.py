@@ -1,4 +1,7 @@
-"""Check the types of fields in a run's JSON files, which other programs may have written."""
+"""Check the types of fields in a run's JSON files.
+
+Other programs may have written them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Find a model's folder: at a path, by its name in models/, or as a repository of the Hub that was pulled before."""
+"""Find a model's folder: a path, a name in models/, or a repository.
+
+A repository must have been pulled before.
+"""
 
 from __future__ import annotations
 
@@ -20,20 +23,21 @@ def locate(path: Path, *, workspace: Workspace = HERE) -> Path:
     """Return the folder of a model.
 
     Args:
-        path: A folder or the file models/latest, or its name in models/.
+        path: A folder, the file models/latest, or the name of one of these in models/.
 
     Raises:
         UsageError: There is no such folder.
     """
-    for place in (path, workspace.models / path):
-        if place.name == runs.LATEST and place.is_file():
-            place = place.parent / os.fsdecode(place.read_bytes().strip())
-        if place.is_dir():
-            return place
+    for candidate in (path, workspace.models / path):
+        folder = candidate
+        if folder.name == runs.LATEST and folder.is_file():
+            folder = folder.parent / os.fsdecode(folder.read_bytes().strip())
+        if folder.is_dir():
+            return folder
     if (near := nearest_folder(path, workspace=workspace)) is not None:
         raise UsageError(f"There is no model folder {str(path)!r}. Did you mean {str(near)!r}?")
     names = sorted(folder.name for folder in workspace.models.glob("*_*") if folder.is_dir())
-    listed = f"models/ has {', '.join(names[-LISTED:])}" if names else "models/ has none yet"
+    listed = f"models/ has {', '.join(names[-LISTED:])}" if names else "models/ has no model yet"
     raise UsageError(f"There is no model folder {str(path)!r}; {listed}.")
 
 
@@ -61,7 +65,10 @@ def nearest_folder(path: Path, *, workspace: Workspace = HERE) -> Path | None:
 
 
 def _near(name: str, parent: Path, workspace: Workspace, cutoff: float = 0.75) -> Path | None:
-    """Find the subfolder, or models/latest, whose name is most like `name`. models/ need not exist to be found."""
+    """Find the subfolder, or models/latest, whose name is most like `name`.
+
+    models/ is a candidate even if it does not exist.
+    """
     if not parent.is_dir():
         return None
     candidates = {workspace.models.name: workspace.models} if parent == Path(workspace.root) else {}
@@ -71,9 +78,10 @@ def _near(name: str, parent: Path, workspace: Workspace, cutoff: float = 0.75) -
 
 
 def repository_of(path: Path, *, workspace: Workspace = HERE) -> str | None:
-    """Return the Hub repository USER/NAME that a path names, or None if it can only be a local path.
+    """Return the Hub repository USER/NAME that a path names.
 
-    A path names a repository if it has two parts and neither is a folder where it would lie.
+    Returns None if it can only be a local path. A path names a repository if it has two parts and neither is a folder
+    where it would lie.
     """
     if path.is_absolute() or len(path.parts) != 2 or path.parent == workspace.models or path.parent.exists():
         return None

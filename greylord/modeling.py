@@ -1,8 +1,10 @@
-"""The model: a stock GPT2LMHeadModel over greylord's 262 tokens, new or loaded from a folder.
+"""The model: a stock GPT2LMHeadModel over greylord's 262 tokens.
+
+It is new or loaded from a folder.
 
 A new model does not begin from random weights alone. Positions begin as sinusoids, and the heads of the first block
-begin by looking one, two, three, ... tokens back and copying the token there. A short training then need not find this
-out, which otherwise takes most of it.
+begin by looking one, two, three, ... tokens back and copying the token there. A short training run would otherwise
+spend most of its time on learning this.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from transformers.activations import ACT2FN
 from transformers.models.gpt2.modeling_gpt2 import GPT2Block
 
 from greylord.errors import UsageError, did_you_mean, first_line
-from greylord.progress import without_library_bars
+from greylord.progress import quiet_transformers
 from greylord.runs import read_json
 from greylord.stream import vocabulary
 from greylord.weights import check_tensors, not_gpt2, read_architecture
@@ -116,7 +118,9 @@ def new_model(context: int, shape: Shape = PRESETS[DEFAULT]) -> GPT2LMHeadModel:
 
 
 def _initial_positions(context: int, width: int) -> torch.Tensor:
-    """Return the initial position table, float32 [context, width]: alternating sines and cosines of each position.
+    """Return the initial position table, float32 [context, width].
+
+    It alternates sines and cosines of each position.
 
     Source: Vaswani et al. 2017, section 3.5, scaled by `POSITION_SCALE`. "n tokens back" is then one linear map for all
     positions. In a random table, each position has to learn separately where its neighbours are.
@@ -126,12 +130,17 @@ def _initial_positions(context: int, width: int) -> torch.Tensor:
 
 
 def _frequencies(width: int) -> torch.Tensor:
-    """Return the frequency of each sine and cosine in radians per position, float32 [width / 2]."""
+    """Return the frequency of each sine and cosine, float32 [width / 2].
+
+    The unit is radians per position.
+    """
     return torch.exp(-math.log(10_000) * torch.arange(0, width, 2) / width)
 
 
 def _look_back(weight: torch.Tensor, shape: Shape) -> None:
-    """Set queries and keys so that head n of a block looks n tokens back, as a model has to learn anyway.
+    """Set queries and keys so that head n of a block looks n tokens back.
+
+    Otherwise a model has to learn this.
 
     The queries of a head are the sinusoids of the position table. Its keys are the sinusoids of n positions later, by a
     rotation of each pair of sine and cosine. The product is largest where the two agree.
@@ -155,7 +164,9 @@ def _look_back(weight: torch.Tensor, shape: Shape) -> None:
 
 
 def _copy_tokens(weight: torch.Tensor, output: torch.Tensor, positions: torch.Tensor, shape: Shape) -> None:
-    """Set values and outputs so that the heads of a block copy the token that they look at.
+    """Set values and outputs so that the heads of a block copy a token.
+
+    It is the token that the head looks at.
 
     A head reads the token in random directions and writes it to others. All of them avoid the directions of positions:
     positions begin larger than tokens, so a head would otherwise copy the position and not the token.
@@ -193,18 +204,17 @@ def read_config(folder: Path) -> GPT2Config:
     return config
 
 
-def load_model(folder: str | Path) -> GPT2LMHeadModel:
+def load_model(folder: Path) -> GPT2LMHeadModel:
     """Load a model folder in float32, on the CPU.
 
     Raises:
         UsageError: The folder does not hold a sound GPT-2 with greylord's vocabulary.
     """
-    folder = Path(folder)
     read_config(folder)
     # transformers would replace missing tensors by random ones.
     check_tensors(folder, read_architecture(folder))
     try:
-        with without_library_bars():
+        with quiet_transformers():
             model = GPT2LMHeadModel.from_pretrained(
                 folder,
                 use_safetensors=True,
@@ -227,10 +237,12 @@ def _prepared(model: GPT2LMHeadModel) -> GPT2LMHeadModel:
 
 
 def extend_context(model: GPT2LMHeadModel, context: int) -> GPT2LMHeadModel:
-    """Lengthen a model's position table in place; new positions begin as in a new model.
+    """Lengthen a model's position table in place.
+
+    New positions begin as in a new model.
 
     Args:
-        context: Positions to have. A longer table stays as it is.
+        context: Number of positions. A longer table stays as it is.
     """
     table = model.transformer.wpe
     if context <= table.num_embeddings:
@@ -263,7 +275,7 @@ def describe(model: GPT2LMHeadModel, origin: str) -> str:
     """Describe a model in a line.
 
     Args:
-        origin: Where its weights come from, in words.
+        origin: The origin of its weights, in words.
     """
     parameters, positions = parameter_counts(model)
     return f"GPT-2, {shape_of(model.config)}, {(parameters + positions) / 1e6:.2f} M parameters; {origin}"

@@ -135,7 +135,7 @@ def training_curves(
 
 
 def _log_scale(axes: Axes, figures: Sequence[float]) -> None:
-    """Make the y axis logarithmic, with room around the figures and plain numbers as labels."""
+    """Make the y axis logarithmic, with plain numbers as labels."""
     axes.set(yscale="log", ylim=(0.8 * min(figures), 1.15 * max(figures)))
     axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
     axes.yaxis.set_major_formatter(ticker.ScalarFormatter())
@@ -143,7 +143,7 @@ def _log_scale(axes: Axes, figures: Sequence[float]) -> None:
 
 
 def _draw_baselines(axes: Axes, baselines: Mapping[str, float]) -> None:
-    """Draw a labelled line for each figure, with labels moved up where they would overlap."""
+    """Draw a labelled line for each figure, without overlapping labels."""
     lowest = 0.0
     for name, value in sorted(baselines.items(), key=lambda item: item[1]):
         axes.axhline(value, color=MUTED, linewidth=0.8, linestyle=DASHED, zorder=0)
@@ -165,7 +165,7 @@ def training_analysis(
     overfitted: bool,
     title: str,
 ) -> bytes:
-    """Plot the loss curves of a run with its best point, early stops and learning rate.
+    """Plot the loss curves of a run with best point, early stops and learning rate.
 
     Args:
         at: Steps or epochs of the evaluations.
@@ -174,8 +174,8 @@ def training_analysis(
         learning_rates: Learning rate at each evaluation.
         clock: Unit of `at`, "step" or "epoch".
         units: Units of validation and of training loss.
-        best: Where the lowest validation loss is, and its value.
-        stops: By patience, where early stopping would have ended the run.
+        best: Step or epoch of the lowest validation loss, and its value.
+        stops: By patience, the step or epoch at which early stopping would have ended the run.
         overfitted: Shade the part after the best point.
     """
     has_rates = any(rate is not None for rate in learning_rates)
@@ -210,7 +210,7 @@ def training_analysis(
 
 
 def _draw_stops(axes: Axes, stops: Mapping[int, int | None]) -> None:
-    """Draw a line at each early stop, labelled above with the patience; several patiences may share one."""
+    """Draw a line at each early stop, labelled above with its patiences."""
     above: dict[str, Any] = {"xytext": (0, 5), "textcoords": "offset points", "size": 9}
     for at in set(stops.values()):
         patiences = ", ".join(str(patience) for patience, stop in stops.items() if stop == at)
@@ -230,7 +230,7 @@ def recordings_histograms(
     turn_bytes: Mapping[str, Mapping[int, int]],
     commands: Mapping[str, int],
 ) -> bytes:
-    """Plot what recordings hold, in four panels.
+    """Plot the contents of recordings in four panels.
 
     Args:
         days: Payload bytes by the day of the start; if empty, `recordings` are shown instead.
@@ -268,7 +268,7 @@ def recordings_histograms(
 
 
 def _draw_by_power(axes: Axes, sides: Mapping[str, Mapping[int, int]]) -> None:
-    """Draw counts by power of two as bars, the sides next to each other, on a logarithmic y axis."""
+    """Draw counts by power of two as bars on a log scale, one series per side."""
     seen = {power for counts in sides.values() for power in counts}
     bins = sorted(power for power in seen if power < 1)
     bins += [1 << exponent for exponent in range(max(seen, default=0).bit_length())]
@@ -311,7 +311,7 @@ def compared_curves(curves: Mapping[str, tuple[Sequence[int], Sequence[float]]],
 
 
 def surprisal_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], payload_bytes: int, title: str) -> bytes:
-    """Plot the surprisal along a recording, for the server as a line and for the client as points.
+    """Plot the surprisal along a recording: server as a line, client as points.
 
     Args:
         curves: By side, "server" and "client": offsets in payload bytes, and mean bits per byte there.
@@ -329,7 +329,9 @@ def surprisal_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike]], payload_
 
 
 def delay_calibration(delays: Mapping[str, tuple[float, Sequence[tuple[int, float, float]]]], turns: int) -> bytes:
-    """Plot a reliability diagram of each delay token; a calibrated model's points lie on the diagonal.
+    """Plot a reliability diagram of each delay token.
+
+    The points of a calibrated model lie on the diagonal.
 
     Args:
         delays: By delay token, its expected calibration error, and turns, predicted and observed share of each bin.
@@ -353,7 +355,7 @@ def delay_calibration(delays: Mapping[str, tuple[float, Sequence[tuple[int, floa
 
 
 def context_lengths(positions: Mapping[str, float], lengths: Mapping[int, float]) -> bytes:
-    """Plot bits per byte by the number of preceding tokens, and by the length of the context window.
+    """Plot bits per byte by preceding tokens, and by the length of the context.
 
     Args:
         positions: Bits per byte by a label of the number of preceding tokens, as "2-3".

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
-__all__ = ["Advance", "Progress", "silent", "without_library_bars"]
+__all__ = ["Advance", "Progress", "quiet_transformers", "silent"]
 
 Advance = Callable[[int], object]
 """A function that is called with the amount done since its last call."""
@@ -23,14 +23,16 @@ def silent(description: str, total: int) -> Iterator[Advance]:
 
 
 @contextlib.contextmanager
-def without_library_bars() -> Iterator[None]:
-    """Turn off the progress bars of transformers: one for each file of a checkpoint."""
+def quiet_transformers() -> Iterator[None]:
+    """Turn off the warnings of transformers, and its progress bars: one for each file of a checkpoint."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:
         yield
     finally:
+        logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()

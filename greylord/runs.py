@@ -1,4 +1,4 @@
-"""Training runs on disk: the layout of models/NAME_TIME, and reading what a run wrote there."""
+"""Training runs on disk: the layout of models/NAME_TIME, and reading a run."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ STAMP = "%Y-%m-%dT%H-%M-%S"
 """The time in the name of a run's folder."""
 
 Credentials = Literal["masked", "kept", "unknown"]
-"""How passwords in the recordings were treated before training."""
+"""Treatment of passwords in the recordings before training."""
 
 
 def new_run(name: str, *, workspace: Workspace = HERE) -> Path:
@@ -106,7 +106,10 @@ def mark_latest(run: Path) -> None:
 
 
 def resume_point(run: Path) -> tuple[Path | None, list[Path]]:
-    """Return the newest complete checkpoint of a run, if any, and the incomplete ones that are newer."""
+    """Return the newest complete checkpoint of a run, and newer incomplete ones.
+
+    The checkpoint is None if there is none.
+    """
     incomplete: list[Path] = []
     for path in sorted((run / CHECKPOINTS).glob("checkpoint-*"), key=_step, reverse=True):
         if (path / COMPLETE).is_file():
@@ -120,7 +123,7 @@ def _step(checkpoint: Path) -> int:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a JSON object that may come from anyone.
+    """Read a JSON object from an untrusted file.
 
     Returns:
         None if the file is missing, larger than `LARGEST_JSON`, not a regular file, or does not hold an object.
@@ -152,7 +155,10 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 
 
 def _checked_evaluations(path: Path, rows: object) -> list[dict[str, Any]]:
-    """Return the content of a history if it is a list of evaluations, else raise GreylordError."""
+    """Return the content of a history if it is a list of evaluations.
+
+    Raises GreylordError otherwise.
+    """
     if not isinstance(rows, list):
         raise GreylordError(f"{str(path)!r} is damaged: it is not a list of evaluations.")
     for row in rows:
@@ -161,7 +167,10 @@ def _checked_evaluations(path: Path, rows: object) -> list[dict[str, Any]]:
 
 
 class Scored(NamedTuple):
-    """What a run's figure was measured on. Figures of runs compare only where these are equal."""
+    """The data and the protocol of a run's figure.
+
+    Figures of runs compare only where these are equal.
+    """
 
     dataset: str
     data_hash: str
@@ -196,7 +205,10 @@ class Run:
 
     @property
     def bits_per_byte(self) -> float | None:
-        """The best figure of a finished run, else the last one; None before the first evaluation."""
+        """The best figure of a finished run, else the last one.
+
+        It is None before the first evaluation.
+        """
         if self.summary:
             return self.summary["best_bits_per_byte"]
         return self.evaluations[-1]["bits_per_byte"] if self.evaluations else None
@@ -210,7 +222,7 @@ class Run:
 
     @property
     def scored(self) -> Scored | None:
-        """What the figure was measured on; None if the run has not finished."""
+        """The data and the protocol of the figure; None if the run has not finished."""
         if not self.summary:
             return None
         return Scored(*(self.summary[key] for key in ("dataset", "data_hash", "scored_bytes", "protocol")))
@@ -225,7 +237,7 @@ class Run:
 
     @property
     def last_change(self) -> datetime:
-        """When a file in the folder was last written."""
+        """The time of the last write to a file in the folder."""
         return datetime.fromtimestamp(max(path.stat().st_mtime for path in self.folder.iterdir()))
 
 
@@ -267,7 +279,7 @@ def all_runs(*, workspace: Workspace = HERE) -> tuple[list[Run], list[str]]:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a model was trained on, according to its training_config.json."""
+    """The training data of a model, according to its training_config.json."""
 
     dataset: Path | None
     """The folder of the recordings; None if unknown."""
@@ -279,7 +291,7 @@ class Provenance:
 
 
 def read_provenance(folder: Path) -> Provenance:
-    """Read what a model was trained on. Missing or invalid entries count as unknown."""
+    """Read the provenance of a model. Missing or invalid entries count as unknown."""
     config = read_json(folder / CONFIG_NAME) or {}
     dataset, data_hash, hashes = (config.get(name) for name in ("dataset_folder", "data_hash", "trained_on"))
     credentials = config.get("credentials")

@@ -1,4 +1,4 @@
-"""Arrays that may be larger than memory: built by appending, then read block by block.
+"""Arrays that may be larger than memory: appended to, then read by blocks.
 
 A small array stays in memory. A large one lies in a temporary file and is mapped. Mapped pages count as used memory
 once they are read, so code that reads such an array in order releases them after each block.
@@ -20,7 +20,7 @@ __all__ = ["Spool", "blocks", "map_file", "release"]
 MEMORY_BYTES = 1 << 22
 """The largest array that a spool holds in memory."""
 BLOCK_ITEMS = 1 << 20
-"""Items read at a time; so many bytes fit into a processor's cache."""
+"""Items read at a time. A block of bytes of this size fits into a processor's cache."""
 
 
 class Spool:
@@ -44,7 +44,7 @@ class Spool:
         """Add values at the end.
 
         Args:
-            values: They must not change afterwards.
+            values: Values that must not change afterwards.
 
         Raises:
             OSError: The disk is full.
@@ -60,7 +60,10 @@ class Spool:
             self._parts.clear()
 
     def array(self) -> np.ndarray:
-        """Return the values, one-dimensional and, if mapped, read-only. Nothing can be appended afterwards."""
+        """Return the values, one-dimensional and, if mapped, read-only.
+
+        Nothing can be appended afterwards.
+        """
         if self._file is not None:
             with self._file as file:
                 file.flush()
@@ -81,11 +84,13 @@ def _map(file: BinaryIO) -> mmap.mmap:
 
 
 def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield where each block of an array begins, and the block, and release the array's pages after each.
+    """Yield the start of each block of an array, and the block.
+
+    The array's pages are released after each block.
 
     Args:
         array: One-dimensional.
-        overlap: Items of the next block that each block has, too.
+        overlap: Items repeated from the next block.
 
     Yields:
         The position, and a view of `BLOCK_ITEMS` items and the overlap; the last is shorter.
@@ -96,7 +101,10 @@ def blocks(array: np.ndarray, overlap: int = 0) -> Iterator[tuple[int, np.ndarra
 
 
 def release(*arrays: np.ndarray | memoryview) -> None:
-    """Give the pages of mapped arrays back to the system. They are read again when they are needed."""
+    """Give the pages of mapped arrays back to the system.
+
+    They are read again when they are needed.
+    """
     for array in arrays:
         owner: object = array
         while isinstance(owner, (np.ndarray, memoryview)):

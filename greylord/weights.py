@@ -44,7 +44,7 @@ _KINDS = {int: "a whole number above 0", float: "a decimal number", str: "a stri
 
 @dataclass(frozen=True)
 class Architecture:
-    """The fields of a GPT2Config that the forward pass depends on, with the defaults of GPT2Config.
+    """The fields of a GPT2Config that decide the forward pass, with their defaults.
 
     Raises:
         ValueError: A field has the wrong type or is out of range.
@@ -101,7 +101,7 @@ class Architecture:
             what: Name of the model in the error.
 
         Raises:
-            UsageError: It cannot.
+            UsageError: The engine cannot compute it.
         """
         if self.activation_function not in ACTIVATIONS:
             problem = f"its activation_function is {self.activation_function!r}, not one of {', '.join(ACTIVATIONS)}"
@@ -151,7 +151,9 @@ class GPT2Weights:
 
     @classmethod
     def of(cls, model: GPT2LMHeadModel) -> GPT2Weights:
-        """Take the weights of a model in memory. Tensors in float32 are shared, others are converted.
+        """Take the weights of a model in memory.
+
+        Tensors in float32 are shared, others are converted.
 
         Raises:
             UsageError: The engine cannot compute this variant of GPT-2.

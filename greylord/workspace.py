@@ -1,4 +1,4 @@
-"""Where a user's folders lie."""
+"""The folders in which a user's recordings, corpora and models lie."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,24 +8,30 @@ __all__ = ["HERE", "Workspace"]
 
 @dataclass(frozen=True)
 class Workspace:
-    """A folder that holds `data/`, `corpora/` and `models/`; the current directory by default."""
+    """A folder that holds `data/`, `corpora/` and `models/`.
+
+    It is the current directory by default. A leading `~` stands for the home directory.
+    """
 
     root: str | Path = ""
+
+    def _folder(self, name: str) -> Path:
+        return Path(self.root).expanduser() / name
 
     @property
     def data(self) -> Path:
         """Recordings, one folder for each dataset."""
-        return Path(self.root, "data")
+        return self._folder("data")
 
     @property
     def corpora(self) -> Path:
         """Corpora built from the datasets."""
-        return Path(self.root, "corpora")
+        return self._folder("corpora")
 
     @property
     def models(self) -> Path:
         """Trained and pulled models, one folder for each run."""
-        return Path(self.root, "models")
+        return self._folder("models")
 
 
 HERE = Workspace()

@@ -1,4 +1,7 @@
-"""`greylord train` for launchers: accelerate launch scripts/train.py --dataset majormud"""
+"""`greylord train` for launchers.
+
+Usage: accelerate launch scripts/train.py --dataset majormud
+"""
 
 import sys
 

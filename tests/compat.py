@@ -1,4 +1,6 @@
-"""Does a model say the same to another transformers, where greylord is not installed? `make compat` asks 4.57.
+"""Check that a model gives the same results with another transformers.
+
+greylord need not be installed there. `make compat` compares with transformers 4.57.
 
     python tests/compat.py write MODEL FILE.npz      ids, logits and greedy text by this transformers
     python tests/compat.py compare MODEL FILE.npz    the same again, compared with the file
@@ -15,11 +17,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, pipeline
 
 TEXTS = ("<|pad|><|server|><|delay_short|>User-ID: ", bytes(range(256)).decode("latin-1"), "look\r\n\x1b[0;37m[HP=46]:")
 TOLERANCE = 1e-4
-"""Of a logit: float32 in another order."""
+"""Tolerance of a logit: float32 sums in another order."""
 
 
 def answers(model_name: str) -> dict[str, np.ndarray]:
-    """What the stock classes make of a model: ids and logits of each text, and what `pipeline` goes on to say."""
+    """Return the results of the stock classes: ids and logits of each text.
+
+    They include the continuation by `pipeline`.
+    """
     tokenizer = AutoTokenizer.from_pretrained(model_name)
     model = AutoModelForCausalLM.from_pretrained(model_name, use_safetensors=True).eval()
     found = {}
@@ -30,11 +35,11 @@ def answers(model_name: str) -> dict[str, np.ndarray]:
         with torch.inference_mode():
             found[f"logits {number}"] = model(**batch).logits[0].numpy()
         found[f"ids {number}"] = batch["input_ids"][0].numpy()
-    speak = pipeline("text-generation", model=model, tokenizer=tokenizer)
-    # The pipeline of transformers 4 would take the blank before a question mark away.
+    generate = pipeline("text-generation", model=model, tokenizer=tokenizer)
+    # The pipeline of transformers 4 would remove the blank before a question mark.
     exact = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
-    (said,) = speak(TEXTS[0], max_new_tokens=40, do_sample=False, **exact)
-    found["said"] = np.frombuffer(said["generated_text"].encode(), np.uint8)
+    (generated,) = generate(TEXTS[0], max_new_tokens=40, do_sample=False, **exact)
+    found["generated text"] = np.frombuffer(generated["generated_text"].encode(), np.uint8)
     return found
 
 

@@ -1,4 +1,4 @@
-"""What the tests share. No test uses the network."""
+"""Fixtures that the tests share. No test uses the network."""
 
 import os
 
@@ -24,7 +24,10 @@ CAPTURES = Path(os.environ.get("GREYLORD_CAPTURES") or PROJECT / "data" / "captu
 
 @pytest.fixture(scope="session")
 def real_captures(tmp_path_factory) -> Path:
-    """A folder with the real recordings. Tests that ask for it are skipped where they are absent."""
+    """A folder with the real recordings.
+
+    Tests that ask for it are skipped where they are absent.
+    """
     if not CAPTURES.exists():
         pytest.skip(f"no real recordings at {CAPTURES}; name their folder or archive in GREYLORD_CAPTURES")
     if CAPTURES.is_dir():
@@ -44,8 +47,10 @@ def workplace(tmp_path, monkeypatch) -> Path:
 
 @pytest.fixture
 def called(capsys) -> Callable[..., subprocess.CompletedProcess]:
-    """Runs a command line in this process and the working directory, without the seconds that a process needs to
-    begin."""
+    """Runs a command line in this process and the working directory.
+
+    It saves the seconds that a process needs to start.
+    """
     from greylord.cli import main
 
     def run(*arguments: object) -> subprocess.CompletedProcess:
@@ -59,7 +64,7 @@ def called(capsys) -> Callable[..., subprocess.CompletedProcess]:
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """A working directory with the dataset tiny, its corpus, and a model that has learned a little."""
+    """A working directory with the dataset tiny, its corpus, and a trained model."""
     from greylord.training.config import Job, TrainingConfig
     from greylord.training.train import train
 

@@ -1,5 +1,6 @@
-"""Coverage-guided fuzzing of recordings, names and overrides from others. Not part of the tests, since it runs until
-its time is over.
+"""Coverage-guided fuzzing of recordings, names and overrides from others.
+
+It is not part of the tests, because it runs until its time is over.
 
     pip install atheris
     python tests/fuzz.py readers|names|overrides CORPUS_FOLDER -max_total_time=600

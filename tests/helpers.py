@@ -1,4 +1,4 @@
-"""What several test modules use. No test module imports another."""
+"""Helpers of several test modules. No test module imports another."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MARKUP = re.compile(
     rb"|(?P<telnet>\xff\xfa(?:[^\xff]|\xff\xff)*\xff\xf0|\xff[\xfb-\xfe].|\xff[^\xfa-\xfe])",
     re.DOTALL,
 )
-"""What is not text in a payload: a wiped line, a control sequence, a telnet command."""
+"""Markup in a payload: a wiped line, a control sequence, a telnet command."""
 
 
 def greylord(*arguments: object, cwd: Path, **options) -> subprocess.CompletedProcess:
@@ -72,7 +72,7 @@ def commands(group: typer.Typer = app, prefix: str = "") -> dict[str, object]:
 
 
 def fails(result: subprocess.CompletedProcess, code: int) -> str:
-    """The one sentence of a call that fails."""
+    """Return the one sentence of a call that fails."""
     assert result.returncode == code, (result.stdout, result.stderr)
     assert "Traceback" not in result.stderr
     sentences = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
@@ -94,7 +94,7 @@ def write_recording(folder: Path, start: datetime, seed: int = 0, records: int =
 
 
 def numbered_rows(sizes: list[int]) -> list[np.ndarray]:
-    """Rows whose tokens are all different, so that a token tells where it is from."""
+    """Return rows whose tokens are all different, so that a token shows its origin."""
     ends = np.cumsum(sizes)
     return [np.arange(end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
@@ -136,7 +136,7 @@ def make_run(name: str, figures: list[float], finished: bool = True, rate: float
 
 
 def make_rows() -> list[np.ndarray]:
-    """Three sessions, none of them a multiple of anything."""
+    """Return three sessions whose lengths are not multiples of anything."""
     rng = np.random.default_rng(3)
     rows = []
     for records in (31, 8, 1):
@@ -162,7 +162,10 @@ def make_model() -> torch.nn.Module:
 
 
 def slow_costs(model, row: np.ndarray) -> list[float]:
-    """The nats of each token but the first, each from a call of its own with the context that the protocol gives."""
+    """Return the nats of each token but the first, one model call per token.
+
+    Each call has the context of the protocol.
+    """
     costs = []
     for position in range(1, len(row)):
         if position < CONTEXT:

@@ -1,4 +1,7 @@
-"""A small Hugging Face Hub on loopback: the HTTP that the genuine client needs, and failures on request."""
+"""A small Hugging Face Hub on loopback, for the genuine client.
+
+It serves the HTTP that the client needs, and fails on request.
+"""
 
 from __future__ import annotations
 

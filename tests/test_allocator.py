@@ -1,4 +1,7 @@
-"""The allocator keeps freed memory. Measured in processes of their own, because it cannot be undone."""
+"""The allocator keeps freed memory.
+
+Measured in processes of their own, because it cannot be undone.
+"""
 
 import os
 import platform

@@ -40,7 +40,10 @@ def write_records(folder: Path, name: str, records: list[Record]) -> None:
 
 
 def records_with_a_login(number: int) -> list[Record]:
-    """Return a session with a login, extreme delays, one line that all sessions have and one that few have."""
+    """Return a session with a login, extreme delays and two long lines.
+
+    All sessions have one of the lines, and a few have the other.
+    """
     user, password = USER.encode(), PASSWORD.encode()
     rows = [
         (S, 9_999, b'\xff\xfb\x01Type it in. Otherwise type "new": '),
@@ -58,7 +61,10 @@ def records_with_a_login(number: int) -> list[Record]:
 
 @pytest.fixture
 def dataset(workplace) -> Path:
-    """Nine recordings in at least five time groups, of the realm and hand-made, and a file that is not a recording."""
+    """Nine recordings in at least five time groups, and a file that is not one.
+
+    They are from the realm and hand-made.
+    """
     folder = workplace / "data" / "game"
     for name, session in record(3, 4, 1):
         write_records(folder, name, list(session))
@@ -81,7 +87,10 @@ def sent_by(session: Session, direction: Direction) -> bytes:
 
 
 def power(value: int) -> int:
-    """Return the largest power of two that a value reaches; 0 for 0, -1 for negative values."""
+    """Return the largest power of two that a value reaches.
+
+    It is 0 for 0, and -1 for negative values.
+    """
     return -1 if value < 0 else max(bound for bound in [0, *(1 << n for n in range(40))] if bound <= value)
 
 
@@ -189,7 +198,7 @@ def test_commands_agree_with_a_slow_count(dataset):
     assert all(words[word] == count for word, count in report.frequent.items())
 
 
-def test_neither_passwords_nor_user_names_come_out(dataset, called, monkeypatch):
+def test_neither_passwords_nor_user_names_are_reported(dataset, called, monkeypatch):
     drawn = []
     draw = plots.recordings_histograms
     monkeypatch.setattr(plots, "recordings_histograms", lambda **given: drawn.append(repr(given)) or draw(**given))
@@ -203,7 +212,7 @@ def test_neither_passwords_nor_user_names_come_out(dataset, called, monkeypatch)
         assert USER.lower() not in output.lower() and PASSWORD not in output
 
 
-def test_a_split_by_time_is_that_of_the_corpus(dataset):
+def test_the_reported_split_is_that_of_the_corpus(dataset):
     before = data.analyze(dataset)
     manifest = build_corpus(dataset, val_split=0.5, seed=4, keep_records=True).manifest
     report = data.analyze(dataset)
@@ -215,7 +224,7 @@ def test_a_split_by_time_is_that_of_the_corpus(dataset):
     )
 
 
-def test_a_cut_is_that_of_the_corpus(workplace):
+def test_the_reported_cut_is_that_of_the_corpus(workplace):
     folder = workplace / "data" / "game"
     for name, session in list(record(1, 4, 2))[:2]:
         write_records(folder, f"{int(START.timestamp())}_{name}", list(session))
@@ -242,7 +251,7 @@ def test_recordings_are_read_one_at_a_time(dataset, monkeypatch):
 
     monkeypatch.setattr(proxylog, "read", read_alone)
     data.analyze(dataset)
-    # Once to tell copies apart, which reads change.log too, and once to count.
+    # The first pass finds copies and reads change.log too, the second one counts.
     assert len(sessions) == 10 + 9
 
 

@@ -1,4 +1,4 @@
-"""The analysis of a run: verdict, early stops, advice, and what is printed and drawn."""
+"""The analysis of a run: verdict, early stops, advice, output and picture."""
 
 import json
 import math
@@ -85,7 +85,7 @@ def test_instability_is_not_overfitting(tmp_path):
 
 
 @given(st.lists(st.sampled_from([1.0, 1.1, 1.2, 1.3, 1.4]), min_size=1, max_size=25))
-def test_early_stops_are_where_a_window_of_patience_brings_nothing(tmp_path_factory, validation):
+def test_early_stops_match_a_search_over_windows_of_patience(tmp_path_factory, validation):
     file = write_history(tmp_path_factory.mktemp("runs") / "run", validation, [1.0] * len(validation))
     for stop in analysis.analyze(file).stops:
         wait = stop.patience

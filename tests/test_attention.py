@@ -1,4 +1,4 @@
-"""Attention in blocks computes the same as attention query by query and as the fused kernel."""
+"""Attention in blocks equals attention by query and the fused kernel."""
 
 import json
 

@@ -1,4 +1,7 @@
-"""Bits per byte against slow, obvious computations: one model call a token, one Python loop a stream."""
+"""Bits per byte against slow, obvious computations.
+
+They use one model call per token, and one Python loop per stream.
+"""
 
 import bz2
 import json

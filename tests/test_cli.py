@@ -208,14 +208,14 @@ def test_failed_jobs(called, workplace, arguments, sentence):
     assert {path.name for path in workplace.iterdir()} == {"data", "model"}
 
 
-def test_packed_recordings_are_to_be_unpacked_first(workplace):
+def test_the_error_for_an_archive_says_to_unpack_it(workplace):
     Path("logs").mkdir()
     Path("logs/all.tar.xz").write_bytes(b"\xfd7zXZ\x00")
     sentence = fails(greylord("data", "copy", "logs", "game", cwd=workplace), 1)
     assert sentence.endswith("There is no recording in 'logs'. Unpack 'logs/all.tar.xz' first.\n")
 
 
-def test_pruning_on_request(workplace):
+def test_pruning_lists_or_removes_files(workplace):
     Path("data/game").mkdir(parents=True)
     for name, size in [("a.log", 10), ("b", 10_000), ("c", 20_000)]:
         Path("data/game", name).write_bytes(bytes(size))
@@ -228,7 +228,7 @@ def test_pruning_on_request(workplace):
     assert sorted(path.name for path in Path("data/.pruned/game").iterdir()) == ["b", "c"]
 
 
-def test_what_data_prints(called, workplace):
+def test_the_output_of_data_commands(called, workplace):
     assert called("data", "sample", "game", "--recordings", 4, "--minutes", 0.5).returncode == 0
     assert "not built yet" in called("data", "show", "game").stdout
     built = called("data", "build", "game")
@@ -241,7 +241,7 @@ def test_what_data_prints(called, workplace):
     assert json.loads(called("data", "show", "game", "--json").stdout)["files"] == 4
 
 
-def test_passwords_are_masked_until_they_are_kept(workplace):
+def test_passwords_are_masked_unless_the_build_keeps_them(workplace):
     Path("logs").mkdir()
     login = (
         b"<|server|><|delay#0.1|>Password: <|client|><|delay#0.1|>hush\r" + b"<|server|><|delay#0.1|>Hello.\r\n" * 99

@@ -32,7 +32,7 @@ from greylord.workspace import Workspace
 
 @pytest.fixture
 def dataset(workplace) -> Path:
-    """A dataset of six recordings in four time groups, and of a file that is not a recording."""
+    """A dataset of six recordings in four time groups, and one other file."""
     folder = workplace / "data" / "game"
     for seed, hours in enumerate([0, 0.5, 1.4, 5, 10, 30]):
         write_recording(folder / ("a" if seed % 2 else "b"), START + timedelta(hours=hours), seed, 20 + 10 * seed)
@@ -243,7 +243,7 @@ def test_a_share_out_of_range_is_refused(dataset, val_split):
     assert raised.value.settings == ("val_split",)
 
 
-def test_a_workspace_is_where_corpora_go(dataset, workplace, monkeypatch):
+def test_corpora_are_built_in_their_workspace(dataset, workplace, monkeypatch):
     expected = build_corpus(dataset)
     ids = list(expected.train["input_ids"])
     before = files_in(workplace)
@@ -330,7 +330,7 @@ def test_starts_within_an_hour_chain(starts):
 
 
 @given(st.lists(st.integers(1, 10**6), min_size=split.MIN_GROUPS, max_size=30), st.integers(0, 99))
-def test_both_splits_get_a_group_and_another_would_be_further_off(sizes, seed):
+def test_both_splits_have_groups_and_one_more_would_not_be_nearer(sizes, seed):
     chosen = split.choose_validation(sizes, 0.2, seed)
     assert chosen == split.choose_validation(sizes, 0.2, seed)
     assert 0 < len(chosen) < len(sizes)

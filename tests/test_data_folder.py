@@ -131,7 +131,7 @@ def test_a_copy_that_fails_leaves_no_half_file(sources, monkeypatch):
 
 
 @pytest.mark.parametrize("source", ["nowhere", "one/*.txt", "data/game", "data/game/x.log", "data", "."])
-def test_impossible_sources(sources, source):
+def test_sources_that_cannot_be_copied(sources, source):
     copy("one")
     before = contents("data/game")
     with pytest.raises(UsageError):
@@ -140,7 +140,7 @@ def test_impossible_sources(sources, source):
 
 
 @pytest.mark.parametrize("name", ["", ".x", "..", "a/b", "a\\b", "a:b", "*"])
-def test_impossible_names(workplace, name):
+def test_names_that_a_dataset_cannot_have(workplace, name):
     with pytest.raises(UsageError, match=re.escape(repr(name))):
         folder.check_name(name)
 
@@ -221,7 +221,7 @@ def test_text_that_is_not_a_size(text):
 
 
 @given(st.integers(0, 10**13))
-def test_sizes_for_people_are_near(value):
+def test_a_formatted_size_is_near_its_value(value):
     number, unit = units.size(value).split()
     shown = float(number) * {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}[unit]
     assert abs(shown - value) <= 0.051 * max(value, 1) or unit == "GB"

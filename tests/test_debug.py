@@ -1,4 +1,4 @@
-"""`greylord debug`: sound folders pass, each kind of damage is named, and the figures are right."""
+"""`greylord debug`: sound folders pass, damage is named, figures are right."""
 
 import json
 import math
@@ -40,7 +40,10 @@ def call(called) -> Callable[..., tuple[int, str, str]]:
 
 
 def problems_in(output: str) -> list[str]:
-    """Return the problems in the output; its last line is the verdict with their number."""
+    """Return the problems in the output.
+
+    Its last line is the verdict with their number.
+    """
     *lines, verdict = output.rstrip().splitlines()
     problems = [line.removeprefix("✗ ") for line in lines if line.startswith("✗ ")]
     assert verdict.startswith("Unsound: ") and str(len(problems)) in verdict
@@ -179,7 +182,10 @@ def small_steps(monkeypatch) -> None:
 
 @pytest.fixture
 def in_trained(trained, monkeypatch) -> Path:
-    """The folder of the trained model; the directory with its corpus is the working directory."""
+    """The folder of the trained model.
+
+    The working directory holds its corpus.
+    """
     monkeypatch.chdir(trained)
     (folder,) = Path("models").glob("tiny_*")
     return folder

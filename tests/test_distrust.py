@@ -1,4 +1,7 @@
-"""Files from others are not trusted: a recording costs time and memory by its size, and a model runs no code."""
+"""Files from others are not trusted.
+
+A recording costs time and memory by its size, and a model runs no code.
+"""
 
 import io
 import json
@@ -60,7 +63,10 @@ def read(log: bytes) -> None:
 
 
 def cost(log: bytes) -> tuple[float, int]:
-    """Measure the processor seconds, the lower of two runs, and the peak memory in bytes."""
+    """Measure the processor seconds and the peak memory in bytes.
+
+    The seconds are the lower of two runs.
+    """
     tracemalloc.start()
     read(log)
     _, memory = tracemalloc.get_traced_memory()

@@ -1,4 +1,4 @@
-"""Drafts: sampled by the grammar, as many as the training allows, and checked when they are read."""
+"""Drafts follow the grammar, grow with training, and are checked when read."""
 
 import json
 from itertools import pairwise

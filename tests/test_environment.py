@@ -1,4 +1,4 @@
-"""What surrounds a command: paths as users type them, files as their editors save them, variables, the Hub's name."""
+"""The environment of a command: paths, encodings, variables, the Hub."""
 
 import codecs
 import importlib.util
@@ -38,7 +38,7 @@ def test_json_is_read_in_the_encodings_that_editors_save(called, workplace, enco
     assert called("analyze", "training", "--model-dir", folder / runs.HISTORY, "--json").returncode == 0
 
 
-def test_what_optimize_writes_keeps_a_config_of_another_encoding(called, workplace):
+def test_optimize_updates_a_config_of_another_encoding(called, workplace):
     CONFIG.write_bytes('{"epochs": 3, "set": {"seed": "é"}}'.encode("utf-16"))
     assert called("optimize", "--memory-gb", 8, "--write").returncode == 0
     written = json.loads(CONFIG.read_text(encoding="utf-8"))
@@ -80,7 +80,10 @@ def test_a_home_in_quotes_is_expanded(called, workplace, monkeypatch):
 
 @pytest.fixture
 def asked(workplace, monkeypatch) -> list[str]:
-    """The repositories that the Hub has been asked for. There are two runs here, and other folders."""
+    """The repositories that the Hub has been asked for.
+
+    The working directory has two runs and other folders.
+    """
     from greylord import hub
 
     found = []
@@ -111,7 +114,7 @@ def asked(workplace, monkeypatch) -> list[str]:
         ("smaple_2026-11-24T10-11-23", "models/sample_2026-11-24T10-11-23"),
     ],
 )
-def test_a_misspelt_folder_is_not_asked_of_the_hub(called, asked, typed, meant):
+def test_a_misspelt_folder_is_not_looked_up_on_the_hub(called, asked, typed, meant):
     for arguments in (["push", typed, "user/x"], ["models", "compare", typed, "x"]):
         assert f"There is no model folder {typed!r}. Did you mean {meant!r}?" in fails(called(*arguments), 2)
     with pytest.raises(UsageError, match=f"no model folder '{typed}'. Did you mean '{meant}'?"):
@@ -120,12 +123,12 @@ def test_a_misspelt_folder_is_not_asked_of_the_hub(called, asked, typed, meant):
 
 
 @pytest.mark.parametrize("name", ["user/majormud", "user/sample_2026-11-24T10-11-23", "user/x", "me/game"])
-def test_a_repository_that_is_near_nothing_is_asked_of_the_hub(asked, name, capsys):
+def test_a_name_unlike_any_folder_is_looked_up_on_the_hub(asked, name, capsys):
     assert places.model_folder(Path(name)) == Path("models/pulled")
     assert asked == [name]
 
 
-def test_what_has_been_pulled_is_found_whatever_is_near(asked):
+def test_a_pulled_repository_is_found_despite_similar_names(asked):
     folder = make_run("mine_12345678", [1.0])
     (folder / runs.ORIGIN).write_text('{"repo_id": "modles/mine"}')
     assert places.model_folder(Path("modles/mine")) == folder and not asked
@@ -135,21 +138,21 @@ def test_what_has_been_pulled_is_found_whatever_is_near(asked):
 def test_a_token_that_no_request_can_carry_is_one_sentence(called, workplace, monkeypatch, token):
     monkeypatch.setenv("HF_TOKEN", token)
     for arguments in (["pull", "user/game"], ["generate", "--model-dir", "user/game"]):
-        told = fails(called(*arguments), 1)
-        assert "The token for the Hub has" in told and "secret" not in told
+        message = fails(called(*arguments), 1)
+        assert "The token for the Hub has" in message and "secret" not in message
 
 
-def test_a_folder_of_the_hubs_client_that_cannot_be_used(called, workplace, monkeypatch):
+def test_an_unusable_folder_of_the_hub_client_is_one_sentence(called, workplace, monkeypatch):
     from huggingface_hub import constants
 
     Path("file").touch()
     monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(workplace / "file" / "token"))
-    told = fails(called("pull", "user/game"), 1)
-    assert "file/token' cannot be used (Not a directory); set HF_HOME to a folder" in told
+    message = fails(called("pull", "user/game"), 1)
+    assert "file/token' cannot be used (Not a directory); set HF_HOME to a folder" in message
 
 
-def test_what_the_hubs_client_raises_is_one_sentence(monkeypatch):
+def test_an_error_of_the_hub_client_is_one_sentence(monkeypatch):
     from greylord import hub
 
     for error in (PermissionError(13, "Permission denied", "/root/cache"), ValueError("odd"), OSError("broken")):
@@ -161,7 +164,7 @@ def test_what_the_hubs_client_raises_is_one_sentence(monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["nonsense", "ftp://hub", "https://", "http://[::1", "http://hub:port"])
-def test_an_address_that_is_none_is_one_sentence(called, workplace, monkeypatch, address):
+def test_an_invalid_hub_address_is_one_sentence(called, workplace, monkeypatch, address):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "ENDPOINT", address)
@@ -201,11 +204,11 @@ def test_a_variable_that_a_library_cannot_use_is_one_sentence(called, workplace,
     monkeypatch.setenv(name, value)
     # Imported anew, but not for the other tests.
     monkeypatch.setattr(runs, "all_runs", lambda: spec.loader.exec_module(importlib.util.module_from_spec(spec)))
-    told = fails(called("models"), 1)
-    assert f"The environment variable {name} cannot be used (" in told and told.strip().isprintable()
+    message = fails(called("models"), 1)
+    assert f"The environment variable {name} cannot be used (" in message and message.strip().isprintable()
 
 
-def test_a_variable_is_blamed_for_nothing_else(monkeypatch):
+def test_a_variable_is_blamed_only_for_its_own_value(monkeypatch):
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "abc")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("GREYLORD_OTHER", "def")
@@ -214,7 +217,7 @@ def test_a_variable_is_blamed_for_nothing_else(monkeypatch):
         try:
             exec(compile(code, file, "exec"), {})
         except Exception as error:
-            # Its first frame is this one, as a command's is ours.
+            # Its first frame is this one, which is greylord's in a command.
             return blamed_variable(error)
 
     assert blamed("raise ValueError('Unknown mixed_precision mode: ABC.')") == "ACCELERATE_MIXED_PRECISION"
@@ -237,5 +240,5 @@ def test_a_pipe_or_a_folder_as_config_is_one_sentence(called, workplace):
 @pytest.mark.parametrize("content", [b"\xff\xfe\xe9", b"a\0b", b"\x1b[31mx", b"../nowhere"])
 def test_a_damaged_latest_is_one_sentence(called, asked, content):
     Path("models/latest").write_bytes(content)
-    told = fails(called("generate"), 2)
-    assert "There is no model folder 'models/" in told and told.strip().isprintable()
+    message = fails(called("generate"), 2)
+    assert "There is no model folder 'models/" in message and message.strip().isprintable()

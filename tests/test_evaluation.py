@@ -1,4 +1,4 @@
-"""The figures of `greylord evaluate --deep` and `--surprise`, against slow, obvious versions."""
+"""The figures of --deep and --surprise, against slow, obvious versions."""
 
 import json
 import lzma
@@ -41,7 +41,10 @@ def ids_of(*records: tuple[Direction, bytes]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def player(trained):
-    """A model trained on a little of the realm that often presses Enter, and recordings that it has not seen."""
+    """A model trained on a little of the realm, and recordings unseen by it.
+
+    The model often presses Enter.
+    """
     model = modeling.load_model(model_folders.locate(trained / "models/latest")).eval()
     enter = model.transformer.wte.weight.detach()[ord("\r")]
     model.transformer.ln_f.bias.data += 12 * enter / enter.norm() ** 2
@@ -245,7 +248,7 @@ def test_the_longest_repeat(payload):
     assert generated_play.longest_repeat(payload) == (longest / len(payload) if payload else 0)
 
 
-def test_the_health_of_a_stretch_written_out():
+def test_the_health_of_a_hand_written_stretch():
     def room(name: bytes, exits: bytes) -> bytes:
         return b"\x1b[1;36m" + name + b"\r\nAlso here: nobody.\r\n\x1b[0;32mObvious exits: " + exits + b"\r\n"
 

@@ -1,4 +1,7 @@
-"""Only regular files are read; everything else is skipped and named, nothing hangs, and nothing is lost."""
+"""Only regular files are read, and everything else is skipped and named.
+
+Commands neither hang nor lose a file.
+"""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The decode engine: the stock model's logits, the stream's grammar, and the same ids with drafts and without."""
+"""The decode engine: stock logits, the grammar, and the same ids with drafts."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,10 @@ START = [vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT]
 
 @pytest.fixture(scope="module")
 def model():
-    """A model with a small context, and weights and biases large enough for definite predictions."""
+    """A model with a small context and definite predictions.
+
+    Its weights and biases are large.
+    """
     torch.manual_seed(5)
     model = modeling.new_model(CONTEXT).eval()
     with torch.no_grad():
@@ -103,7 +106,7 @@ def slow(model, sampling, count, seed) -> list[int]:
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.05, 1.0])
-def test_drafts_and_neighbours_change_nothing(model, temperature):
+def test_drafts_and_other_slots_do_not_change_the_ids(model, temperature):
     sampling, count = Sampling(temperature), 3 * CONTEXT
     expected = slow(model, sampling, count, 0)
     assert sampled(model, sampling, count) == [expected]
@@ -208,7 +211,7 @@ def test_sampling(seed, top_k, top_p, uniform):
     assert below - 1e-9 <= uniform * mass <= below + weights[drawn] + 1e-9
 
 
-def test_the_grammar_is_what_turns_can_be_decoded_from(model):
+def test_the_grammar_accepts_exactly_the_ids_that_decode_to_turns(model):
     for temperature in (1.0, 5.0):
         for stream in sampled(model, Sampling(temperature), 400, slots=2):
             while stream[-1] in (vocabulary.CLIENT, vocabulary.SERVER):

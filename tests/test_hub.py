@@ -1,4 +1,7 @@
-"""Push and pull, by the genuine client in its own process, against a small Hub on loopback."""
+"""Push and pull, by the genuine client, against a small Hub on loopback.
+
+The client runs in its own process.
+"""
 
 import json
 import os

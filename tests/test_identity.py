@@ -1,4 +1,4 @@
-"""Duplicates: copies count once, beginnings are superseded, and near-copies share a time group."""
+"""Duplicates: copies, beginnings of other recordings, and near-copies."""
 
 import os
 import random
@@ -65,7 +65,7 @@ def test_a_copy_under_another_name_counts_once(logs):
     assert len(rows) == 5
 
 
-def test_of_equal_recordings_the_one_with_a_start_in_its_name_counts(logs):
+def test_among_equal_recordings_the_one_with_a_start_in_its_name_counts(logs):
     (logs / "a copy.log").write_bytes(log(2))
     assert list(left_out(logs)) == ["a copy.log"]
 

@@ -47,7 +47,7 @@ def test_text_is_the_payload_without_markup(records):
 
 
 def sort_typed(*records: tuple[Direction, bytes]) -> tuple[list[bytes], list[bytes], int, int]:
-    """Return the commands, the names, the number of passwords, and that of empty lines."""
+    """Return commands, names, and the numbers of passwords and empty lines."""
     session = session_of(*records)
     stream, credentials = turns.turns_of(session), redaction.find(session)
     by_client = np.flatnonzero(np.repeat(session.directions == C, session.sizes))

@@ -1,4 +1,7 @@
-"""Memorization: passwords typed often rank first, masked ones at chance level, and copies are measured."""
+"""Memorization: frequent passwords rank first, masked ones at chance level.
+
+The share of copies is measured.
+"""
 
 import math
 import random
@@ -71,7 +74,7 @@ texts = st.lists(st.sampled_from([b"ab", b"c", b"abcab", b"\0"]), max_size=30).m
 
 
 @given(texts.filter(bool), st.lists(texts, max_size=3), st.integers(1, 6))
-def test_the_share_of_copies(payload, training, length):
+def test_the_copied_share_against_a_search(payload, training, length):
     covered = [False] * len(payload)
     for begin in range(len(payload) - length + 1):
         if any(payload[begin : begin + length] in row for row in training):

@@ -1,4 +1,4 @@
-"""Memory: presets, micro-batches, running out of memory, the estimate, and `greylord optimize`."""
+"""Memory: presets, micro-batches, the estimate, and `greylord optimize`."""
 
 import json
 import math
@@ -47,7 +47,10 @@ def test_an_unknown_preset_is_one_sentence():
 
 @pytest.fixture
 def in_trained(trained, monkeypatch) -> Path:
-    """The directory with a corpus and a model as working directory; returns the model's folder."""
+    """The folder of a model.
+
+    The working directory holds it and its corpus.
+    """
     monkeypatch.chdir(trained)
     (folder,) = Path("models").glob("tiny_*")
     return folder
@@ -98,7 +101,7 @@ def test_a_micro_batch_divides_the_share_of_a_process():
         ),
     ],
 )
-def test_out_of_memory_says_what_to_change(in_trained, monkeypatch, config, error, passes, smaller):
+def test_the_out_of_memory_error_has_smaller_settings(in_trained, monkeypatch, config, error, passes, smaller):
     def fail(*_, **__):
         raise error
 
@@ -143,7 +146,7 @@ def one_pass(model, context: int, windows: int, bf16: bool) -> torch.Tensor:
 @pytest.mark.parametrize(
     "device", [*CPU.values(), Device("cuda", True, "elsewhere")], ids=["float32", "bfloat16", "cuda"]
 )
-def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, windows, device):
+def test_the_estimate_counts_what_autograd_saves(monkeypatch, shape, context, windows, device):
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
     model = modeling.new_model(context, shape)
@@ -167,23 +170,23 @@ def test_what_is_kept_is_what_autograd_saves(monkeypatch, shape, context, window
     assert expected == pytest.approx(sum(storage.nbytes() for storage in saved.values()) - copies, rel=0.01)
 
 
-class Live(TorchDispatchMode):
+class LiveTensors(TorchDispatchMode):
     """Counts the bytes of all tensors alive, and their peak."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.sizes, self.held, self.peak = {}, 0, 0
+        self.sizes, self.size, self.peak = {}, 0, 0
 
     def add(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
         if storage._cdata not in self.sizes:
             self.sizes[storage._cdata] = storage.nbytes()
             weakref.finalize(storage, self.remove, storage._cdata)
-            self.held += storage.nbytes()
-            self.peak = max(self.peak, self.held)
+            self.size += storage.nbytes()
+            self.peak = max(self.peak, self.size)
 
     def remove(self, storage: int) -> None:
-        self.held -= self.sizes.pop(storage)
+        self.size -= self.sizes.pop(storage)
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         result = operation(*args, **(kwargs or {}))
@@ -197,13 +200,13 @@ class Live(TorchDispatchMode):
 @pytest.mark.parametrize(
     "device", [*CPU.values(), Device("cuda", True, "elsewhere")], ids=["float32", "bfloat16", "cuda"]
 )
-def test_the_estimate_is_the_most_that_tensors_hold(monkeypatch, shape, context, windows, device):
+def test_the_estimate_is_the_peak_of_live_tensors(monkeypatch, shape, context, windows, device):
     if device.type == "cuda":
         as_on_cuda(monkeypatch)
     model = modeling.new_model(context, shape)
     model.set_attn_implementation(choose_attention(None, device)[0])
     optimizer = torch.optim.AdamW(model.parameters(), fused=True)
-    live = Live()
+    live = LiveTensors()
     for weight in model.parameters():
         live.add(weight)
     with live:
@@ -243,7 +246,10 @@ def test_a_point_is_measured_by_a_real_step():
 
 @pytest.fixture
 def optimize(capsys, workplace) -> Callable[..., tuple[int, str, str]]:
-    """Calls the command in this process and an empty directory; returns exit code, output and errors."""
+    """Calls the command in this process and an empty directory.
+
+    Returns exit code, output and errors.
+    """
 
     def run(*arguments: object) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as exit_:
@@ -253,7 +259,7 @@ def optimize(capsys, workplace) -> Callable[..., tuple[int, str, str]]:
     return run
 
 
-def test_the_command_recommends_a_line_that_can_be_typed(optimize, monkeypatch):
+def test_the_recommended_command_can_be_typed(optimize, monkeypatch):
     monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: CPU[False])
     code, output, errors = optimize("--memory-gb", 8, "--batch-size", 64, "--preset", "medium", "--show-alternatives")
     assert (code, errors) == (0, "")
@@ -280,7 +286,7 @@ def test_the_figures_as_json_add_up(optimize, monkeypatch):
         assert point["tokens_per_step"] == max(2_048, point["context"])
 
 
-def test_what_is_recommended_goes_into_config_json(optimize):
+def test_the_recommendation_is_written_to_config_json(optimize):
     config = {"epochs": 3, "context_window": 256, "set": {"adam_beta2": 0.95}}
     Path("config.json").write_text(json.dumps(config))
     code, output, _ = optimize("--memory-gb", 8, "--preset", "medium", "--write")
@@ -291,7 +297,7 @@ def test_what_is_recommended_goes_into_config_json(optimize):
     assert [path.name for path in Path().iterdir()] == ["config.json"]
 
 
-def test_only_what_has_been_measured_is_called_fastest(optimize, monkeypatch):
+def test_only_measured_settings_are_called_fastest(optimize, monkeypatch):
     monkeypatch.setattr("greylord.training.hardware.choose_device", lambda cpu: Device("cuda", True, "a card"))
 
     def measure(shape, point, card) -> memory.Step | None:

@@ -1,4 +1,4 @@
-"""`greylord models`: listing and comparing runs, also those whose files are damaged."""
+"""`greylord models`: list and compare runs, with damaged files among them."""
 
 import json
 import math
@@ -29,7 +29,10 @@ def call(called) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture
 def several(workplace) -> None:
-    """Runs that compare, some that do not, an unfinished one, and one without an evaluation."""
+    """Runs that compare, some that do not, and two unfinished ones.
+
+    One of the latter has no evaluation.
+    """
     make_run("game_2026-01-05T10-00-00", [2.0, 1.5, 1.25])
     make_run("game_2026-01-06T10-00-00", [1.9, 1.125], rate=2e-3)
     make_run("game_2026-01-07T10-00-00", [0.5], protocol="context 128, stride 64, framing included")

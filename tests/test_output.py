@@ -1,4 +1,7 @@
-"""A command's work does not depend on its output, and what others wrote is printed as text."""
+"""A command's work does not depend on its output.
+
+Text from others is printed as text.
+"""
 
 import errno
 import io
@@ -52,7 +55,10 @@ def exit_code(*arguments: object) -> int:
 
 
 def in_a_shell(command: str, cwd: Path, **variables: str) -> tuple[int, bytes]:
-    """Run `greylord COMMAND`, redirections included. Returns its exit code and what reached the shell."""
+    """Run `greylord COMMAND`, redirections included.
+
+    Returns its exit code and what reached the shell.
+    """
     line = f'{{ "$0" -m greylord {command.replace("|", "; echo $? > code; } |", 1)}'
     line += "" if "|" in command else "; echo $? > code; }"
     environment = {**os.environ, "PYTHONPATH": str(PROJECT), **variables}
@@ -64,9 +70,9 @@ def in_a_shell(command: str, cwd: Path, **variables: str) -> tuple[int, bytes]:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 @pytest.mark.parametrize("redirection", [">/dev/full", ">/dev/full 2>/dev/full", ">&- 2>&- <&-", "2>&1 | true"])
 def test_a_job_is_done_whatever_becomes_of_its_output(tmp_path, redirection):
-    code, told = in_a_shell(f"data sample game --recordings 1 --minutes 0.1 {redirection}", tmp_path)
+    code, output = in_a_shell(f"data sample game --recordings 1 --minutes 0.1 {redirection}", tmp_path)
     assert code == 0 and len(list(tmp_path.glob("data/game/*"))) == 1
-    assert told == (
+    assert output == (
         b"note: Standard output could not be written: No space left on device.\n"
         if redirection == ">/dev/full"
         else b""
@@ -74,7 +80,7 @@ def test_a_job_is_done_whatever_becomes_of_its_output(tmp_path, redirection):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_that_goes_away_ends_no_job(tmp_path):
+def test_a_job_survives_its_terminal(tmp_path):
     master, slave = os.openpty()
     command = [sys.executable, "-m", "greylord", "data", "sample", "game", "--recordings", "1", "--minutes", "0.1"]
     process = subprocess.Popen(
@@ -88,8 +94,8 @@ def test_a_terminal_that_goes_away_ends_no_job(tmp_path):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is full")
 def test_a_result_that_cannot_be_written_is_an_error_unless_its_reader_has_left(tmp_path):
     for redirection, reason in [(">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")]:
-        code, told = in_a_shell(f"models --json {redirection}", tmp_path)
-        assert (code, told.decode()) == (1, f"error: Standard output could not be written: {reason}.\n")
+        code, output = in_a_shell(f"models --json {redirection}", tmp_path)
+        assert (code, output.decode()) == (1, f"error: Standard output could not be written: {reason}.\n")
     assert in_a_shell("models --json | true", tmp_path) == (0, b"")
 
 
@@ -114,17 +120,17 @@ def test_training_goes_on_to_its_folder_and_to_the_hub_without_its_output(traine
 def test_generation_ends_with_its_reader_unless_it_writes_a_cast(trained, monkeypatch, tmp_path, capsys):
     from greylord.generation import playback
 
-    heard = []
+    played = []
     render = playback.render
     monkeypatch.chdir(trained)
-    monkeypatch.setattr(playback, "render", lambda *given: (heard.append(each) or each for each in render(*given)))
+    monkeypatch.setattr(playback, "render", lambda *given: (played.append(each) or each for each in render(*given)))
 
     def generated(number: int, *more: object) -> tuple[int, int]:
-        """The exit code, and the payload bytes that were generated."""
-        heard.clear()
+        """Return the exit code, and the payload bytes that were generated."""
+        played.clear()
         monkeypatch.setattr(sys, "stdout", failing(number, room=10))
         code = exit_code("generate", "--length", 400, *more)
-        return code, sum(len(chunk.payload) for chunk, _ in heard)
+        return code, sum(len(chunk.payload) for chunk, _ in played)
 
     for form in ([], ["--raw"]):
         code, size = generated(errno.EPIPE, *form)
@@ -137,7 +143,7 @@ def test_generation_ends_with_its_reader_unless_it_writes_a_cast(trained, monkey
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-16", "utf-8"])
-def test_what_an_encoding_does_not_have_is_replaced(monkeypatch, encoding):
+def test_characters_missing_from_an_encoding_are_replaced(monkeypatch, encoding):
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding=encoding, errors="strict"))
     with streams.guarded():
@@ -209,11 +215,11 @@ def test_tables_are_as_wide_as_their_cells(called, workplace, monkeypatch, width
     assert f"models/{name}\n" in compared and re.search(r"^trained_on|^ +A +B *$", compared, re.MULTILINE)
 
 
-def test_long_work_tells_every_ten_seconds_how_far_it_is(monkeypatch, capsys):
+def test_progress_is_printed_every_ten_seconds(monkeypatch, capsys):
     now = [0.0]
     monkeypatch.setattr(console, "_clock", lambda: now[0])
 
-    def told(seconds: int) -> list[str]:
+    def lines_at(seconds: int) -> list[str]:
         with console.progress("Reading recordings [x]", 100) as advance:
             for _ in range(seconds):
                 now[0] += 1
@@ -222,8 +228,8 @@ def test_long_work_tells_every_ten_seconds_how_far_it_is(monkeypatch, capsys):
         assert not output
         return lines.splitlines()
 
-    assert told(9) == []
-    assert told(100) == [
+    assert lines_at(9) == []
+    assert lines_at(100) == [
         f"Reading recordings [x]: {done}.0 %, {left} left"
         for done, left in [
             (10, "1 min 30 s"), (20, "1 min 20 s"), (30, "1 min 10 s"), (40, "1 min 00 s"), (50, "50 s"), (60, "40 s"),

@@ -1,4 +1,7 @@
-"""Overrides: fields of TrainingArguments that a run may set, and the promises that none of them may break."""
+"""Overrides: fields of TrainingArguments that a run may set.
+
+No override may break a promise of a run.
+"""
 
 import importlib.util
 import json
@@ -39,7 +42,10 @@ PLAN = Plan(32, 32, 2, 1, 1, 50.0, max_steps=400, short_steps=0, warmup_steps=20
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Use one thread: for models this small, more threads would wait longer than they compute."""
+    """Use one thread.
+
+    For models this small, more threads would wait longer than they compute.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -213,7 +219,7 @@ if not torch.cuda.is_available():
 
 
 @pytest.mark.parametrize("assignments", REFUSED)
-def test_what_the_trainer_refuses_is_one_sentence_before_anything_is_made(called, game, assignments):
+def test_a_value_that_the_trainer_refuses_is_one_sentence_before_the_run(called, game, assignments):
     result = called("train", "--cpu", *f"--set {assignments}".split())
     assert (result.returncode, result.stdout) == (2, "")
     line, *more = result.stderr.splitlines()
@@ -255,7 +261,10 @@ def train(overrides: dict, config: TrainingConfig = TINY, live: type = TrainerCa
 
 @pytest.fixture
 def in_realm(trained, monkeypatch):
-    """Use a working directory with the dataset tiny. The pace is not measured, and new runs are removed."""
+    """Use a working directory with the dataset tiny.
+
+    The pace is not measured, and new runs are removed.
+    """
     monkeypatch.chdir(trained)
     monkeypatch.setattr(training, "measure_pace", lambda *_: Pace(0.1, 0.1, 0.1, 0.1))
     before, latest = set(Path("models").iterdir()), Path("models/latest").read_text()

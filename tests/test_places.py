@@ -1,4 +1,7 @@
-"""The folder that a command works on: a name is a dataset, a path is a path, and pruning touches nothing else."""
+"""The folder that a command works on.
+
+A name is a dataset, a path is a path, and pruning touches no other folder.
+"""
 
 from pathlib import Path
 
@@ -25,7 +28,10 @@ def everything(root: Path) -> set[str]:
 
 @pytest.fixture
 def nested(workplace, monkeypatch) -> Path:
-    """A working directory with a folder `logs` in it and another above it. Returns the folder above."""
+    """A working directory with a folder `logs` in it and another above it.
+
+    Returns the folder above.
+    """
     for place in ("logs", "work/logs"):
         write(f"{place}/small.log")
         write(f"{place}/large.log", LOG % bytes(2_000).replace(b"\0", b"x"))

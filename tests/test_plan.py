@@ -1,4 +1,7 @@
-"""The plan of a run, and the order of its windows: a pure function of the step, for any number of processes."""
+"""The plan of a run, and the order of its windows.
+
+Both are a pure function of the step, for any number of processes.
+"""
 
 import math
 from dataclasses import asdict, fields, replace
@@ -23,7 +26,7 @@ def length_at(step: int, plan: Plan = PLAN) -> int:
 
 
 def windows_of(order: Order) -> list[tuple]:
-    """The ids and positions of all windows, slot by slot."""
+    """Return the ids and positions of all windows, slot by slot."""
     return [
         tuple((tuple(window["input_ids"]), window.get("first_position")) for window in order[slot])
         for slot in range(len(order))
@@ -105,7 +108,7 @@ def test_a_budget_is_filled_and_not_exceeded(seconds, short):
     assert plan.evaluations * (PACE.evaluation + PACE.checkpoint) <= max(3.5, 0.06 * seconds)
 
 
-def test_a_budget_that_is_too_short_says_what_is_needed():
+def test_the_error_for_a_short_budget_has_the_durations():
     with pytest.raises(TrainingError, match=r"too short: 3 s .* a step takes 0\.25 s .* at the end 4 s"):
         plan_within(3.0, PLAN, PACE)
 

@@ -49,7 +49,7 @@ def capture(tmp_path) -> Path:
     return tmp_path / "a.log"
 
 
-def test_a_prompt():
+def test_a_prompt_is_the_beginning_of_a_session():
     assert playback.encode_prompt(None, CLIENT) == [PAD, CLIENT]
     assert playback.encode_prompt("é\r", SERVER) == [PAD, SERVER, SHORT, 0xE9, 13]
     with pytest.raises(UsageError, match="'€' at character 3"):
@@ -62,7 +62,7 @@ def test_a_recording_up_to_an_offset(capture, at, ids):
     assert playback.encode_recording(capture, at, CLIENT) == [*ids, CLIENT]
 
 
-def test_a_recording_that_is_a_prompt_has_no_password(tmp_path):
+def test_a_recording_as_prompt_is_masked(tmp_path):
     records = [
         Record(Direction.SERVER, 0, b"Password: "), Record(Direction.CLIENT, 0, b"s3cret\r"),
         Record(Direction.SERVER, 0, b"Welcome!"),
@@ -105,7 +105,7 @@ def test_play_is_what_the_decoder_samples(decoder):
     assert 0 < sum(chunk.delay > 0 for chunk in chunks) <= len(stream)
 
 
-def test_until_the_next_turn(decoder):
+def test_play_stops_before_the_next_turn(decoder):
     whole = played(decoder, [PAD, CLIENT], length=2_000)
     turn = played(decoder, [PAD, CLIENT], length=2_000, until_turn=True)
     assert turn == whole[: len(turn)]
@@ -166,7 +166,7 @@ def test_invalid_delays_are_not_taken(tmp_path, value):
     assert playback.read_delays(tmp_path) == {"x": [0, 0.5]}
 
 
-def test_the_command(trained, tmp_path):
+def test_the_generate_command(trained, tmp_path):
     cast = tmp_path / "play.cast"
     shown = greylord("generate", "--length", 400, "--seed", 3, "--output", cast, cwd=trained, encoding="utf-8")
     assert shown.returncode == 0 and "note:" not in shown.stderr, shown.stderr

@@ -1,4 +1,7 @@
-"""Proxy logs are read as by a slow reader that follows the format's description character by character."""
+"""Proxy logs are read as by a slow reader.
+
+The slow reader follows the format's description character by character.
+"""
 
 import io
 import re
@@ -41,7 +44,10 @@ def columns(session: Session) -> tuple:
 
 
 def slow_read(data: bytes) -> tuple[list[Record], Counter, int, int, int]:
-    """Read a v1 or v2 log: records, junk counts, cut tokens, stray markers and headless bytes."""
+    """Read a v1 or v2 log, character by character.
+
+    Returns records, junk counts, cut tokens, stray markers and headless bytes.
+    """
     header = re.compile(
         rb"<\|(server|client)\|>(.{0,8}?)<\|delay#(?=.{1,20}\|>)(-?)(\d{1,12})(?:\.(\d+))?\|>", re.DOTALL
     )
@@ -152,8 +158,8 @@ def test_a_record_cut_at_512_bytes_keeps_what_its_last_token_spells():
     record, following = proxylog.read(io.BytesIO(text + b"<|client|><|delay#0.000|>n\n"))
     assert record.truncated and record.payload.endswith(b".\x1b[") and len(record.payload) == 512 - 25 - 12 + 2
     assert following == Record(Direction.CLIENT, 0, b"n\n", False)
-    ours = proxylog.V3_HEADER + text[:-12] + b"." * 12 + b"<|client|><|delay#0.000|>n\n"
-    assert not proxylog.read(io.BytesIO(ours)).truncated.any()
+    v3_log = proxylog.V3_HEADER + text[:-12] + b"." * 12 + b"<|client|><|delay#0.000|>n\n"
+    assert not proxylog.read(io.BytesIO(v3_log)).truncated.any()
 
 
 @given(dirty, st.data())

@@ -1,4 +1,7 @@
-"""Recordings are read in one way: masked by default, with a typed error for files that are not recordings."""
+"""Recordings are read in one way: masked by default.
+
+Files that are not recordings raise a typed error.
+"""
 
 import os
 import pickle
@@ -118,7 +121,7 @@ def test_pipes_and_folders_are_not_opened(tmp_path):
                 read(path)
 
 
-def test_a_missing_file_is_unreadable_and_a_wrong_path_where_it_was_named(tmp_path):
+def test_a_missing_file_is_unreadable_and_fails_the_check_of_a_path(tmp_path):
     for read in (reading.read_session, reading.read_recording, reading.is_recording):
         with pytest.raises(UnreadableRecordingError, match="No such file") as caught:
             read(tmp_path / "gone.log")
@@ -179,7 +182,7 @@ class Letters:
             target.write(b"CS"[record.direction : record.direction + 1] + record.payload)
 
 
-def test_a_format_in_the_registry_is_all_that_it_takes(log, tmp_path, monkeypatch):
+def test_a_new_format_needs_only_an_entry_in_the_registry(log, tmp_path, monkeypatch):
     path = tmp_path / "letters.txt"
     path.write_bytes(b"letters\nSPassword: \nChush\nSWelcome!\n")
     with pytest.raises(NotARecordingError):

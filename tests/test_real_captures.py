@@ -1,4 +1,7 @@
-"""The real recordings agree with every count of their README; passwords are masked, all other bytes come back."""
+"""The real recordings agree with every count of their README.
+
+Passwords are masked, and all other bytes come back.
+"""
 
 import hashlib
 import re
@@ -70,7 +73,7 @@ def plain_records(log: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def with_passwords_masked(records: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Mask the client's next line after each prompt, reading one record after the other."""
+    """Mask the client's next line after each prompt, record by record."""
     server_text, masked, asked = b"", [], False
     for speaker, payload in records:
         if speaker == b"server":

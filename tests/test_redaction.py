@@ -1,4 +1,7 @@
-"""Passwords are found in every way in which they are typed, and masked; no other byte changes."""
+"""Passwords are found however they are typed, and masked.
+
+No other byte changes.
+"""
 
 import re
 from itertools import pairwise
@@ -23,8 +26,8 @@ WILL_ECHO, WONT_ECHO = b"\xff\xfb\x01", b"\xff\xfc\x01"
 GAME = (S, b"\x1b[79D\x1b[K\x1b[0;37m[HP=46]:")
 
 
-def session_of(*said: tuple[Direction, bytes]) -> Session:
-    return Session.from_records(Record(direction, 0, payload) for direction, payload in said)
+def session_of(*records: tuple[Direction, bytes]) -> Session:
+    return Session.from_records(Record(direction, 0, payload) for direction, payload in records)
 
 
 def keys(line: bytes, echo: bytes) -> list[tuple[Direction, bytes]]:
@@ -32,9 +35,9 @@ def keys(line: bytes, echo: bytes) -> list[tuple[Direction, bytes]]:
     return [part for key in line for part in ((C, bytes([key])), (S, echo))]
 
 
-def secrets(*said: tuple[Direction, bytes]) -> list[bytes]:
+def secrets(*records: tuple[Direction, bytes]) -> list[bytes]:
     """Return the masked stretches in the order of the payload."""
-    session = session_of(*said)
+    session = session_of(*records)
     masked = np.zeros(len(session.payload), bool)
     masked[redaction.find(session).positions] = True
     text = session.payload.tobytes()
@@ -42,7 +45,7 @@ def secrets(*said: tuple[Direction, bytes]) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("records", "expected"),
     [
         # Worldgroup: the prompt, the line, its echo in asterisks. An ordinary word stays one in the game.
         ((*LOGIN, GAME, (C, b"look\r"), (S, b"look\r\n")), [b"look"]),
@@ -113,12 +116,12 @@ def secrets(*said: tuple[Direction, bytes]) -> list[bytes]:
         ((), []),
     ],
 )  # fmt: skip
-def test_passwords_are_found(said, expected):
-    assert secrets(*said) == expected
+def test_passwords_are_found(records, expected):
+    assert secrets(*records) == expected
 
 
 @pytest.mark.parametrize(
-    ("said", "typed", "server"),
+    ("records", "typed", "server"),
     [
         # Passwords of three characters are too short to be searched for elsewhere.
         (((S, b"Password: "), (C, b"x7!\r")), [(b"x7!", Reason.PROMPT)], []),
@@ -151,16 +154,16 @@ def test_passwords_are_found(said, expected):
         ),
     ],
 )
-def test_each_rule_gives_its_reason(said, typed, server):
-    conversation = Conversation(session_of(*said))
+def test_each_rule_gives_its_reason(records, typed, server):
+    conversation = Conversation(session_of(*records))
     found = redaction.find_spans(conversation)
     for text, spans, expected in zip((conversation.typed, conversation.server), found, (typed, server), strict=True):
         assert [(bytes(text[span.begin : span.end]), span.reason) for span in spans] == expected
 
 
 def test_masking_is_idempotent():
-    for said in (LOGIN, ODD_LOGIN):
-        session = session_of(*said)
+    for records in (LOGIN, ODD_LOGIN):
+        session = session_of(*records)
         once = redaction.mask(session, redaction.find(session))
         found = redaction.find(once)
         assert (once.payload[found.positions] == redaction.MASK).all() and found.logins == 1
@@ -172,7 +175,9 @@ PIECES = (
     b"\x1b[0;37m", b"\x1b[79D\x1b[K", b"\x1b[", b"\xff", WILL_ECHO, WONT_ECHO, b"set suicide ", b"[HP=4]:", b"> ",
 )  # fmt: skip
 sessions = st.lists(st.tuples(st.sampled_from(Direction), st.lists(st.sampled_from(PIECES), max_size=6))).map(
-    lambda said: Session.from_records(Record(each, 7 * at, b"".join(parts)) for at, (each, parts) in enumerate(said))
+    lambda records: Session.from_records(
+        Record(each, 7 * at, b"".join(parts)) for at, (each, parts) in enumerate(records)
+    )
 )
 
 

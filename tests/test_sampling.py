@@ -1,4 +1,4 @@
-"""Sampling by rarity: the rarity of windows, and what runs of less than an epoch read."""
+"""Sampling by rarity: rarities, and the windows of runs below an epoch."""
 
 from collections import Counter
 from dataclasses import replace

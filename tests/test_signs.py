@@ -1,4 +1,7 @@
-"""A recording that another program changed shows signs, which are reported with their meaning."""
+"""A recording that another program changed shows signs.
+
+They are reported with their meaning.
+"""
 
 import random
 import re
@@ -23,7 +26,10 @@ def record(side: bytes, payload: bytes) -> bytes:
 
 
 def genuine(seed: int = 0) -> bytes:
-    """Write a log as the v1 proxy does: CR LF, raw telnet commands and line art, records cut at 512 bytes."""
+    """Write a log as the v1 proxy does.
+
+    It has CR LF, raw telnet commands, line art, and records cut at 512 bytes.
+    """
     rng = random.Random(seed)
     parts = [record(b"server", b"\xff\xfb\x01\xff\xfb\x03\xff\xfd\x00\xc9\xcd\xcd\xbb\r\n\xba hello \xba\r\n")]
     for number in range(40):

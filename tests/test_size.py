@@ -1,4 +1,7 @@
-"""Recordings of any size are read in bounded memory, and the size of blocks changes no result."""
+"""Recordings of any size are read in bounded memory.
+
+The size of blocks changes no result.
+"""
 
 import contextlib
 import io
@@ -117,10 +120,10 @@ def test_matches_are_found_wherever_blocks_end(text, size):
 
 @given(st.lists(st.lists(st.integers(-(2**40), 2**40), max_size=9), max_size=9), st.integers(0, 300))
 def test_a_spool_holds_what_was_appended(parts, memory):
-    grown = Spool(np.int64, memory_bytes=memory)
+    store = Spool(np.int64, memory_bytes=memory)
     for part in parts:
-        grown.append(np.array(part, np.int64))
-    array = grown.array()
+        store.append(np.array(part, np.int64))
+    array = store.array()
     expected = [value for part in parts for value in part]
     assert array.tolist() == expected and array.dtype == np.int64
     if array.nbytes > memory:
@@ -128,14 +131,14 @@ def test_a_spool_holds_what_was_appended(parts, memory):
 
 
 def test_a_spool_leaves_no_file(tmp_path):
-    grown = Spool(np.uint8, tmp_path, memory_bytes=10)
+    store = Spool(np.uint8, tmp_path, memory_bytes=10)
     for _ in range(5):
-        grown.append(np.arange(200, dtype=np.uint8))
-    array = grown.array()
+        store.append(np.arange(200, dtype=np.uint8))
+    array = store.array()
     assert array.sum() == 5 * 199 * 100
     spool.release(array, array[7:], memoryview(array[3:]))
     assert array.sum() == 5 * 199 * 100
-    del array, grown
+    del array, store
     assert not list(tmp_path.iterdir())
 
 
@@ -147,10 +150,10 @@ def test_pages_are_released_after_reading():
     def mapped_pages() -> int:
         return int(statm.read_text().split()[2])
 
-    grown = Spool(np.uint8, memory_bytes=0)
+    store = Spool(np.uint8, memory_bytes=0)
     for _ in range(16):
-        grown.append(np.ones(1 << 20, np.uint8))
-    array = grown.array()
+        store.append(np.ones(1 << 20, np.uint8))
+    array = store.array()
     before = mapped_pages()
     assert array.sum() == 1 << 24
     read = mapped_pages() - before
@@ -167,7 +170,10 @@ def write_log(path: Path, rows: list[Record]) -> None:
 
 
 def play(seed: int, exchanges: int) -> list[Record]:
-    """Play a login and some exchanges, with one record that is larger than all others together."""
+    """Play a login and some exchanges.
+
+    One record is larger than all others together.
+    """
     random = np.random.default_rng(seed)
     rows = [
         Record(Direction.SERVER, 0, b"Enter your password: "),
@@ -175,8 +181,8 @@ def play(seed: int, exchanges: int) -> list[Record]:
         Record(Direction.SERVER, 100, b"*******\r\nWelcome x7-moth" + bytes(60 * exchanges)),
     ]
     for number in range(exchanges):
-        said = b"gos mine is x7-moth\r" if number < 9 else b"gos mine is not yours\r"
-        rows.append(Record(Direction.CLIENT, int(random.integers(9)) * 1_000, said))
+        line = b"gos mine is x7-moth\r" if number < 9 else b"gos mine is not yours\r"
+        rows.append(Record(Direction.CLIENT, int(random.integers(9)) * 1_000, line))
         rows.append(Record(Direction.SERVER, 50, b"\x1b[79D\x1b[K[HP=46]:" + random.bytes(40)))
     return rows
 

@@ -1,4 +1,4 @@
-"""The start of a recording is parsed from its file name, in all the forms that recorders write."""
+"""The start of a recording is parsed from its file name, in all known forms."""
 
 from datetime import UTC, datetime
 

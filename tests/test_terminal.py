@@ -1,4 +1,7 @@
-"""The terminal's parsers accept any bytes cut anywhere, and let only harmless output through."""
+"""The terminal's parsers accept any bytes, cut anywhere.
+
+Only harmless output gets through.
+"""
 
 import re
 from itertools import pairwise

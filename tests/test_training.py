@@ -1,4 +1,4 @@
-"""Training: the command, the folder of a run, interruption and resuming, and the initial weights."""
+"""Training: the command, the run's folder, resuming, and initial weights."""
 
 import ast
 import contextlib
@@ -50,7 +50,10 @@ SMALL = ("--context-window", 64, "--batch-size", 4, "--max-steps", 60, "--seed",
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Compute with one thread, as the processes that the tests start: more threads round differently."""
+    """Compute with one thread, like the processes that the tests start.
+
+    More threads round differently.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -120,7 +123,7 @@ def test_history_and_summary_agree(run):
 
 
 def rounding(run: Path) -> float:
-    """Relative tolerance between a run's figure and the figure of its model in float32."""
+    """Return the relative tolerance between a run's figure and one in float32."""
     return 1e-4 if read(run / "training_config.json")["device"]["bf16"] else 1e-5
 
 
@@ -169,7 +172,7 @@ def test_the_folder_is_enough_where_greylord_is_not_installed(run, tmp_path):
     assert ast.literal_eval(result.stdout).startswith("<|pad|><|server|><|delay_short|>")
 
 
-def test_the_same_call_gives_the_same_model(called, realm, run, monkeypatch):
+def test_the_same_call_trains_the_same_model(called, realm, run, monkeypatch):
     monkeypatch.chdir(realm)
     result = called("train", *SMALL)
     again = realm / result.stdout.splitlines()[-1]
@@ -298,7 +301,10 @@ def test_the_first_block_begins_by_looking_back(name):
 
 
 def stopped(realm: Path, number: signal.Signals, seconds: float, *arguments: object) -> Path:
-    """Start a run and send it a signal some seconds after it has printed its plan. Returns its folder."""
+    """Start a run and send it a signal some seconds after it has printed its plan.
+
+    Returns its folder.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", "greylord", "train", *map(str, arguments)],
         cwd=realm, env={**os.environ, "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}, text=True,
@@ -359,7 +365,10 @@ def job(settings: TrainingConfig, **overrides) -> Job:
 
 @pytest.fixture
 def in_realm(realm, monkeypatch):
-    """Use the realm as working directory, and remove new runs in the end. Yields the runs that are there already."""
+    """Use the realm as working directory, and remove new runs in the end.
+
+    Yields the runs that are there already.
+    """
     monkeypatch.chdir(realm)
     before = set(Path("models").glob("*"))
     yield before
@@ -540,7 +549,10 @@ print(run)
 
 
 def killed(realm: Path, *moments: str) -> Path:
-    """Start a run, then kill and resume it at each of the moments, such as "on_step_end:7". Returns its folder."""
+    """Start a run, then kill and resume it at each of the moments.
+
+    A moment is such as "on_step_end:7". Returns the folder of the run.
+    """
     result = subprocess.run(
         [sys.executable, "-c", KILLED, *moments],
         cwd=realm, env={**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}", "OMP_NUM_THREADS": "1"},
@@ -638,7 +650,10 @@ def test_resume_takes_no_other_flag(called, run):
 
 @pytest.fixture
 def set_pace(monkeypatch):
-    """Sets the seconds of a step, an evaluation and a checkpoint that the probe measures."""
+    """Sets the seconds that the probe measures.
+
+    They are of a step, an evaluation and a checkpoint.
+    """
 
     def set_seconds(step: float, evaluation: float = 0.5, checkpoint: float = 0.1) -> Pace:
         pace = Pace(step, step, evaluation, checkpoint)

@@ -1,4 +1,7 @@
-"""Weights without transformers: the same model from a folder and from memory, and the same errors."""
+"""Weights without transformers, from a folder and from memory.
+
+The models and the errors are the same.
+"""
 
 import json
 import math
@@ -246,7 +249,7 @@ print(json.dumps(seen), file=sys.stderr)
 """
 
 
-def test_generate_imports_torch_alone_and_wrong_calls_not_even_that(folder, tmp_path):
+def test_generate_imports_torch_only_and_wrong_calls_do_not_import_it(folder, tmp_path):
     with (tmp_path / "a.log").open("wb") as target:
         proxylog.write([Record(Direction.SERVER, 0, b"name:")], target)
     for name in ("cut", "transposed", "other tokens", "heads"):

@@ -1,4 +1,7 @@
-"""Windows for training and for scoring predict each token once, from the context of the protocol."""
+"""Windows for training and scoring predict each token once.
+
+They have the context of the protocol.
+"""
 
 import pickle
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Compare runs: group those whose figures compare, and list what differs between two."""
+"""Compare runs: group those with comparable figures, and list what differs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from greylord.runs import Run, Scored
 __all__ = ["comparable_groups", "differences"]
 
 _COVERED_BY_DATA_HASH = ("trained_on", "pauses.")
-"""Keys of training_config.json that differ only where `data_hash` differs, and fill many lines."""
+"""Long entries of training_config.json. They differ only where `data_hash` differs."""
 
 
 def comparable_groups(runs: Iterable[Run]) -> list[list[Run]]:

@@ -1,6 +1,7 @@
-"""Count what a folder of recordings holds: bytes, turns, delays, markup, commands, and lines that recur.
+"""Count what a folder of recordings holds.
 
-One recording is in memory at a time. The report contains neither user names nor passwords.
+The figures are bytes, turns, delays, markup, commands, and lines that recur. One recording is in memory at a time. The
+report contains neither user names nor passwords.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ MIN_DAYS = 3
 
 @dataclass(frozen=True)
 class RecordingSize:
-    """When a recording was made, and how large it is."""
+    """The start and the size of a recording."""
 
     name: str
     """Path below the folder."""
@@ -59,6 +60,7 @@ class RecordingSize:
 
     @property
     def payload_bytes(self) -> int:
+        """Payload bytes of both sides."""
         return self.server_bytes + self.client_bytes
 
 
@@ -76,7 +78,10 @@ class Division:
 
 @dataclass(frozen=True)
 class DataReport:
-    """The analysis of a folder of recordings. Mappings by side have the keys "server" and "client"."""
+    """The analysis of a folder of recordings.
+
+    Mappings by side have the keys "server" and "client".
+    """
 
     folder: str
     recordings: list[RecordingSize]
@@ -143,7 +148,10 @@ def analyze(dataset: Path, progress: Progress = silent, *, workspace: Workspace 
 
 
 def _choose_validation(recordings: Sequence[RecordingSize], settings: CorpusSettings) -> list[bool]:
-    """Tell for each recording whether the corpus has it, or would have it, for validation."""
+    """Return for each recording whether it is in the validation split.
+
+    Without a corpus, it is the split that a build would choose.
+    """
     sizes: Counter[int] = Counter()
     for recording in recordings:
         sizes[recording.time_group] += recording.payload_bytes

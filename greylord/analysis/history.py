@@ -1,6 +1,7 @@
-"""Read the history of a run: greylord's own, of a finished or an unfinished run, or the original program's.
+"""Read the history of a run, finished or not.
 
-Greylord records bits per byte by step, the original program nats per token by epoch. Lower is better in both.
+The formats are greylord's own and that of the original program. Greylord records bits per byte by step, the original
+program nats per token by epoch. Lower is better in both.
 """
 
 from __future__ import annotations
@@ -142,7 +143,10 @@ def _planned_steps(run: Path) -> int | None:
 
 
 def _rows_of_original(content: Mapping[str, Any]) -> list[_Row]:
-    """Return one row for each of `val_losses`. The other lists may be missing, shorter or longer."""
+    """Return one row for each of `val_losses`.
+
+    The other lists may be missing, shorter or longer.
+    """
     validation = content["val_losses"]
     columns = [content.get(key) for key in ("epochs", "train_losses", "learning_rates")]
     missing = [None] * len(validation)

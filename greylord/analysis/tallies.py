@@ -56,7 +56,7 @@ def _count_powers(values: np.ndarray, weights: np.ndarray | None = None) -> np.n
 
 
 def _by_power(counts: np.ndarray) -> dict[int, int]:
-    """Return the counts above 0 by the power of two at which each begins (0 for zeros)."""
+    """Return counts above 0, int64 [n], by the power of two where each begins."""
     return {1 << power >> 1: count for power, count in enumerate(counts.tolist()) if count}
 
 
@@ -128,13 +128,16 @@ class TurnTally:
         self._counts += _count_powers(sizes)
 
     def report(self) -> dict[int, int]:
-        """Return turns by the power of two at or below their payload bytes; 0 for empty turns."""
+        """Return turns by the power of two at or below their payload bytes.
+
+        Empty turns are under 0.
+        """
         return _by_power(self._counts)
 
 
 @dataclass(frozen=True)
 class Markup:
-    """How much of the payload is not text. Shares are of the server's bytes."""
+    """Bytes of the payload that are not text. Shares are of the server's bytes."""
 
     csi_bytes: int
     """Bytes of the server in CSI sequences."""
@@ -184,7 +187,10 @@ class MarkupTally:
 
 @dataclass(frozen=True)
 class Commands:
-    """What players typed, without names and passwords. The command of a line is its first word."""
+    """Lines that players typed, without names and passwords.
+
+    The command of a line is its first word.
+    """
 
     lines: int
     """Lines that are not empty."""
@@ -201,7 +207,7 @@ class Commands:
 
 
 class CommandTally:
-    """Counts typed lines. Of whole lines only hashes are kept."""
+    """Counts typed lines. Whole lines are stored as hashes only."""
 
     def __init__(self) -> None:
         self._words: Counter[str] = Counter()
@@ -234,7 +240,7 @@ class CommandTally:
 
 @dataclass(frozen=True)
 class LongLines:
-    """Lines of the server, without control sequences, of at least `LONG_LINE` characters."""
+    """Long lines of the server: at least `LONG_LINE` characters, without markup."""
 
     lines: int
     distinct: int

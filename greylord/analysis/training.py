@@ -1,4 +1,4 @@
-"""Judge a run by its history: did it overfit, where could it have stopped, and what to do next."""
+"""Judge a run by its history: did it overfit, and what should be tried next?"""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["DEGREES", "PATIENCES", "EarlyStop", "TrainingReport", "Verdict", "an
 PATIENCES = (3, 5, 10)
 """Evaluations without a new best before early stopping ends a run."""
 DEGREES = {"none": 0.01, "mild": 0.05, "moderate": 0.15, "severe": math.inf}
-"""Degrees of overfitting, each up to this rise of validation over its best, as a share of the best."""
+"""Degrees of overfitting, with the largest rise of validation over its best in each, as a share of the best."""
 TAIL = 3
-"""The rise is that of the lowest of this many evaluations after the best: the last one alone may be an outlier."""
+"""Evaluations at the end, after the best, whose lowest figure gives the rise. The last one may be an outlier."""
 JUMP = 0.05
 """A rise of validation by this share in one evaluation, while training rises too, means too high a learning rate."""
 LATE = 0.75
@@ -45,7 +45,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class EarlyStop:
-    """What early stopping would have done."""
+    """The result that early stopping would have had."""
 
     patience: int
     """Evaluations without a new best before the run stops."""
@@ -161,7 +161,7 @@ def _signs_of_instability(history: RunHistory, best: CurvePoint, verdict: Verdic
 
 
 def _advise_at_plateau(last: CurvePoint, label_smoothing: float) -> str:
-    """Return what to try for a run that gains nothing any more."""
+    """Return what to try for a run that has stopped improving."""
     if last.training is None:
         return "Try a larger model or more recordings (without training figures, the history cannot tell which)"
     if label_smoothing:

@@ -1,4 +1,6 @@
-"""Write asciicast v2, the terminal recordings of asciinema: a header, then one event a line, all JSON.
+"""Write asciicast v2, the terminal recordings of asciinema.
+
+A file is a header and then one event per line, all JSON.
 
 Source: https://docs.asciinema.org/manual/asciicast/v2/
 """

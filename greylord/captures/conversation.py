@@ -1,4 +1,4 @@
-"""A recorded session as a conversation: what each side sent, and the lines that the client typed.
+"""A recorded session as a conversation: both sides, and the lines that were typed.
 
 Sequences may be split over several records, so they are searched for in the joined bytes of one side.
 """
@@ -22,13 +22,13 @@ _INVISIBLE = re.compile(COLOUR + rb"|" + TELNET.pattern, re.DOTALL)
 _LINE_END = SearchPattern(LINE_END.pattern, rb"[\r\n]", 1)
 LINE_BREAK = re.compile(rb"[\r\n]")
 _BEFORE_ECHO = re.compile(rb"(?:.*pass[^\r\n]*[:>?])?\s*", re.DOTALL)
-"""What the server may send between the first key of a line and its echo: nothing, or the prompt if the line was typed
+"""Text that the server may send between the first key of a line and its echo: none, or the prompt if the line was typed
 ahead."""
 
 NEARBY = 400
 """Bytes of the server that are examined before a prompt or after it."""
 RELEASE_EVERY = 100
-"""Stretches of the server's bytes that are read before their pages are given back."""
+"""Number of stretches of the server's bytes that are read before their mapped pages are released."""
 
 
 class Conversation:
@@ -54,7 +54,7 @@ class Conversation:
         self._find_lines()
 
     def _divide(self, session: Session) -> np.ndarray:
-        """Separate the sides, and return the bytes of the client."""
+        """Separate the sides, and return the bytes of the client, uint8 [bytes]."""
         server, client = self._spool(np.uint8), self._spool(np.uint8)
         # Bytes of either side before each record of the client, and at the end all bytes of the client.
         server_before, client_before = self._spool(np.int64), self._spool(np.int64)
@@ -76,7 +76,7 @@ class Conversation:
         return client.array()
 
     def _strip_markup(self, client: np.ndarray) -> None:
-        """Strip control sequences and telnet commands from the client's bytes."""
+        """Strip control sequences and telnet commands from the client's bytes, uint8."""
         typed, gaps, removed_before = self._spool(np.uint8), self._spool(np.int64), self._spool(np.int64)
         removed_before.append([0])
         end = removed = 0
@@ -140,11 +140,14 @@ class Conversation:
         return bytes(self.typed[self.begins[index] : self.ends[index]])
 
     def lines_at(self, positions: np.ndarray) -> np.ndarray:
-        """Return the line that each position in `typed` lies in, int64 [n]; -1 before the first."""
+        """Return the line of each position in `typed`, int64 [n]; -1 before the first."""
         return np.searchsorted(self.begins, positions, "right") - 1
 
     def line_after(self, server_bytes: int) -> int:
-        """Return the first line that ended when the server had sent `server_bytes`, `len(self)` if none did."""
+        """Return the first line whose end has `server_bytes` server bytes before it.
+
+        It is `len(self)` if there is none.
+        """
         return int(np.searchsorted(self.server_at_end, server_bytes))
 
     def _server_bytes(self, begin: int, end: int) -> bytes:
@@ -155,7 +158,10 @@ class Conversation:
         return bytes(self.server[max(0, begin) : end])
 
     def server_text(self, begin: int, end: int) -> bytes:
-        """Return a stretch of the server's text, in lower case, with a line feed for each move of the cursor."""
+        """Return a stretch of the server's text in lower case.
+
+        Each move of the cursor becomes a line feed.
+        """
         return CSI.sub(b"\n", _INVISIBLE.sub(b"", self._server_bytes(begin, end).lower()))
 
     def prompt(self, index: int) -> bytes:

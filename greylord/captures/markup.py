@@ -1,4 +1,4 @@
-"""Markup in a telnet stream: patterns over the bytes that one side sent, and how a text is searched for them."""
+"""Markup in a telnet stream: patterns over one side's bytes, and searching them."""
 
 from __future__ import annotations
 

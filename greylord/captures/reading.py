@@ -1,4 +1,4 @@
-"""Read a recording of any format, with its passwords masked unless they are asked for.
+"""Read a recording of any format, with passwords masked by default.
 
 Everything that needs a recording's payload comes through here. The formats are in `greylord.captures.formats`.
 """
@@ -20,6 +20,7 @@ from greylord.captures.formats import FORMATS, Format
 from greylord.captures.redaction import Credentials
 from greylord.captures.session import Session
 from greylord.errors import NotARecordingError, UnreadableRecordingError
+from greylord.files import user_path
 
 __all__ = [
     "Recording",
@@ -47,7 +48,10 @@ class Recording:
 
     @cached_property
     def masked(self) -> Session:
-        """The session with its passwords masked; the same object as `session` if there are none."""
+        """The session with its passwords masked.
+
+        Without passwords, it is the same object as `session`.
+        """
         return redaction.mask(self.session, self.credentials, self.spool)
 
 
@@ -65,19 +69,24 @@ def read_session(path: str | Path, *, keep_credentials: bool = False, spool: Pat
         OSError: Reading broke off, or the disk of `spool` is full.
     """
     if keep_credentials:
-        _, session = _read(Path(path), spool)
+        _, session = _read(user_path(path), spool)
         return session
     return read_recording(path, spool=spool).masked
 
 
 def read_recording(path: str | Path, *, spool: Path | None = None) -> Recording:
-    """Read a recording and find its passwords. Takes and raises the same as `read_session`."""
-    _, session = _read(Path(path), spool)
+    """Read a recording and find its passwords.
+
+    Takes and raises the same as `read_session`.
+    """
+    _, session = _read(user_path(path), spool)
     return Recording(session, redaction.find(session, spool), spool)
 
 
 def copy_masked(source: Path, target: Path) -> Credentials:
-    """Copy a recording in its own format with its passwords masked; nothing else changes.
+    """Copy a recording in its own format with its passwords masked.
+
+    Nothing else changes.
 
     Returns:
         The passwords that were masked.
@@ -96,7 +105,9 @@ def copy_masked(source: Path, target: Path) -> Credentials:
 
 
 def read_head(path: Path, size: int) -> np.ndarray | None:
-    """Read the first bytes of a recording's payload, passwords included, and little more of the file.
+    """Read the first bytes of a recording's payload, passwords included.
+
+    Little more of the file is read.
 
     Returns:
         uint8 [at most `size`]; None if the file holds no record.
@@ -116,7 +127,10 @@ def read_head(path: Path, size: int) -> np.ndarray | None:
 
 
 def is_recording(path: Path) -> bool:
-    """Tell whether a file holds a record, without reading much further. Raises the same as `read_head`."""
+    """Tell whether a file holds a record, without reading much further.
+
+    Raises the same as `read_head`.
+    """
     return read_head(path, 0) is not None
 
 
@@ -145,7 +159,10 @@ def _read(path: Path, spool: Path | None) -> tuple[Format, Session]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
-    """Open a file. Only that raises `UnreadableRecordingError`: what fails later may be the disk of a spool."""
+    """Open a file.
+
+    Only opening raises `UnreadableRecordingError`: a later failure may come from the disk of a spool.
+    """
     try:
         # Opening a pipe would wait for a writer.
         if not path.is_file() and path.exists():

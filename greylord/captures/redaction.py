@@ -3,9 +3,9 @@
 Passwords are found by rules (`greylord.captures.redaction_rules`); here their spans are joined and masked. User names
 are not masked: a player's User-ID is the name of the hero, which the game shows to everyone on nearly every line.
 
-A password often is an ordinary word. Masking the word wherever it stands would give it away, so elsewhere it is masked
-only where it is the whole answer to a prompt other than the game's. A password that is neither a word nor a number is
-masked wherever it stands.
+A password is often an ordinary word. Masking the word everywhere would reveal it. So it is masked elsewhere only where
+it is the whole answer to a prompt other than the game's. A password that is neither a word nor a number is masked
+wherever it stands.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from greylord.captures import redaction_rules as rules
 from greylord.captures.conversation import Conversation
 from greylord.captures.markup import apply_backspaces
-from greylord.captures.redaction_rules import LOGIN_REASONS, MIN_SOUGHT, Span
+from greylord.captures.redaction_rules import LOGIN_REASONS, MIN_SOUGHT, MaskSpan
 from greylord.captures.session import Session
 from greylord.spool import Spool, blocks
 
@@ -35,8 +35,8 @@ class Credentials:
 
     Attributes:
         positions: int64 [bytes], ascending positions of their bytes in the session's payload.
-        logins: How often a password was given on request: lines that answer a prompt, or whose echo was asterisks
-            or held back.
+        logins: Number of passwords given on request: lines that answer a prompt, or whose echo was asterisks or
+            held back.
     """
 
     positions: np.ndarray
@@ -62,7 +62,7 @@ def find(session: Session, spool: Path | None = None) -> Credentials:
     return Credentials(_printable(positions, session.payload), len(logins))
 
 
-def find_spans(conversation: Conversation) -> tuple[list[Span], list[Span]]:
+def find_spans(conversation: Conversation) -> tuple[list[MaskSpan], list[MaskSpan]]:
     """Apply all rules.
 
     Returns:
@@ -89,7 +89,9 @@ def find_spans(conversation: Conversation) -> tuple[list[Span], list[Span]]:
 
 
 def mask(session: Session, credentials: Credentials, spool: Path | None = None) -> Session:
-    """Return the session with `*` at the positions of its passwords; nothing else differs.
+    """Return the session with `*` at the positions of its passwords.
+
+    Nothing else differs.
 
     Args:
         session: Returned itself if it has no passwords.
@@ -106,7 +108,7 @@ def mask(session: Session, credentials: Credentials, spool: Path | None = None) 
     return replace(session, payload=payload.array())
 
 
-def _positions(spans: Iterable[Span]) -> np.ndarray:
+def _positions(spans: Iterable[MaskSpan]) -> np.ndarray:
     """Return the positions within any of the spans, each once: int64 [n], ascending."""
     begins, ends = np.array(sorted((span.begin, span.end) for span in spans), np.int64).reshape(-1, 2).T
     ends = np.maximum.accumulate(ends)
@@ -116,7 +118,7 @@ def _positions(spans: Iterable[Span]) -> np.ndarray:
 
 
 def _printable(positions: np.ndarray, payload: np.ndarray) -> np.ndarray:
-    """Return those of the ascending positions, int64 [n], at which a payload has no control character."""
+    """Return the positions at which a payload has no control character, int64 [n]."""
     printable = [np.zeros(0, np.int64)]
     for begin, block, inside in _by_block(positions, payload):
         values = block[inside - begin]
@@ -125,7 +127,7 @@ def _printable(positions: np.ndarray, payload: np.ndarray) -> np.ndarray:
 
 
 def _by_block(positions: np.ndarray, payload: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yield where each block of a payload begins, the block, and those of the ascending positions within it."""
+    """Yield the start of each block of a payload, the block, and positions within it."""
     for begin, block in blocks(payload):
         first, last = np.searchsorted(positions, (begin, begin + len(block)))
         yield begin, block, positions[first:last]

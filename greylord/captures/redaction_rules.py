@@ -1,7 +1,7 @@
-"""The rules that find passwords in a conversation. Each returns spans and gives its reason.
+"""The rules that find passwords in a conversation.
 
-A rule reads a `Conversation` and knows nothing of masking; `greylord.captures.redaction` applies the rules and joins
-their spans.
+Each returns spans and gives its reason. A rule reads a `Conversation` and knows nothing of masking;
+`greylord.captures.redaction` applies the rules and joins their spans.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from greylord.spool import blocks
 __all__ = [
     "LOGIN_REASONS",
     "MIN_SOUGHT",
+    "MaskSpan",
     "Reason",
-    "Span",
     "answers_to_prompts",
     "asked_again",
     "echoed_in_asterisks",
@@ -56,15 +56,15 @@ _WILL = 0xFB
 _LAST_ASTERISK = SearchPattern(rb"\*[\r\n]", rb"\*[\r\n]", 2)
 
 MAX_UNECHOED_LINES = 4
-"""If more lines than this are typed while the server holds its echo back, it does so for another reason."""
+"""Most lines that count as passwords while the server holds its echo back. More lines mean another reason."""
 MAX_LINES_AHEAD = 8
-"""Lines that may be typed before the prompt that they answer."""
+"""Most lines typed ahead of the prompt that they answer."""
 MIN_SOUGHT = 4
 """Bytes of the shortest password that is searched for elsewhere; its first four are compared as one number."""
 
 
 class Reason(enum.StrEnum):
-    """Why a span is masked."""
+    """The reason for masking a span."""
 
     PROMPT = "answers a password prompt"
     ASTERISKS = "echoed in asterisks"
@@ -80,15 +80,15 @@ LOGIN_REASONS = frozenset({Reason.PROMPT, Reason.ASTERISKS, Reason.UNECHOED, Rea
 """The reasons for masking a whole line: the player was asked for a password, and gave it."""
 
 
-class Span(NamedTuple):
-    """A stretch of bytes to be masked, in `Conversation.typed` or in `Conversation.server`."""
+class MaskSpan(NamedTuple):
+    """A stretch of bytes to mask, in `Conversation.typed` or in `Conversation.server`."""
 
     begin: int
     end: int
     reason: Reason
 
 
-def answers_to_prompts(conversation: Conversation) -> Iterator[Span]:
+def answers_to_prompts(conversation: Conversation) -> Iterator[MaskSpan]:
     """Find the lines that answer password prompts."""
     if not len(conversation):
         return
@@ -107,7 +107,7 @@ def answers_to_prompts(conversation: Conversation) -> Iterator[Span]:
         if not prompt or is_speech:
             continue
         if prompt["asterisks"] and len(lines) > 1:
-            # The answer was typed ahead, or recorded late: rather mask one line too many than one too few.
+            # The answer was typed ahead, or recorded late. Masking one line too many is better than missing one.
             likely = [
                 other
                 for other in range(max(0, line - MAX_LINES_AHEAD), min(line + 1, len(conversation)))
@@ -122,10 +122,10 @@ def answers_to_prompts(conversation: Conversation) -> Iterator[Span]:
                 yield _whole_line(conversation, line, Reason.PROMPT)
 
 
-def echoed_in_asterisks(conversation: Conversation) -> Iterator[Span]:
-    """Find the lines that the server echoes as asterisks, one for each character, and a line end.
+def echoed_in_asterisks(conversation: Conversation) -> Iterator[MaskSpan]:
+    """Find the lines that the server echoes as asterisks, one per character.
 
-    The recorder may have lost the prompt.
+    A line end must follow the echo. The recorder may have lost the prompt.
     """
     for begin, _ in _hits(_LAST_ASTERISK, conversation.server):
         line = int(np.searchsorted(conversation.server_at_begin, begin, "right")) - 1
@@ -135,10 +135,11 @@ def echoed_in_asterisks(conversation: Conversation) -> Iterator[Span]:
                 yield _whole_line(conversation, line, Reason.ASTERISKS)
 
 
-def typed_unechoed(conversation: Conversation) -> Iterator[Span]:
-    """Find the lines that are not echoed between IAC WILL ECHO and IAC WONT ECHO, if they are few.
+def typed_unechoed(conversation: Conversation) -> Iterator[MaskSpan]:
+    """Find the lines that are not echoed between IAC WILL ECHO and IAC WONT ECHO.
 
-    Worldgroup sends WILL ECHO once, when the call begins, so an ECHO that stays on is not a sign of a password.
+    They count only if they are few. Worldgroup sends WILL ECHO once, when the call begins, so an ECHO that stays on is
+    not a sign of a password.
     """
     stretches, opened = [], None
     for begin, end in _hits(_ECHO_OPTION, conversation.server):
@@ -157,33 +158,36 @@ def typed_unechoed(conversation: Conversation) -> Iterator[Span]:
                     yield _whole_line(conversation, line, Reason.UNECHOED)
 
 
-def asked_again(conversation: Conversation, logins: Iterable[Span]) -> Iterator[Span]:
-    """Find the lines that follow one of `logins` and answer a prompt to type the password again."""
+def asked_again(conversation: Conversation, logins: Iterable[MaskSpan]) -> Iterator[MaskSpan]:
+    """Find the lines after one of `logins` that answer a prompt for a second entry."""
     begins = np.array(sorted({span.begin for span in logins}), np.int64)
     for line in (conversation.lines_at(begins) + 1).tolist():
         if line < len(conversation) and _AGAIN.fullmatch(conversation.prompt(line)):
             yield _whole_line(conversation, line, Reason.ASKED_AGAIN)
 
 
-def hero_commands(conversation: Conversation) -> Iterator[Span]:
-    """Find the word after `set suicide`, `suicide` and `reroll`, which MajorMUD protects with a password of its own."""
+def hero_commands(conversation: Conversation) -> Iterator[MaskSpan]:
+    """Find the word after `set suicide`, `suicide` and `reroll`.
+
+    MajorMUD protects these commands with a separate password.
+    """
     begins = np.array([begin for begin, _ in _hits(_HERO_WORD, conversation.typed)], np.int64)
     for line in np.unique(conversation.lines_at(begins)).tolist():
         begin = int(conversation.begins[line])
         for match in _HERO_COMMAND.finditer(conversation.line(line)):
-            yield Span(begin + match.start(1), begin + match.end(1), Reason.HERO_COMMAND)
+            yield MaskSpan(begin + match.start(1), begin + match.end(1), Reason.HERO_COMMAND)
 
 
-def typed_again(conversation: Conversation, words: Collection[bytes]) -> Iterator[Span]:
-    """Find where one of `words`, in lower case, is the whole answer to a prompt other than the game's."""
+def typed_again(conversation: Conversation, words: Collection[bytes]) -> Iterator[MaskSpan]:
+    """Find where one of `words` is the whole answer to a prompt other than the game's."""
     for line in range(len(conversation)) if words else ():
         answer = conversation.line(line).rpartition(b"\0")[2]
         if answer.lower() in words and _OTHER_PROMPT.fullmatch(conversation.prompt(line)):
             end = int(conversation.ends[line])
-            yield Span(end - len(answer), end, Reason.TYPED_AGAIN)
+            yield MaskSpan(end - len(answer), end, Reason.TYPED_AGAIN)
 
 
-def words_anywhere(text: memoryview, words: Collection[bytes]) -> Iterator[Span]:
+def words_anywhere(text: memoryview, words: Collection[bytes]) -> Iterator[MaskSpan]:
     """Find words wherever they stand in a text, in upper or lower case.
 
     The text is searched once, however many words there are.
@@ -206,10 +210,10 @@ def words_anywhere(text: memoryview, words: Collection[bytes]) -> Iterator[Span]
             for length in lengths[lowered[place : place + MIN_SOUGHT]]:
                 # At the end of the text, a longer word that breaks off may equal a shorter one.
                 if begin + length <= len(text) and bytes(text[begin : begin + length]).lower() in words:
-                    yield Span(begin, begin + length, Reason.ANYWHERE)
+                    yield MaskSpan(begin, begin + length, Reason.ANYWHERE)
 
 
-def echoed_in_clear(conversation: Conversation, typed: np.ndarray) -> Iterator[Span]:
+def echoed_in_clear(conversation: Conversation, typed: np.ndarray) -> Iterator[MaskSpan]:
     """Find where the server echoes masked keys.
 
     Args:
@@ -223,7 +227,7 @@ def echoed_in_clear(conversation: Conversation, typed: np.ndarray) -> Iterator[S
         begin = conversation.begins[line]
         first, last = np.searchsorted(typed, (begin, conversation.ends[line]))
         for position in conversation.echo(line, typed[first:last] - begin).tolist():
-            yield Span(position, position + 1, Reason.ECHO)
+            yield MaskSpan(position, position + 1, Reason.ECHO)
 
 
 def _hits(search: SearchPattern, text: memoryview) -> Iterator[tuple[int, int]]:
@@ -232,5 +236,5 @@ def _hits(search: SearchPattern, text: memoryview) -> Iterator[tuple[int, int]]:
         yield from zip(begins.tolist(), ends.tolist(), strict=True)
 
 
-def _whole_line(conversation: Conversation, line: int, reason: Reason) -> Span:
-    return Span(int(conversation.begins[line]), int(conversation.ends[line]), reason)
+def _whole_line(conversation: Conversation, line: int, reason: Reason) -> MaskSpan:
+    return MaskSpan(int(conversation.begins[line]), int(conversation.ends[line]), reason)

@@ -1,6 +1,7 @@
-"""A recorded session, whatever format it was read from: who sent which bytes after which delay.
+"""A recorded session: who sent which bytes after which delay.
 
-A `Session` is columnar: a hundred thousand records are five numpy arrays. Iterating over it gives its records.
+It does not depend on the format of the file. A `Session` is columnar: a hundred thousand records are five numpy arrays.
+Iterating over it gives its records.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ PIECE_RECORDS = 1 << 16
 
 
 class Direction(enum.IntEnum):
-    """The sender of a record. The values index the two direction tokens of the vocabulary."""
+    """The sender of a record.
+
+    The values index the two direction tokens of the vocabulary.
+    """
 
     CLIENT = 0
     SERVER = 1
@@ -43,10 +47,10 @@ class Record(NamedTuple):
 
 @dataclass
 class Dirt:
-    """Counts of what a clean recording would not have. They add up over recordings."""
+    """Counts of defects in a recording. They add up over recordings."""
 
     junk: Counter[int] = field(default_factory=Counter)
-    """Records by their number of junk bytes: those between direction marker and delay, which v1 leaves there."""
+    """Records by their number of junk bytes. In v1 these stand between direction marker and delay."""
     cut_tokens: int = 0
     """Records that end within a hex token."""
     stray_markers: int = 0
@@ -59,9 +63,11 @@ class Dirt:
     """Zero bytes cut off at the end of the file."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Session:
-    """The records of one recording, in order. The arrays of a large one are mapped; see `greylord.spool`.
+    """The records of one recording, in order.
+
+    The arrays of a large one are mapped; see `greylord.spool`.
 
     Attributes:
         payload: uint8 [bytes], the payloads end to end.
@@ -69,9 +75,9 @@ class Session:
         directions: uint8 [records], values of `Direction`.
         delays: int64 [records], milliseconds.
         truncated: bool [records], the recorder lost the end of the record.
-        dialect: What it was read from: "v1", "v2" or "v3".
-        dirt: What the reader counted.
-        continues: This is a piece of a session, and its first record began in the piece before.
+        dialect: Dialect of the file: "v1", "v2" or "v3".
+        dirt: Defects that the reader counted.
+        continues: True for a piece of a session whose first record began in the piece before.
     """
 
     payload: np.ndarray
@@ -82,6 +88,9 @@ class Session:
     dialect: str = "v3"
     dirt: Dirt = field(default_factory=Dirt)
     continues: bool = False
+
+    def __repr__(self) -> str:
+        return f"Session({len(self):,} records, {len(self.payload):,} payload bytes, {self.dialect})"
 
     @classmethod
     def from_records(cls, records: Iterable[Record]) -> Session:
@@ -107,7 +116,7 @@ class Session:
 
     @property
     def is_recording(self) -> bool:
-        """The file held at least one record, not only bytes that belong to none."""
+        """True if the file held at least one record."""
         return len(self) > bool(self.dirt.headless_bytes)
 
     @property
@@ -118,9 +127,9 @@ class Session:
         return sizes
 
     def pieces(self) -> Iterator[Session]:
-        """Yield the session in pieces of at most `PIECE_BYTES` and `PIECE_RECORDS`, which bounds the memory.
+        """Yield the session in pieces, which bounds the memory.
 
-        Only a record larger than a piece is spread over several.
+        A piece has at most `PIECE_BYTES` and `PIECE_RECORDS`. Only a record larger than a piece is spread over several.
         """
         if 0 < len(self) <= PIECE_RECORDS and len(self.payload) <= PIECE_BYTES:
             yield self

@@ -16,20 +16,20 @@ from greylord.spool import blocks
 __all__ = ["MEANINGS", "Sign", "find_signs"]
 
 MIN_LINES = 8
-"""Line ends of the server below which they are not judged."""
+"""Fewest line ends of the server that are judged."""
 LINE_SHARE = 0.5
-"""Share of changed line ends above which they are a sign."""
+"""Share of changed line ends that is a sign when exceeded."""
 MIN_SEQUENCES = 4
-"""UTF-8 sequences below which they are not judged."""
+"""Fewest UTF-8 sequences that are judged."""
 SEQUENCE_SHARE = 0.9
-"""Share of the high bytes in UTF-8 sequences above which they are a sign; line art holds some by chance."""
+"""Share of the high bytes in UTF-8 sequences that is a sign when exceeded. Line art holds some by chance."""
 LONG_RECORD = 400
 """Payload bytes of a record nearly as long as the 512 bytes at which the recorder cuts."""
 MIN_LONG_RECORDS = 16
-"""Long records below which missing cuts are not judged."""
+"""Fewest long records for which missing cuts are judged."""
 MIN_RUN_ZEROS = 16
-"""Zeros that follow a zero above which they are a sign. In genuine recordings zeros stand alone, except in the telnet
-option that reports a window of size 0."""
+"""Number of zeros after a zero that is a sign when exceeded. In genuine recordings zeros stand alone, except in the
+telnet option that reports a window of size 0."""
 NEAR = 3
 """Bytes before and after a byte that decide what it is part of."""
 
@@ -91,7 +91,7 @@ def _sums(counts: Iterable[tuple[int, int, int, int]]) -> list[int]:
 
 
 def _high_bytes(payload: np.ndarray, begin: int, block: np.ndarray) -> tuple[int, int, int, int]:
-    """Count in a block of a payload.
+    """Count signs in a block of a payload, uint8 [bytes].
 
     Returns:
         UTF-8 sequences, the bytes in them, all bytes from 0x80 to 0xF4, and zeros that follow a zero.
@@ -136,7 +136,7 @@ def _line_ends(session: Session, begin: int, end: int) -> tuple[int, int, int, i
     padded = np.concatenate([zeros, session.payload[low : end + NEAR], zeros])
 
     def at(value: int) -> np.ndarray:
-        """Find a byte of the server in this block, as positions in `padded`."""
+        """Find a byte of the server in this block: positions in `padded`, int64 [n]."""
         places = begin + np.flatnonzero(session.payload[begin:end] == value)
         records = np.searchsorted(session.ends, places, "right")
         return places[session.directions[records] == Direction.SERVER] - low + NEAR

@@ -1,4 +1,4 @@
-"""The start of a recording, as its file name tells it."""
+"""Parse the start time of a recording from its file name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The command line, `greylord` or `grey-lord`. Nothing else imports it; commands import heavy libraries themselves."""
+"""The command line, `greylord` or `grey-lord`.
+
+No other package imports it, and commands import heavy libraries themselves.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: The command and its arguments; those of the process by default.
     """
-    # At such a width help would be a column of letters, and at 0 nothing at all.
+    # At a smaller width help would be a column of letters, and at 0 it would be empty.
     if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns) < MIN_COLUMNS:
         del os.environ["COLUMNS"]
     with streams.guarded(), _exit_on_signals():
@@ -111,7 +114,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def _exit_on_signals() -> Iterator[None]:
-    """Run a block that SIGTERM and a closed terminal end as Ctrl-C does, so that it can remove what is unfinished."""
+    """Run a block that SIGTERM and a closed terminal end as Ctrl-C does.
+
+    The block can then remove unfinished files.
+    """
 
     def end(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
@@ -157,7 +163,10 @@ def _run(arguments: list[str]) -> int:
 
 @runtime_checkable
 class _WrongCall(Protocol):
-    """What typer raises for a wrong call: click's exception, or in later versions typer's own."""
+    """An exception of typer for a wrong call.
+
+    It is click's exception or, in later versions, typer's own.
+    """
 
     exit_code: int
 
@@ -165,7 +174,7 @@ class _WrongCall(Protocol):
 
 
 def _report_wrong_call(error: _WrongCall) -> int:
-    """Print what typer says about a wrong call. Returns the exit code."""
+    """Print typer's message about a wrong call. Returns the exit code."""
     # The message is empty for a group without arguments, which has shown its help.
     if message := " ".join(error.format_message().split()):
         context: typer.Context | None = getattr(error, "ctx", None)

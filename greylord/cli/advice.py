@@ -1,4 +1,6 @@
-"""Turns the library's errors into sentences for the command line: flags for settings, and the command to type.
+"""Turn the library's errors into sentences for the command line.
+
+The sentences have flags for settings, and the command to type.
 
 The library names settings by their fields. A typed error of `greylord.errors` carries what its advice needs, and an
 entry in `ADVICE` makes the sentence.
@@ -31,7 +33,7 @@ __all__ = ["command_line", "exit_code", "flag", "prefixed", "sentence", "with_fl
 
 
 def _resume(error: TrainingError) -> str:
-    return f"Go on from its last checkpoint with --resume {error.resumable}." if error.resumable else ""
+    return f"Resume from its last checkpoint with --resume {error.resumable}." if error.resumable else ""
 
 
 def _train_smaller(error: OutOfMemoryError) -> str:
@@ -50,7 +52,7 @@ ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
         f"Build that corpus with `greylord data build {error.dataset or 'NAME'} --mask-credentials`."
     ),
 }
-"""The sentence to add to an error, by its class. The function takes the error, and may return nothing."""
+"""Functions that return the sentence to add to an error, or an empty string. Keys are classes of errors."""
 
 OTHER_FLAGS = frozenset(
     {
@@ -66,14 +68,20 @@ _RENAMED = {"max_bytes": "--length"}
 
 
 def flag(setting: str) -> str:
-    """Return what sets a setting: `--time-budget`, or `--set eval_steps` for a field of `TrainingArguments`."""
+    """Return the flag of a setting.
+
+    It is `--time-budget`, for example, or `--set eval_steps` for a field of `TrainingArguments`.
+    """
     if setting in _NAMESAKES:
         return "--" + setting.replace("_", "-")
     return _RENAMED.get(setting, f"--set {setting}")
 
 
 def with_flags(text: str, *settings: str) -> str:
-    """Return the text with a flag for each of the settings, where it is not part of a quoted value."""
+    """Return the text with a flag for each of the settings.
+
+    Quoted values are left as they are.
+    """
     for setting in settings:
         text = re.sub(rf"(?<![\w'\"./-]){re.escape(setting)}(?![\w'\"/-])", flag(setting), text)
     return text
@@ -86,7 +94,7 @@ def command_line(settings: Mapping[str, Any]) -> str:
 
 
 def sentence(error: GreylordError) -> str:
-    """Return what to print for an error."""
+    """Return the sentence to print for an error."""
     text = str(error)
     if isinstance(error, SettingError | TrainingError):
         text = with_flags(text, *error.settings)

@@ -156,7 +156,10 @@ def _show_markup(markup: Markup) -> None:
 
 
 def _show_lines(report: DataReport) -> None:
-    """Print how much of the text occurs in several recordings, and on both sides of the split."""
+    """Print the share of the text that occurs in several recordings.
+
+    Also print the share that occurs on both sides of the split.
+    """
     from greylord.stream.lines import LONG_LINE
 
     lines, division = report.long_lines, report.division
@@ -187,7 +190,7 @@ def _show_delays(delays: dict[str, Delays]) -> None:
 
 
 def _show_commands(commands: Commands) -> None:
-    """Print the most frequent commands with a bar for each, and what else was typed."""
+    """Print the most frequent commands with a bar for each, and other counts."""
     top = max(commands.frequent.values(), default=1)
     if commands.frequent:
         console.out.print(f"{'command':<20}  {'typed':>9}", style="bold")

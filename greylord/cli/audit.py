@@ -27,7 +27,7 @@ LEAKED_RANK = 10
 
 @dataclass(frozen=True)
 class _Audit:
-    """What has been found out about a model."""
+    """The findings about a model."""
 
     model_dir: Path
     dataset: Path
@@ -37,7 +37,7 @@ class _Audit:
     length: int
     """Payload bytes that were generated."""
     copied: Mapping[str, float]
-    """Shares of payload bytes that occur in training recordings too, by what was searched."""
+    """Shares of payload bytes that occur in training recordings too, by the name of the payload."""
 
 
 def audit(
@@ -67,14 +67,14 @@ def audit(
     from greylord.corpus import folder
 
     given = None if data_dir is None else folder.locate_path(data_dir)
-    found = _find_out(model_folder(model_dir), given, length, seed, cpu)
+    found = _audit_model(model_folder(model_dir), given, length, seed, cpu)
     if as_json:
         _print_json(found)
     else:
         _show(found)
 
 
-def _find_out(model_dir: Path, given: Path | None, length: int, seed: int, cpu: bool) -> _Audit:
+def _audit_model(model_dir: Path, given: Path | None, length: int, seed: int, cpu: bool) -> _Audit:
     from greylord import modeling
     from greylord.corpus.build import build_corpus
     from greylord.corpus.windows import Rows

@@ -1,4 +1,7 @@
-"""Printing, for all commands. Markup and control characters in strings are shown, not interpreted."""
+"""Printing, for all commands.
+
+Markup and control characters in strings are shown, not interpreted.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ _clock = time.monotonic
 
 
 class _Console(Console):
-    """A console that shows strings, table cells included, as `visible` spells them. Styles need `join`."""
+    """A console that escapes strings, table cells included, by `visible`.
+
+    Styles need `join`.
+    """
 
     def __init__(self, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, highlight=False, soft_wrap=True)
@@ -55,7 +61,10 @@ class _Console(Console):
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Columns and lines; 80 columns where the variable COLUMNS is 0, since nothing would be printed."""
+        """Columns and lines.
+
+        There are 80 columns if the variable COLUMNS is 0, because the output would be empty.
+        """
         width, height = super().size
         return ConsoleDimensions(width or 80, height)
 
@@ -65,7 +74,10 @@ class _Console(Console):
 
     @property
     def is_animated(self) -> bool:
-        """True on a terminal that can redraw a bar, false in a file even where colours are forced."""
+        """True on a terminal that can redraw a bar.
+
+        It is false in a file, even where colours are forced.
+        """
         return self.file.isatty() and self.is_terminal and not self.is_dumb_terminal
 
 
@@ -85,19 +97,22 @@ def error(sentence: str) -> None:
 
 
 def note(sentence: str, *details: str) -> None:
-    """Print to standard error what a user should know before going on, and each detail on a line below it."""
+    """Print a notice to standard error, and each detail on its own line.
+
+    A notice holds what a user should know before going on.
+    """
     _err.print(join(("note:", "bold yellow"), " ", sentence))
     for detail in details:
         _err.print(f"  {detail}")
 
 
 def say(label: str, text: str) -> None:
-    """Print a label and what belongs to it, on a line."""
+    """Print a label and its text on a line."""
     out.print(join((f"{label:>8}", "bold"), "  ", text))
 
 
 def footnote(sentence: str) -> None:
-    """Print how a figure or table above is to be read."""
+    """Print an explanation of the figure or table above."""
     out.print(f"({sentence})", style="dim")
 
 
@@ -107,7 +122,10 @@ def bar(value: float, top: float) -> str:
 
 
 def figures(title: str, values: Mapping[str, float], highlighted: str) -> None:
-    """Print figures of which lower ones are better, with a bar for each, the best last."""
+    """Print figures of which lower ones are better.
+
+    Each has a bar, and the best is last.
+    """
     out.print()
     out.print(join((title, "bold"), (" (lower is better)", "dim")))
     out.print()
@@ -126,7 +144,10 @@ def show(table: Table) -> None:
 
 
 class _UnwrappedTable(Table):
-    """A table as wide as its cells, however narrow the terminal: nothing is wrapped or shortened."""
+    """A table as wide as its cells.
+
+    Its cells are neither wrapped nor shortened, however narrow the terminal.
+    """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         return super().__rich_console__(console, options.update(width=UNBOUNDED))
@@ -141,7 +162,10 @@ def table(*columns: str) -> Table:
 
 
 def quieten() -> None:
-    """Silence the libraries' own logs and progress bars: greylord prints what matters of them."""
+    """Silence the libraries' own logs and progress bars.
+
+    greylord prints the relevant parts itself.
+    """
     import datasets
     import transformers
 
@@ -151,19 +175,28 @@ def quieten() -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a result for scripts, in ASCII: any encoding carries it, and it holds no control characters."""
+    """Print a result for scripts as JSON in ASCII, without control characters.
+
+    Any encoding can carry it.
+    """
     # JSON escapes all control characters but DEL.
     deliver(json.dumps(value, indent=1).replace("\x7f", "\\u007f") + "\n")
 
 
 def bars(*columns: ProgressColumn, console: _Console = out) -> Progress:
-    """Make progress bars that vanish when they are done, and are not drawn where there is no terminal."""
+    """Make progress bars that vanish when they are done.
+
+    They are not drawn where there is no terminal.
+    """
     return Progress(*columns, console=console, transient=True, disable=not console.is_animated)
 
 
 @contextlib.contextmanager
 def progress(description: str, total: int) -> Iterator[Advance]:
-    """Show progress on standard error: a bar on a terminal, elsewhere a line every ten seconds."""
+    """Show progress on standard error.
+
+    It is a bar on a terminal, elsewhere a line every ten seconds.
+    """
     if not _err.is_animated:
         yield _ProgressLines(description, total).advance
         return
@@ -179,7 +212,7 @@ def progress(description: str, total: int) -> Iterator[Advance]:
 
 
 class _ProgressLines:
-    """Lines that tell how far work is, at most one in `REPORT_SECONDS`."""
+    """Lines of progress, at most one in `REPORT_SECONDS`."""
 
     def __init__(self, description: str, total: int) -> None:
         self._description, self._total = description, total
@@ -187,6 +220,7 @@ class _ProgressLines:
         self._began = self._reported = _clock()
 
     def advance(self, amount: int) -> None:
+        """Count work that is done, and print a line if one is due."""
         self._done += amount
         now = _clock()
         if now - self._reported < REPORT_SECONDS or not 0 < self._done < self._total:

@@ -15,7 +15,7 @@ from greylord import units
 from greylord.cli import console
 from greylord.cli.manifest import listed, name_skipped, show_manifest
 from greylord.cli.options import AsJson
-from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_to_push
+from greylord.cli.sharing import Branch, DryRun, Private, Repository, print_files_to_push, print_pushed
 from greylord.errors import GreylordError, UsageError
 from greylord.workspace import HERE
 
@@ -102,7 +102,10 @@ def _show_copied(plan: CopyPlan, copied: Copied) -> None:
 
 
 def _fail_on(failures: Sequence[tuple[Path, str]], done: str) -> None:
-    """Raise GreylordError if there are failures: files, and what is wrong with each. `done` was done to the others."""
+    """Raise GreylordError if there are failures.
+
+    A failure is a file and the reason. `done` is the participle for the other files, as "copied".
+    """
     if failures:
         path, why = failures[0]
         more = f", and {len(failures) - 1:,} more" if len(failures) > 1 else ""
@@ -213,9 +216,9 @@ def push(
     dataset = folder.locate(name)
     if dry_run:
         with tempfile.TemporaryDirectory() as place:
-            say_what_to_push(hub.corpus_files(dataset, Path(place), repo_id, console.progress), repo_id)
+            print_files_to_push(hub.corpus_files(dataset, Path(place), repo_id, console.progress), repo_id)
         return
-    say_pushed(hub.push_corpus(dataset, repo_id, private, revision, console.progress), repo_id)
+    print_pushed(hub.push_corpus(dataset, repo_id, private, revision, console.progress), repo_id)
 
 
 @app.command()
@@ -308,7 +311,7 @@ def prune(
             "--pattern '*.log'."
         )
     if min_size is None and pattern is None:
-        raise UsageError("Nothing says what to keep. Give --min-size, --pattern or both.")
+        raise UsageError("Pruning needs a condition. Give --min-size, --pattern or both.")
     if pattern is not None and not set(pattern) & set("*?["):
         console.note(f"{pattern!r} has no wildcard. If your shell expanded one, quote the pattern: --pattern '*.log'.")
     pruning = plan_pruning(folder.locate(name), None if min_size is None else units.parse_size(min_size), pattern)

@@ -58,7 +58,7 @@ def debug_vocabulary(
 
 
 def _show_vocabulary(report: vocabulary.VocabularyReport) -> None:
-    """Print the tokens in a grid, and what was found in each file."""
+    """Print the tokens in a grid, and the findings for each file."""
     from rich.text import Text
 
     from greylord.stream.vocabulary import PAD, SPECIAL_TOKENS
@@ -170,7 +170,10 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _end(problems: Sequence[str], sound: str, as_json: bool) -> None:
-    """Print each problem on a line, and the verdict. Exits with code 1 if there are problems."""
+    """Print each problem on a line, and the verdict.
+
+    Exits with code 1 if there are problems.
+    """
     if not as_json:
         for problem in problems:
             console.out.print(console.join(("✗ ", "red"), problem))

@@ -1,4 +1,7 @@
-"""`greylord evaluate`, in three modes that exclude each other: the score, --deep and --surprise."""
+"""`greylord evaluate` in three modes: the score, --deep and --surprise.
+
+The modes exclude each other.
+"""
 
 from __future__ import annotations
 
@@ -113,13 +116,16 @@ def _load(model_dir: Path, cpu: bool) -> GPT2LMHeadModel:
 
 
 def _unseen(model_dir: Path, given: Path | None) -> Unseen:
-    """Find what to score: the given dataset, or the model's own, without what the model was trained on."""
+    """Find the recordings to score.
+
+    They are those of the given dataset, or of the model's own, without the training recordings.
+    """
     from greylord.evaluation.unseen import own_dataset, read_unseen
 
     return read_unseen(own_dataset(model_dir) if given is None else given, model_dir, console.progress)
 
 
-def _say_what_is_scored(model_dir: Path, unseen: Unseen, sampled: bool) -> None:
+def _print_scored_data(model_dir: Path, unseen: Unseen, sampled: bool) -> None:
     from greylord.corpus.windows import sample_spans, whole_rows
 
     console.say("model", str(model_dir))
@@ -141,7 +147,7 @@ def _evaluate_score(model_dir: Path, given: Path | None, sample: bool, cpu: bool
 
     model, unseen = _load(model_dir, cpu), _unseen(model_dir, given)
     if not as_json:
-        _say_what_is_scored(model_dir, unseen, sample)
+        _print_scored_data(model_dir, unseen, sample)
     spans = sample_spans(unseen.rows) if sample else whole_rows(unseen.rows)
     context = model.config.n_positions
     score = bits_per_byte.score_spans(model, unseen.rows, spans, context, console.progress)
@@ -198,7 +204,7 @@ def _evaluate_deeply(model_dir: Path, given: Path | None, output: Path | None, c
     target = _report_folder(output, model_dir.name) if output or not as_json else None
     model, unseen = _load(model_dir, cpu), _unseen(model_dir, given)
     if not as_json:
-        _say_what_is_scored(model_dir, unseen, sampled=True)
+        _print_scored_data(model_dir, unseen, sampled=True)
     training = read_trained(model_dir, console.progress)
     if not training:
         console.note(
@@ -215,7 +221,10 @@ def _evaluate_deeply(model_dir: Path, given: Path | None, output: Path | None, c
 
 
 def _report_folder(output: Path | None, name: str) -> Path:
-    """Choose the folder of the report. Raises UsageError if it exists and is not such a report."""
+    """Choose the folder of the report.
+
+    Raises UsageError if it exists and is not such a report.
+    """
     from greylord.evaluation.report import is_report
 
     path = output or Path(f"evaluation_{name}")
@@ -255,7 +264,7 @@ def _show_interval(report: DeepReport) -> None:
 
 
 def _show_commands(commands: NextCommandReport) -> None:
-    """Show how often each predictor named the command that was typed."""
+    """Print how often each predictor named the command that was typed."""
     table = console.table("next command", "top 1", "top 5", "top 1 per verb", "top 5 per verb")
     for name, hits in commands.hits.items():
         shares = (hits.top_1, hits.top_5, hits.macro_top_1, hits.macro_top_5)
@@ -299,7 +308,7 @@ def _show_context(report: DeepReport) -> None:
 
 
 def _show_generated_play(health: Mapping[str, Health]) -> None:
-    """Show what is well-formed in generated play, and the same of real play."""
+    """Print what is well-formed in generated play, and the same of real play."""
 
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.2f}"

@@ -9,7 +9,7 @@ import typer
 
 from greylord.cli import console
 from greylord.cli.options import PathArgument
-from greylord.cli.sharing import Branch, DryRun, Private, Repository, say_pushed, say_what_to_push
+from greylord.cli.sharing import Branch, DryRun, Private, Repository, print_files_to_push, print_pushed
 
 
 def push(
@@ -32,9 +32,9 @@ def push(
     console.quieten()
     folder = model_folders.locate(model_dir)
     if dry_run:
-        say_what_to_push({path.name: path.stat().st_size for path in hub.published_files(folder)}, repo_id)
+        print_files_to_push({path.name: path.stat().st_size for path in hub.published_files(folder)}, repo_id)
         return
-    say_pushed(hub.push(folder, repo_id, private, revision), repo_id)
+    print_pushed(hub.push(folder, repo_id, private, revision), repo_id)
 
 
 def pull(

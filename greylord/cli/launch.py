@@ -32,7 +32,7 @@ def processes_to_launch(processes: int | None, cpu: bool) -> int:
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
-    """Run greylord with command-line arguments in several processes on this machine, and return the exit code.
+    """Run greylord in several processes on this machine, and return the exit code.
 
     Signals that end a run are passed on to the processes, and they agree on the step at which they stop.
     """

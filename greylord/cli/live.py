@@ -1,4 +1,7 @@
-"""The live view of training: a progress bar on a terminal, and a line for each evaluation."""
+"""The live view of training: a progress bar, and a line for each evaluation.
+
+The bar is drawn on a terminal only.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,9 @@ __all__ = ["Live"]
 
 
 class Live(TrainerCallback):
-    """Shows steps, losses, payload bytes per second, and the time left with its evaluations.
+    """Shows steps, losses, payload bytes per second, and the time left.
+
+    The time left includes evaluations.
 
     Args:
         plan: The plan of the run.

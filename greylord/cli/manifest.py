@@ -1,4 +1,4 @@
-"""Print what a corpus holds: counts by dialect, the split, and files that are left out."""
+"""Print the contents of a corpus: dialects, the split, files left out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ COUNTS = {
 
 
 def listed(rows: Sequence[tuple[Path | str, str]]) -> list[str]:
-    """Return a line for each of the first files with the reason, and one that counts the rest.
+    """Return a line for each of the first files with the reason.
+
+    One more line counts the rest.
 
     Args:
         rows: Paths, each with a reason.
@@ -56,7 +58,10 @@ def listed(rows: Sequence[tuple[Path | str, str]]) -> list[str]:
 
 
 def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
-    """Make the table of what the recordings of each dialect hold, without rows that are 0 throughout."""
+    """Make the table of recordings by dialect.
+
+    Rows that are 0 throughout are left out.
+    """
     table = console.table("format", *dialects)
     for label, name in COUNTS.items():
         values = [attrgetter(name)(counts) for counts in dialects.values()]
@@ -71,7 +76,7 @@ def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
 
 
 def show_manifest(manifest: Manifest) -> None:
-    """Print counts by dialect and by split, and what a user should know about the recordings."""
+    """Print counts by dialect and by split, and notes about the recordings."""
     console.show(dialect_table(manifest.dialects))
     console.out.print(_split_table(manifest))
     _note_corpus(manifest)
@@ -110,7 +115,7 @@ def _note_corpus(manifest: Manifest) -> None:
 
 
 def _note_starts(manifest: Manifest) -> None:
-    """Print which recordings are grouped by anything else than the start in their name."""
+    """Print which recordings are not grouped by the start in their name."""
     by_time = [entry.name for entry in manifest.recordings if entry.grouped_by == "modification time"]
     if by_time:
         console.note(

@@ -159,7 +159,10 @@ def compare(
 
 
 def _read_pair(one: Path, other: Path) -> list[Run]:
-    """Read two runs. Raises UsageError if they are the same, and GreylordError if one has no evaluation."""
+    """Read two runs.
+
+    Raises UsageError if they are the same, and GreylordError if one has no evaluation.
+    """
     from greylord import model_folders, runs
 
     pair = [runs.read_run(model_folders.locate(path)) for path in (one, other)]
@@ -196,7 +199,10 @@ def _draw(pair: list[Run], comparable: bool, picture: Path) -> None:
 
 
 def _curve(run: Run) -> list[dict[str, Any]]:
-    """Return the evaluations that can be drawn: the last one of a run that diverged is NaN."""
+    """Return the evaluations that can be drawn.
+
+    The last one of a run that diverged is NaN.
+    """
     return [each for each in run.evaluations if math.isfinite(each["bits_per_byte"])]
 
 

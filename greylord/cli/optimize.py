@@ -120,7 +120,10 @@ def _memory_bytes(memory_gb: str) -> int:
 
 
 def _measure(shape: Shape, points: Sequence[MemoryPoint], device: Device) -> dict[int, Step]:
-    """Measure a step at each point. Returns the steps that did not run out of memory, by context window."""
+    """Measure a step at each point.
+
+    Returns the steps that did not run out of memory, by context window.
+    """
     from greylord.training import memory
 
     steps = {}
@@ -135,7 +138,10 @@ def _measure(shape: Shape, points: Sequence[MemoryPoint], device: Device) -> dic
 
 
 def _show(points: Sequence[MemoryPoint], steps: Mapping[int, Step]) -> None:
-    """Print a column for each point, the recommended one first: windows and passes, then memory in MB."""
+    """Print a column for each point, the recommended one first.
+
+    Its rows are windows and passes, and then memory in MB.
+    """
     table = console.table("context", *(f"{point.context:,}" for point in points))
     table.collapse_padding, table.columns[1].style = True, "bold green"
     table.add_row("windows that fit", *(f"{point.fitting:,}" for point in points))

@@ -1,4 +1,4 @@
-"""Where commands read and write: the folder of a model or of recordings, and the file of a picture."""
+"""Find the paths of commands: models, recordings, and pictures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ __all__ = ["given_dataset", "model_folder", "picture_path"]
 
 
 def model_folder(model_dir: Path) -> Path:
-    """Find the folder of a model, and pull it from the Hub if `model_dir` is a repository that is not here yet.
+    """Find the folder of a model.
 
-    The Hub is not asked for a name that nearly matches a local folder.
+    If `model_dir` is a repository that is not here yet, it is pulled from the Hub. The Hub is not asked for a name that
+    nearly matches a local folder.
 
     Args:
         model_dir: A path, or USER/NAME on the Hub.

@@ -21,13 +21,13 @@ Branch = Annotated[
 ]
 
 
-def say_pushed(pushed: Pushed, repo_id: str) -> None:
-    """Print what has been published."""
+def print_pushed(pushed: Pushed, repo_id: str) -> None:
+    """Print the size of a published model or corpus, and its commit."""
     console.say("pushed", f"{_total(pushed.sizes)}, to {repo_id}")
     console.say("commit", pushed.url)
 
 
-def say_what_to_push(sizes: Mapping[str, int], repo_id: str) -> None:
+def print_files_to_push(sizes: Mapping[str, int], repo_id: str) -> None:
     """Print the files to be published, and their sizes in bytes."""
     for name, size in sizes.items():
         console.out.print(f"{units.size(size):>8}  {name}")

@@ -1,4 +1,7 @@
-"""Standard output and standard error that never fail: a job goes on when its output cannot be printed."""
+"""Standard output and standard error that never fail.
+
+A job goes on when its output cannot be printed.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,12 @@ codecs.register_error(REPLACE, _replace)
 
 
 class _GuardedStream:
-    """A stream whose writes never raise: everything after the first failure is dropped.
+    """A stream whose writes never raise.
+
+    Everything after the first failure is dropped.
 
     Args:
-        stream: A stream of text or bytes. What stands in for standard output need not have every attribute.
+        stream: A stream of text or bytes. A replacement of standard output may lack attributes.
         failures: Receives the first failure; a text stream and its buffer share the list.
     """
 
@@ -111,7 +116,10 @@ def _open_descriptors() -> None:
 
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
-    """Run a block in which standard output and standard error never fail, and all three standard streams exist."""
+    """Run a block with output streams that never fail.
+
+    All three standard streams exist in it.
+    """
     _open_descriptors()
     before = sys.stdin, sys.stdout, sys.stderr
     with contextlib.ExitStack() as opened:

@@ -14,7 +14,7 @@ from greylord import units
 from greylord.cli import advice, console
 from greylord.cli.options import Cpu, DataDir, PathOption
 from greylord.cli.places import given_dataset, model_folder
-from greylord.cli.sharing import say_pushed
+from greylord.cli.sharing import print_pushed
 from greylord.errors import GreylordError, UsageError
 from greylord.training.config import CONFIG, Job, TrainingConfig, checked, read_config
 
@@ -27,7 +27,10 @@ _DEFAULTS = {field.name: field.default for field in fields(TrainingConfig)}
 
 
 def _option(name: str, metavar: str = "N") -> Any:
-    """Declare the option of a setting. Its default is None, so that a flag can be told from config.json."""
+    """Declare the option of a setting.
+
+    Its default is None, which distinguishes a flag from a value in config.json.
+    """
     return typer.Option(advice.flag(name), metavar=metavar, help=_help(name), show_default=False)
 
 
@@ -73,9 +76,7 @@ def train(
     model_path: Annotated[
         Path | None, PathOption(metavar="DIR", help="Model to continue from: a folder, or USER/NAME on the Hub.")
     ] = None,
-    resume: Annotated[
-        Path | None, PathOption(metavar="DIR", help="Folder of an interrupted run to go on with.")
-    ] = None,
+    resume: Annotated[Path | None, PathOption(metavar="DIR", help="Folder of an interrupted run to resume.")] = None,
     push_to_hub: Annotated[
         str | None,
         typer.Option(metavar="USER/NAME", help="Hub repository to publish the model in, when it is trained."),
@@ -179,7 +180,10 @@ def _resumed(run: Path) -> Job:
 
 
 def _parse_overrides(values: Mapping[str, Any], config: Path | None, assignments: Sequence[str]) -> dict[str, Any]:
-    """Parse fields of `TrainingArguments` from config.json and from --set, of which the latter take precedence."""
+    """Parse fields of `TrainingArguments` from config.json and from --set.
+
+    The latter take precedence.
+    """
     from greylord.training.overrides import parse_assignments, parse_values
 
     return {**parse_values(values, f"{str(config or CONFIG)!r}: "), **parse_assignments(assignments, "--set ")}
@@ -213,7 +217,7 @@ def _push(run: Path, repo_id: str) -> None:
     from greylord import hub
 
     try:
-        say_pushed(hub.push(run, repo_id), repo_id)
+        print_pushed(hub.push(run, repo_id), repo_id)
     except GreylordError as error:
         text = f"{run} is complete but not published; type `greylord push {run} {repo_id}` to publish it."
         raise GreylordError(f"{text} {advice.sentence(error)}") from error
@@ -225,15 +229,18 @@ def _was_typed(context: typer.Context, name: str) -> bool:
 
 
 def _refuse_with_resume(typed: Sequence[str]) -> None:
-    """Raise UsageError for a parameter that was typed and that a resumed run does not take."""
+    """Raise UsageError for a parameter that a resumed run does not take."""
     for name in typed:
         if name not in ALLOWED_WITH_RESUME:
             flag = "--set" if name == "assignments" else advice.flag(name)
-            raise UsageError(f"--resume goes on with a run as it was begun; leave out {flag}.")
+            raise UsageError(f"--resume uses the settings of the interrupted run; leave out {flag}.")
 
 
 def _report(outcome: TrainedRun) -> None:
-    """Print how a run ended, its score next to the baselines, and the folder of the model on the last line."""
+    """Print how a run ended, its score next to the baselines, and the folder.
+
+    The folder of the model is on the last line.
+    """
     _show_costs(outcome.summary)
     _show_score(outcome.summary)
     if outcome.summary.best_step == outcome.evaluations[-1].step:
@@ -261,7 +268,7 @@ def _show_score(summary: Summary) -> None:
 
 
 def _advise_longer(outcome: TrainedRun) -> None:
-    """Print that the model was still improving at its end, and a time budget that is worth a try."""
+    """Print that the model was still improving, and a time budget to try."""
     evaluations = outcome.evaluations
     if len(evaluations) > 1:
         before, last = evaluations[-2:]

@@ -1,1 +1,1 @@
-"""From a folder of recordings to an Arrow corpus, and from the corpus to windows and batches."""
+"""Build an Arrow corpus from a folder of recordings, and cut windows from it."""

@@ -1,4 +1,4 @@
-"""The Arrow files of a corpus: one for each split, with one row for each recording."""
+"""The Arrow files of a corpus: one per split, with one row per recording."""
 
 from __future__ import annotations
 
@@ -65,12 +65,14 @@ def load_split(corpus: Path, split: str) -> datasets.Dataset:
 
 
 class SplitWriter:
-    """Writes a split as `Dataset.save_to_disk` would, in batches small enough for 32-bit list offsets.
+    """Writes a split as `Dataset.save_to_disk` would.
+
+    Its batches are small enough for 32-bit list offsets.
 
     Args:
-        folder: Is created.
-        name: Of the split.
-        content_hash: Of the corpus. Its beginning becomes the fingerprint of the dataset.
+        folder: The folder to create.
+        name: Name of the split.
+        content_hash: Hash of the corpus. Its beginning becomes the fingerprint of the dataset.
         open_files: Closes the Arrow file if the build fails.
     """
 
@@ -87,7 +89,9 @@ class SplitWriter:
         self._arrow = ArrowWriter(features=FEATURES, stream=self._file)
 
     def add(self, row: Row, group: int, *ids: np.ndarray) -> None:
-        """Add a recording, or a part of one; ids that are only the start symbol are left out.
+        """Add a recording, or a part of one.
+
+        Ids that are only the start symbol are left out.
 
         Args:
             row: The whole recording.
@@ -159,7 +163,10 @@ class SplitWriter:
 
 
 class _ArrowFile(io.BufferedWriter):
-    """A file for arrays of any size: the mapped pages of `source` are released behind each piece written."""
+    """A file for arrays of any size.
+
+    The mapped pages of `source` are released behind each piece that is written.
+    """
 
     source = np.zeros(0, np.uint16)
 
@@ -175,7 +182,10 @@ class _ArrowFile(io.BufferedWriter):
 
 
 def _joined(parts: Sequence[np.ndarray], folder: Path) -> np.ndarray:
-    """Return arrays end to end, uint16 [n]; more than `BATCH_BYTES` of them lie in a temporary file in `folder`."""
+    """Return arrays end to end, uint16 [n].
+
+    More than `BATCH_BYTES` of them lie in a temporary file in `folder`.
+    """
     if len(parts) == 1:
         return parts[0]
     spool = Spool(np.uint16, folder, BATCH_BYTES)

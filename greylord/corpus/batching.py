@@ -19,7 +19,9 @@ BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 
 
 def collate(windows: Sequence[Window]) -> dict[str, torch.Tensor]:
-    """Join windows of one `length` into a batch, padded to that length so that batches have few shapes.
+    """Join windows of one `length` into a batch.
+
+    Windows are padded to that length, so that batches have few shapes.
 
     Returns:
         `input_ids` and `labels`, int64 [windows, length]. The labels of padding and of tokens before `scored_from`
@@ -40,5 +42,8 @@ def collate(windows: Sequence[Window]) -> dict[str, torch.Tensor]:
 
 
 def batch_size(device: str, context: int) -> int:
-    """Return the number of windows to score at once on a type of device, "cpu" or "cuda"."""
+    """Return the number of windows to score at once on a type of device.
+
+    `device` is "cpu" or "cuda".
+    """
     return max(1, BATCH_TOKENS.get(device, BATCH_TOKENS["cpu"]) // context)

@@ -1,7 +1,7 @@
-"""Build the corpus of a dataset: an Arrow `DatasetDict` with one row for each recording, and its manifest.
+"""Build the corpus of a dataset: an Arrow `DatasetDict` and its manifest.
 
-The corpus of data/NAME is corpora/NAME. It is keyed by the contents of the recordings and by the settings, so it is
-built again when one of them has changed, and only then.
+The `DatasetDict` has one row for each recording. The corpus of data/NAME is corpora/NAME. It is keyed by the contents
+of the recordings and by the settings, so it is built again when one of them has changed, and only then.
 """
 
 from __future__ import annotations
@@ -35,9 +35,12 @@ from greylord.workspace import HERE, Workspace
 __all__ = ["Corpus", "build_corpus", "corpus_of", "with_skipped"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Corpus:
-    """A corpus on disk. Its splits are opened when they are first used, and stay memory-mapped."""
+    """A corpus on disk.
+
+    Its splits are opened when they are first used, and stay memory-mapped.
+    """
 
     folder: Path
     dataset: Path
@@ -45,10 +48,20 @@ class Corpus:
     manifest: Manifest
     is_new: bool
     """True if this call has built it, false if it was up to date."""
+    workspace: Workspace = HERE
+
+    def __repr__(self) -> str:
+        splits = ", ".join(
+            f"{name} {units.count(split.recordings, 'recording')}" for name, split in self.manifest.splits.items()
+        )
+        return f"Corpus({str(self.folder)!r}: {splits})"
 
     @cached_property
     def train(self) -> datasets.Dataset:
-        """The training split: a row for each recording, with the columns of `greylord.corpus.arrow.FEATURES`."""
+        """The training split, with one row per recording.
+
+        Its columns are `greylord.corpus.arrow.FEATURES`.
+        """
         return load_split(self.folder, "train")
 
     @cached_property
@@ -78,8 +91,8 @@ def build_corpus(
 ) -> Corpus:
     """Build the corpus of a dataset, unless it is up to date.
 
-    The settings are those of `CorpusSettings`; None keeps the corpus's own, or the default. An older corpus is
-    replaced once the new one is complete.
+    A setting that is None stays as the corpus has it, or takes its default. An older corpus is replaced once the new
+    one is complete.
 
         corpus = build_corpus("majormud")
         corpus.train[0]["input_ids"]
@@ -87,6 +100,10 @@ def build_corpus(
     Args:
         recordings: A folder, or the name of a dataset under data/.
         workspace: Where data/ and corpora/ lie. A path to a folder is relative to the current directory.
+        val_split: Share of the payload bytes for validation, 0.2 by default.
+        keep_records: Make each record a turn of its own instead of joining records into turns.
+        seed: Chooses the recordings for validation, 0 by default.
+        keep_credentials: Leave passwords unmasked. The corpus and its models may not be published.
         progress: Shows how far reading is, in bytes.
 
     Raises:
@@ -112,7 +129,7 @@ def build_corpus(
         raise SettingError(f"val_split must lie between 0 and 1, not {settings.val_split!r}.", "val_split")
     key = content_hash([file.key for file in files], settings)
     if manifest and manifest.content_hash == key:
-        return Corpus(target, dataset, with_skipped(manifest, listing), is_new=False)
+        return Corpus(target, dataset, with_skipped(manifest, listing), False, workspace)
     manifest = Manifest(dataset.name, key, settings, left_out=listing.skipped)
     with new_folder(target) as corpus, contextlib.ExitStack() as open_files:
         spool = corpus / "spool"
@@ -121,18 +138,21 @@ def build_corpus(
         _write(rows, manifest, corpus, open_files)
         shutil.rmtree(spool)
         manifest.write(corpus)
-    return Corpus(target, dataset, manifest, is_new=True)
+    return Corpus(target, dataset, manifest, True, workspace)
 
 
 def with_skipped(manifest: Manifest, listing: Listing) -> Manifest:
-    """Return a manifest that names the files skipped now, instead of those skipped when the corpus was built."""
+    """Return a manifest with the files that are skipped now.
+
+    They replace the files that were skipped when the corpus was built.
+    """
     names = {listing.name_of(path) for path in listing.files}
     left_out = {name: reason for name, reason in manifest.left_out.items() if name in names}
     return replace(manifest, left_out=listing.skipped | left_out)
 
 
 def _write(rows: Sequence[Row], manifest: Manifest, corpus: Path, open_files: contextlib.ExitStack) -> None:
-    """Divide the recordings between the splits, write both, and enter them into the manifest."""
+    """Divide the recordings between the splits, write both, and fill the manifest."""
     groups = split.time_groups([row.file.grouped_at for row in rows])
     manifest.groups = max(groups) + 1
     fraction = manifest.settings.val_split

@@ -53,9 +53,9 @@ class CopyPlan:
     duplicates: list[tuple[Path, str]] = field(default_factory=list)
     """Sources that stay behind, with the reason: another recording has the same payload, or more of it."""
     grown: list[tuple[Path, Path]] = field(default_factory=list)
-    """Those of `files` that replace their own beginning."""
+    """Entries of `files` that replace their own beginning."""
     renamed: list[tuple[Path, Path]] = field(default_factory=list)
-    """Those of `files` whose name is taken by another recording."""
+    """Entries of `files` whose name is taken by another recording."""
     others: list[Path] = field(default_factory=list)
     """Files that are not recordings and stay behind."""
     skipped: list[tuple[Path, str]] = field(default_factory=list)
@@ -63,6 +63,7 @@ class CopyPlan:
 
     @property
     def bytes(self) -> int:
+        """Total size of the files to copy."""
         return sum(listing.size_of(source) for source, _ in self.files)
 
 
@@ -95,7 +96,7 @@ def plan_copy(
         progress: Counts files.
 
     Raises:
-        UsageError: A source does not exist or holds the dataset, or the name cannot be that of a dataset.
+        UsageError: A source does not exist or holds the dataset, or `dataset` is not a valid name.
     """
     plan = CopyPlan(workspace, workspace.data / folder.check_name(dataset), masked)
     if os.path.lexists(plan.target) and not plan.target.is_dir():
@@ -131,7 +132,7 @@ def plan_copy(
 
 
 def _candidate(path: Path, masked: bool) -> Candidate | None:
-    """Return a file with the payload that its copy would have; None if it is not a recording."""
+    """Return a file with the payload of its copy; None if it is not a recording."""
     head = read_head(path, HEAD_READ_BYTES)
     if head is None:
         return None
@@ -140,6 +141,7 @@ def _candidate(path: Path, masked: bool) -> Candidate | None:
 
 
 def _payload(path: Path, masked: bool) -> np.ndarray:
+    """Return the payload that a copy of a file would have, uint8 [bytes]."""
     return read_session(path, keep_credentials=not masked).payload
 
 
@@ -149,10 +151,10 @@ def _choose(
     """Enter into the plan which sources are copied, and under which names.
 
     Args:
-        plan: Is filled.
+        plan: The plan to fill.
         present: Recordings of the dataset.
         new: Sources that are recordings, and their paths within the dataset.
-        duplicates: By place in `present` and `new`, end to end.
+        duplicates: Duplicates by index in `present` and `new`, end to end.
     """
     paths = [*present, *(source for source, _ in new)]
     beginnings = {
@@ -181,7 +183,10 @@ def _choose(
 
 
 def _free_name(wanted: Path, taken: Collection[str]) -> Path:
-    """Return `wanted`, with a number if it exists or is in `taken`, which holds casefolded names."""
+    """Return `wanted`, with a number if the name is taken.
+
+    `taken` holds casefolded names.
+    """
     name, number = wanted, 1
     while str(name).casefold() in taken or os.path.lexists(name):
         number += 1
@@ -228,7 +233,10 @@ def _expand(sources: Iterable[str], plan: CopyPlan) -> Iterator[tuple[Path, Path
 
 
 def _matches(path: Path) -> list[Path]:
-    """Return the paths that a path or a pattern stands for. The pattern begins below the last folder that exists."""
+    """Return the paths that a path or a pattern stands for.
+
+    The pattern begins below the last folder that exists.
+    """
     if os.path.lexists(path):
         return [path]
     base = next(parent for parent in path.parents if parent.is_dir() or parent == parent.parent)
@@ -237,14 +245,16 @@ def _matches(path: Path) -> list[Path]:
 
 
 def copy(plan: CopyPlan, progress: Callable[[int], object] = lambda _: None) -> Copied:
-    """Carry out a plan. A file that cannot be copied is reported in the result; the others are copied.
+    """Carry out a plan.
+
+    A file that cannot be copied is reported in the result; the others are copied.
 
     Args:
         progress: Called with the bytes of each file copied.
 
     Raises:
         GreylordError: The disk has too little room. Nothing has been copied.
-        OSError: The disk is full after all.
+        OSError: The disk filled up while copying.
     """
     plan.target.mkdir(parents=True, exist_ok=True)
     needed, free = plan.bytes, shutil.disk_usage(plan.target).free

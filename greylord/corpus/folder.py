@@ -1,7 +1,7 @@
-"""Datasets and their folders: a name stands for a folder under data/, a path for itself.
+"""Datasets and their folders, by name or by path.
 
-Text that holds a separator, or begins with `.` or `~`, is a path and nothing else. Any other text is a name and
-nothing else. So no command works on a folder that was not meant.
+A name stands for a folder under data/, and a path for itself. Text that holds a separator, or begins with `.` or `~`,
+is a path and nothing else. Any other text is a name and nothing else. So no command works on an unintended folder.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def check_name(name: str) -> str:
 
 
 def is_path(text: str) -> bool:
-    """Tell whether text that stands for a dataset is a path: it holds a separator, or begins with `.` or `~`."""
+    """Tell whether text that stands for a dataset is a path.
+
+    A path holds a separator, or begins with `.` or `~`.
+    """
     return _PATH.match(text) is not None
 
 
@@ -79,7 +82,10 @@ def locate(dataset: str | None, *, workspace: Workspace = HERE) -> Path:
 
 
 def dataset_folder(recordings: str | Path, *, workspace: Workspace = HERE) -> Path:
-    """Find the folder of a dataset: of a string as `locate` does, of a `Path` as `locate_path` does."""
+    """Find the folder of a dataset.
+
+    A string is treated as by `locate`, a `Path` as by `locate_path`.
+    """
     if isinstance(recordings, str):
         return locate(recordings, workspace=workspace)
     return locate_path(recordings, workspace=workspace)
@@ -102,7 +108,7 @@ def locate_path(path: Path, *, workspace: Workspace = HERE) -> Path:
 
 
 def label(folder: Path, *, workspace: Workspace = HERE) -> Path:
-    """Return the relative path that stands for a folder below data/.pruned/ and data/.journal/.
+    """Return the relative path of a folder below data/.pruned/ and data/.journal/.
 
     A folder below data/ keeps its path from there. Any other is its name and a hash of its resolved path.
     """

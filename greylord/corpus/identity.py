@@ -1,4 +1,4 @@
-"""Find duplicates among recordings: equal payloads, and payloads that are the beginning of another.
+"""Find duplicates among recordings: equal payloads, and beginnings of others.
 
 Payload decides what a recording is, not its name. A copy counts once. A log that was copied while it grew is
 superseded by a longer copy of it.
@@ -42,7 +42,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Why a recording does not count."""
+    """The reason why a recording does not count."""
 
     index: int
     """The recording that counts instead."""
@@ -69,9 +69,9 @@ def head_of(payload: np.ndarray) -> bytes:
 
 
 def find_duplicates(candidates: Sequence[Candidate]) -> dict[int, Duplicate]:
-    """Find the recordings that others make superfluous.
+    """Find the recordings that duplicate others.
 
-    Among equal payloads the first candidate counts. An empty payload is the beginning of nothing.
+    Among equal payloads the first candidate counts. An empty payload is not a beginning of others.
 
     Returns:
         The recordings that do not count, by index.
@@ -102,7 +102,10 @@ def _final(index: int, duplicates: dict[int, Duplicate]) -> int:
 
 
 def _compare_whole(candidates: Sequence[Candidate], group: Sequence[int]) -> dict[int, Duplicate]:
-    """Find the duplicates among recordings that share a full head, by reading all of them."""
+    """Find the duplicates among recordings with equal full heads.
+
+    Reads all of them.
+    """
     duplicates: dict[int, Duplicate] = {}
     first_with: dict[bytes, int] = {}
     sizes: dict[int, int] = {}
@@ -126,7 +129,7 @@ def _compare_whole(candidates: Sequence[Candidate], group: Sequence[int]) -> dic
 
 
 def _digests(payload: np.ndarray) -> list[bytes]:
-    """Hash the first 16 kB, 64 kB and so on of a payload as far as it reaches, and last the whole payload."""
+    """Hash the first 16 kB, 64 kB and so on of a payload, and then all of it."""
     digest, digests, begin, end = hashlib.blake2b(digest_size=16), [], 0, 4 * HEAD_BYTES
     while begin < len(payload):
         for _, block in blocks(payload[begin:end]):
@@ -138,7 +141,10 @@ def _digests(payload: np.ndarray) -> list[bytes]:
 
 
 def _begins(one: Candidate, other: Candidate) -> bool:
-    """Tell whether the payload of `one` is the beginning of the longer payload of `other`."""
+    """Tell whether the payload of `one` is the beginning of the payload of `other`.
+
+    The payload of `other` is longer.
+    """
     beginning, longer = without_torn_end(one.payload()), other.payload()
     for begin, block in blocks(beginning):
         if not np.array_equal(block, longer[begin : begin + len(block)]):

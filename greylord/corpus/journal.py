@@ -1,4 +1,4 @@
-"""The journal of a dataset: a line for each change to its files, in data/.journal/."""
+"""The journal of a dataset in data/.journal/: a line for each change to its files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ __all__ = ["note"]
 
 
 def note(folder: Path, action: str, *, workspace: Workspace = HERE, **details: object) -> None:
-    """Add a line to the journal of a dataset's folder: the time, the action, and its details as JSON."""
+    """Add a line to the journal of a dataset's folder.
+
+    The line holds the time, the action, and its details as JSON.
+    """
     journal = workspace.data / ".journal" / f"{label(folder, workspace=workspace)}.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "action": action, **details}

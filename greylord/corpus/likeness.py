@@ -1,10 +1,12 @@
-"""Find near-copies: recordings that share most of their text, whatever their names say.
+"""Find near-copies: recordings that share most of their text.
 
-A log whose beginning was cut off, whose line ends were changed or which was edited is not equal to its original, but
-must not validate what the original trains. So each recording is sampled: stretches of text that follow a blank. The
-text itself selects the blanks, so that two recordings sample the same stretches wherever they stand (winnowing,
-Schleimer et al. 2003). Two recordings are near-copies if the other one holds half of the shorter one's samples, or
-four fifths where there are few.
+The names of the recordings do not matter.
+
+A log that lost its beginning, has other line ends or was edited is not equal to its original, but
+must not be in validation while the original is in training. So each recording is sampled: stretches of text that follow
+a blank. The text itself selects the blanks, so that two recordings sample the same stretches wherever they stand
+(winnowing, Schleimer et al. 2003). Two recordings are near-copies if the other one holds half of the shorter one's
+samples, or four fifths where there are few.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ __all__ = ["find_near_copies", "samples_of"]
 STRETCH_BYTES = 256
 """Length of a sample. Sessions of different hours share few stretches of this length except the greeting."""
 DENSITIES = ((1 << 14, 1), (1 << 18, 8))
-"""Largest payload in bytes, and the number of blanks of which one begins a sample. Larger payloads use `SPARSE`."""
+"""Pairs of a largest payload in bytes and its density, the blanks per sample. Larger payloads use `SPARSE`."""
 STEP = 8
 SPARSE = 64
 """Each density is `STEP` times the next, a power of two. A dense sampling includes every sparser one."""
@@ -69,10 +71,12 @@ def _samples(block: bytes, every: int) -> np.ndarray:
 
 
 def find_near_copies(samples: Sequence[np.ndarray]) -> list[list[int]]:
-    """Group recordings that are near-copies of each other, directly or through others of their group.
+    """Group recordings that are near-copies of each other.
+
+    Two near-copies of a third recording are in one group.
 
     Args:
-        samples: The result of `samples_of` for each recording.
+        samples: The result of `samples_of` for each recording, uint64 [samples].
 
     Returns:
         Indices of the recordings of each group. A recording without near-copies is in none.
@@ -100,6 +104,7 @@ def find_near_copies(samples: Sequence[np.ndarray]) -> list[list[int]]:
 
 
 def _ranks(samples: np.ndarray) -> np.ndarray:
+    """Return the rank of each sample, uint64 [samples]."""
     return samples & np.uint64(SPARSE - 1)
 
 
@@ -108,8 +113,8 @@ def _near(indices: Sequence[int], samples: Sequence[np.ndarray], share: float) -
 
     Args:
         indices: The recordings.
-        samples: Theirs, of this density.
-        share: The least part of the shorter one's samples that both hold.
+        samples: Their samples of this density, uint64 [samples] each.
+        share: Smallest share of the shorter recording's samples that both hold.
     """
     sizes = np.array([len(each) for each in samples], np.int64)
     if not sizes.sum():

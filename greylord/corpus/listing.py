@@ -22,7 +22,7 @@ _KINDS = {
 
 
 def is_folder(path: Path) -> bool:
-    """Tell whether a path is a folder; a path that cannot be looked at is not."""
+    """Tell whether a path is a folder. Returns false for a path that cannot be read."""
     try:
         return path.is_dir()
     except OSError:
@@ -41,7 +41,7 @@ def kind_of(mode: int) -> str:
 
 
 def why_unreadable(error: OSError) -> str:
-    """Say in a few words why a path that stands in a listing cannot be read."""
+    """Return a phrase for why a path in a listing cannot be read."""
     return "a link to nothing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
 
 
@@ -123,6 +123,6 @@ def _walk(listing: Listing, follow_links: bool, workspace: Workspace) -> Iterato
 
 
 def _identity(folder: Path) -> tuple[int, int]:
-    """Return device and inode, which are one folder's whatever its path."""
+    """Return device and inode. They identify a folder under any path."""
     status = folder.stat()
     return status.st_dev, status.st_ino

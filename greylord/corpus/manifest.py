@@ -1,4 +1,4 @@
-"""manifest.json: what a corpus was built from, with which settings, and what the recordings hold."""
+"""manifest.json: the recordings of a corpus, its settings, and counts."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class DirectionCounts:
 
     @property
     def total(self) -> int:
+        """Sum over both directions."""
         return self.server + self.client
 
     def __add__(self, other: DirectionCounts) -> DirectionCounts:
@@ -208,7 +209,9 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
-        """Read the manifest of a corpus; None if there is no corpus, or it is of another format.
+        """Read the manifest of a corpus.
+
+        Returns None if there is no corpus, or its format is another one.
 
         Raises:
             GreylordError: The file is not JSON.
@@ -263,7 +266,7 @@ def payload_hash(masked: Session) -> str:
 
 
 def content_hash(files: Iterable[tuple[str, ...]], settings: CorpusSettings) -> str:
-    """Hash what decides a corpus, in hex: the files, the settings and the format.
+    """Hash the files, the settings and the format of a corpus, in hex.
 
     Args:
         files: The `key` of each file; see `greylord.corpus.recordings.RecordingFile`.
@@ -273,7 +276,7 @@ def content_hash(files: Iterable[tuple[str, ...]], settings: CorpusSettings) -> 
 
 
 def describe_corpus(folder: Path, manifest: Manifest, is_new: bool) -> str:
-    """Describe a corpus in a line: its folder, what trains and what validates, and what to look at.
+    """Describe a corpus in a line: its folder, its splits, and remarks.
 
     Args:
         is_new: The corpus has just been built.

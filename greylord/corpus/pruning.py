@@ -1,4 +1,6 @@
-"""Prune a dataset: files that are too small or do not match move to data/.pruned/, or are deleted.
+"""Prune a dataset: move files to data/.pruned/, or delete them.
+
+Files are removed if they are too small or do not match a pattern.
 
 Only what lies below the named folder is removed; from a folder outside data/, only recordings. Links are neither
 followed nor resolved: what is removed is the link itself.
@@ -42,7 +44,7 @@ class PruningPlan:
     """Size of the files to remove."""
     kept: int = 0
     others: int = 0
-    """Outside data/: files that are not recordings, and stay whatever their size and name."""
+    """Outside data/: files that are not recordings. They are never removed."""
     skipped: dict[str, str] = field(default_factory=dict)
     """Paths that were not looked at, by their path from the folder, with the reason."""
 
@@ -144,14 +146,17 @@ def prune(plan: PruningPlan, delete: bool) -> Pruned:
 
 
 def _remove_if_empty(parent: Path, top: Path) -> None:
-    """Remove an empty folder, and its parents below `top` while they hold nothing else."""
+    """Remove an empty folder, and parents below `top` that are empty then."""
     while parent != top and parent.exists() and not any(parent.iterdir()):
         parent.rmdir()
         parent = parent.parent
 
 
 def _move(path: Path, wanted: Path, attic: Path) -> None:
-    """Move a file to a free name in the attic, or remove it if the attic holds the same one under that name."""
+    """Move a file to a free name in the attic.
+
+    It is removed if the attic holds the same file under that name.
+    """
     base = _reachable(wanted, attic)
     target, number = base, 1
     while os.path.lexists(target):
@@ -173,7 +178,7 @@ def _move(path: Path, wanted: Path, attic: Path) -> None:
 
 
 def _reachable(wanted: Path, attic: Path) -> Path:
-    """Return `wanted`, with a number on each folder of its path whose name is taken by something else."""
+    """Return `wanted`, with a number on each folder whose name is taken by a file."""
     parent = attic
     for part in wanted.relative_to(attic).parts[:-1]:
         step, number = parent / part, 1

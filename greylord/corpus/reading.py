@@ -1,4 +1,4 @@
-"""Read the files of a dataset: from raw bytes to token ids on disk, with counts of what they hold.
+"""Read the files of a dataset: token ids on disk, and counts of the contents.
 
 Every process that reads starts with these imports, so none of them is heavy.
 """
@@ -37,9 +37,9 @@ PARALLEL_BYTES = 200 * 10**6
 FILE_BYTES = 50_000
 """Overhead of a file, as the number of bytes that take as long to read."""
 MAX_PROCESSES = 4
-"""Each takes up to 150 MB for a large recording."""
+"""Most processes that read. Each takes up to 150 MB for a large recording."""
 MAX_FILES = 16
-"""Files handed to a process at a time: handing over takes as long as reading a small file."""
+"""Files per task of a process. Handing over a task costs as much as reading one small file."""
 MCCP = bytes([255, 250, 86, 255, 240])
 """IAC SB COMPRESS2 IAC SE: the server's bytes that follow are a zlib stream (Mud Client Compression Protocol 2)."""
 
@@ -50,9 +50,9 @@ class StoredIds(NamedTuple):
     file: Path
     """uint16 ids of several recordings, end to end."""
     offset: int
-    """In bytes."""
+    """Position of the first id, in bytes."""
     length: int
-    """In ids."""
+    """Number of ids."""
 
     def load(self, files: Mapping[Path, mmap.mmap]) -> np.ndarray:
         """Return the ids, uint16 [length], as a view of the mapped file."""
@@ -70,7 +70,7 @@ class Reading:
     """The server switches to MCCP."""
     counts: DialectCounts
     delays: Counter[int]
-    """Turns by the milliseconds before them. The first turn is left out: its delay counts from nothing."""
+    """Number of turns by the milliseconds before them. The first turn is left out: its delay has no reference point."""
     signs: list[Sign]
     head: bytes
     """See `greylord.corpus.identity.Candidate`."""

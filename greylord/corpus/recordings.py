@@ -49,7 +49,10 @@ class RecordingFile:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """Name, hash, and the modification time if that decides the group: the file's part in the corpus's hash."""
+        """The file's part in the hash of the corpus.
+
+        It holds the name, the hash, and the modification time if that decides the group.
+        """
         return self.name, self.sha256, str(self.grouped_at) if self.grouped_by == "modification time" else ""
 
 
@@ -62,6 +65,7 @@ class Row:
 
     @property
     def counts(self) -> DialectCounts:
+        """Counts of the recording."""
         return self.reading.counts
 
     @property
@@ -70,7 +74,10 @@ class Row:
         return self.file.grouped_at is None, self.file.grouped_at, self.file.name
 
     def payload(self) -> np.ndarray:
-        """Return the payload as the corpus has it, uint8 [bytes]; a large one lies in a temporary file."""
+        """Return the payload as the corpus has it, uint8 [bytes].
+
+        A large one lies in a temporary file.
+        """
         payload = Spool(np.uint8, self.reading.ids.file.parent)
         for _, block in blocks(self.ids()):
             payload.append(turns.payload_of(block))
@@ -111,7 +118,10 @@ def files_of(listing: Listing) -> list[RecordingFile]:
 
 
 def _start_from(modified: float) -> datetime | None:
-    """Return a modification time, in seconds since 1970, if a recording can have been made then."""
+    """Return a modification time if a recording can have been made then.
+
+    `modified` is in seconds since 1970.
+    """
     try:
         return plausible_start(datetime.fromtimestamp(int(modified), UTC))
     except (ValueError, OverflowError, OSError):
@@ -127,7 +137,9 @@ def read_dataset(
     *,
     workspace: Workspace = HERE,
 ) -> tuple[list[Row], Manifest]:
-    """Read the recordings of a dataset's folder without building its corpus; see `read_files`.
+    """Read the recordings of a dataset without building its corpus.
+
+    See `read_files`.
 
     Returns:
         The recordings, and a manifest without hash and splits.
@@ -184,7 +196,10 @@ def _by_evidence(row: Row) -> tuple:
 
 
 def _without_duplicates(rows: Sequence[Row], manifest: Manifest) -> list[Row]:
-    """Leave out copies and beginnings of other recordings; the rest is in the order of the starts."""
+    """Leave out copies and beginnings of other recordings.
+
+    The rest is in the order of the starts.
+    """
     # Among equal payloads, the first counts.
     rows = sorted(rows, key=_by_evidence)
     duplicates = find_duplicates([Candidate(row.reading.head, row.payload) for row in rows])
@@ -195,7 +210,9 @@ def _without_duplicates(rows: Sequence[Row], manifest: Manifest) -> list[Row]:
 
 
 def _group_near_copies(rows: list[Row], manifest: Manifest) -> list[Row]:
-    """Give near-copies the time of the earliest of them whose name holds a start, and sort by time.
+    """Give near-copies the time of the earliest one with a start in its name.
+
+    The result is sorted by time.
 
     Where each recording will be cut in two, only the longest of the near-copies is kept: another one would train what
     its end validates.

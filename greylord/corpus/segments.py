@@ -1,4 +1,4 @@
-"""A corpus as Parquet, for the Hub: one file for each split, one row for each segment of a recording.
+"""A corpus as Parquet, for the Hub: one file per split, one row per segment.
 
 Rows of millions of ids suit neither viewers nor batches, so recordings are cut into segments. The segments of one
 name, joined in the order of their offsets, are the recording's ids.
@@ -25,7 +25,10 @@ FEATURES = Features({"name": Value("string"), "offset": Value("int64"), "input_i
 
 
 def file_name(split: str) -> str:
-    """Return the path of a split's file in the repository, where `datasets.load_dataset` looks by default."""
+    """Return the path of a split's file in the repository.
+
+    `datasets.load_dataset` looks there by default.
+    """
     return f"data/{split}-00000-of-00001.parquet"
 
 

@@ -45,7 +45,7 @@ def time_groups(starts: Sequence[datetime | None]) -> list[int]:
 
 
 def choose_validation(group_bytes: Sequence[int], fraction: float, seed: int) -> set[int]:
-    """Choose the groups that validate, so that their bytes come near to `fraction` of all.
+    """Choose validation groups whose bytes come near to `fraction` of all.
 
     Goes through the groups in random order, and takes each that brings the sum nearer to the goal.
 
@@ -66,18 +66,18 @@ def choose_validation(group_bytes: Sequence[int], fraction: float, seed: int) ->
 
 
 def cut_tail(ids: np.ndarray, fraction: float) -> tuple[int, int]:
-    """Find where to cut the last `fraction` of a recording's tokens off for validation, between turns.
+    """Find where to cut a recording so that its last `fraction` is for validation.
 
-    A gap before it is left out, so that validation does not open with what training closed with. The gap is
-    `MAX_GAP_TOKENS` or a twentieth of the recording, whichever is less, and the rest of the turn it ends in. Either
-    part may be empty.
+    The cuts lie between turns. A gap before it is left out, so that validation does not open with what training closed
+    with. The gap is `MAX_GAP_TOKENS` or a twentieth of the recording, whichever is less, and the rest of the turn it
+    ends in. Either part may be empty.
 
     Args:
         ids: uint16 [tokens] of the whole recording, start symbol included.
         fraction: Between 0 and 1.
 
     Returns:
-        End of the ids for training, and begin of those for validation, which lack a start symbol.
+        End of the ids for training, and begin of the ids for validation. The latter lack a start symbol.
     """
     total = len(ids) - 1
     boundary = total * (1 - fraction)
@@ -86,7 +86,10 @@ def cut_tail(ids: np.ndarray, fraction: float) -> tuple[int, int]:
 
 
 def _last_turn(ids: np.ndarray, place: int) -> int:
-    """Return the last place up to `place` where a turn begins or the ids end; 1 if there is none."""
+    """Return the last place up to `place` where a turn begins or the ids end.
+
+    It is 1 if there is none.
+    """
     if place >= len(ids):
         return len(ids)
     while place > 0:
@@ -108,4 +111,5 @@ def _next_turn(ids: np.ndarray, place: int) -> int:
 
 
 def _turn_begins(ids: np.ndarray) -> np.ndarray:
+    """Return where turns begin, int64 [turns]."""
     return np.flatnonzero((ids == vocabulary.CLIENT) | (ids == vocabulary.SERVER))

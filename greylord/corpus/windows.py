@@ -85,12 +85,12 @@ def row_arrays(dataset: datasets.Dataset) -> list[np.ndarray]:
 
 
 class Rows(LazySequence[np.ndarray]):
-    """The ids of one split of a corpus: a uint16 array for each recording, on the memory map.
+    """The ids of one split: a memory-mapped uint16 array for each recording.
 
     It pickles as its path.
 
     Attributes:
-        starts: When each recording began; None if its name does not tell.
+        starts: Start of each recording; None if its name holds no time.
 
     Raises:
         GreylordError: The files are missing or damaged.
@@ -140,7 +140,10 @@ class TrainingWindows(LazySequence[Window]):
 
 @dataclass(frozen=True)
 class Span:
-    """Tokens [begin, end) of a row. `begin` is at least 1, because nothing predicts a row's first token."""
+    """Tokens [begin, end) of a row.
+
+    `begin` is at least 1, because nothing predicts a row's first token.
+    """
 
     row: int
     begin: int
@@ -151,12 +154,18 @@ class Span:
 
 
 def whole_rows(rows: Sequence[np.ndarray]) -> list[Span]:
-    """Return the spans of all tokens that can be predicted: every row without its first token."""
+    """Return the spans of all predictable tokens: every row without its first token.
+
+    Args:
+        rows: uint16 [tokens] each.
+    """
     return [Span(index, 1, len(row)) for index, row in enumerate(rows)]
 
 
 def sample_spans(rows: Sequence[np.ndarray], seed: int = 0) -> list[Span]:
-    """Draw `SAMPLE_SPANS` spans of `SAMPLE_SPAN_TOKENS` tokens from the rows; all tokens if there are not more.
+    """Draw `SAMPLE_SPANS` spans of `SAMPLE_SPAN_TOKENS` tokens from the rows.
+
+    The spans hold all tokens if there are not more.
 
     Args:
         rows: uint16 [tokens] each.
@@ -177,7 +186,10 @@ def sample_spans(rows: Sequence[np.ndarray], seed: int = 0) -> list[Span]:
 
 
 class WindowBounds(NamedTuple):
-    """Tokens [begin, end) of a row. Those from `scored` on are predicted, the others are context."""
+    """Tokens [begin, end) of a row.
+
+    Those from `scored` on are predicted, the others are context.
+    """
 
     row: int
     begin: int
@@ -186,15 +198,15 @@ class WindowBounds(NamedTuple):
 
 
 class ScoringWindows(LazySequence[Window]):
-    """Windows that predict each token of the spans exactly once, with a stride of half a context.
+    """Windows that predict each token of the spans exactly once.
 
-    Only at the beginning of a row are tokens predicted from less than half a context.
+    The stride is half a context. Only at the beginning of a row are tokens predicted from less than half a context.
 
     Args:
         rows: uint16 [tokens] each.
         context: Tokens in a window.
-        multiple_of: The number of windows is filled up to a multiple with windows that predict nothing. Evaluation by
-            several processes is exact only if the windows divide evenly.
+        multiple_of: The number of windows is filled up to a multiple with windows without predicted tokens. Evaluation
+            by several processes is exact only if the windows divide evenly.
     """
 
     def __init__(self, rows: Sequence[np.ndarray], spans: Sequence[Span], context: int, multiple_of: int = 1) -> None:

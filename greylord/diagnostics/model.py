@@ -1,4 +1,4 @@
-"""Check the folder of a model: its files, special ids and weights, and one training step."""
+"""Check the folder of a model: files, special ids, weights, and a training step."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ REALM_MINUTES = 3
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What was found in the weights of a model."""
+    """Findings in the weights of a model."""
 
     blocks: dict[str, dict[str, int]]
     """Parameters by block ("embedding", "block 0", ...) and part ("attention", "MLP", "norms", else "all"). Tied
@@ -61,7 +61,10 @@ class WeightReport:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """What was found in the folder of a model. The model is sound if there are no problems."""
+    """Findings in the folder of a model.
+
+    The model is sound if there are no problems.
+    """
 
     layers: int
     width: int
@@ -77,7 +80,7 @@ class ModelReport:
     weights: WeightReport | None
     """None if the weights cannot be loaded."""
     data: str | None
-    """Where the windows of the training step come from; None without a step."""
+    """Origin of the windows of the training step; None without a step."""
     step: Step | None
     """None if the weights cannot be loaded."""
     problems: list[str]
@@ -189,13 +192,19 @@ _TABLES = {"wte": "embedding", "wpe": "positions", "ln_f": "final norm", "lm_hea
 
 
 def _block_and_part(name: str) -> tuple[str, str]:
-    """Return block and part of a parameter of GPT2LMHeadModel, such as transformer.h.0.attn.c_attn.weight."""
+    """Return the block and the part of a parameter of GPT2LMHeadModel.
+
+    An example of a name is transformer.h.0.attn.c_attn.weight.
+    """
     path = name.split(".")
     return (f"block {path[2]}", _PARTS.get(path[3], path[3])) if path[1] == "h" else (_TABLES[path[-2]], "all")
 
 
 def _training_rows(folder: Path, workspace: Workspace) -> tuple[Sequence[np.ndarray], str]:
-    """Return rows to train on, and where they come from: the model's own corpus or, without it, the built-in realm."""
+    """Return rows to train on, and their origin in words.
+
+    They come from the model's own corpus or, without it, from the built-in realm.
+    """
     try:
         corpus = build.corpus_of(own_dataset(folder), workspace=workspace)
         if Manifest.read(corpus) is not None:

@@ -40,7 +40,7 @@ _SPECIAL = re.compile("(" + "|".join(map(re.escape, vocabulary.SPECIAL_TOKENS)) 
 
 
 def greylord_id(name: str) -> int | None:
-    """Return greylord's id of a token, or None for a name that is not one of the 262 tokens.
+    """Return greylord's id of a token; None for a name that is not one of the 262.
 
     Args:
         name: A special token, or a byte as "byte_65", "A" (latin-1), "0x41" or "<0x41>".
@@ -66,9 +66,13 @@ class _Codec(Protocol):
     entries: Sequence[Entry]
 
     def encode(self, text: str, marked_up: bool) -> list[int]:
-        """Return the ids of a text, in which the names of special tokens are tokens if it is marked up."""
+        """Return the ids of a text.
 
-    def decode(self, ids: list[int]) -> str: ...
+        In a marked-up text, the names of special tokens are tokens.
+        """
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of ids."""
 
 
 class _VocabularyFile:
@@ -139,7 +143,10 @@ def _ids(rows: Sequence[tuple[int, int, bytes]]) -> list[int]:
 
 
 def _samples(seed: int = 0) -> dict[str, list[_Sample]]:
-    """Return samples by kind: all bytes, the special tokens, random payloads and random marked-up texts."""
+    """Return samples by kind.
+
+    The kinds are all bytes, the special tokens, random payloads and random marked-up texts.
+    """
     rng = random.Random(seed)
     specials = vocabulary.SPECIAL_TOKENS
     typed = [_payload_sample(token.encode()) for token in specials]
@@ -193,7 +200,7 @@ class Form:
         return {*self.gaps, *self.duplicates, *(entry.id for entry in (*self.misplaced, *self.unknown))}
 
     def problems(self, total: dict[str, int]) -> list[str]:
-        """Return what is wrong, one sentence each, given the number of samples of each kind."""
+        """Return the problems, one sentence each, given the number of samples by kind."""
         cases_by_problem: dict[str, Sequence[object]] = {
             "no token has the id": self.gaps,
             "several tokens have the id": self.duplicates,
@@ -210,7 +217,7 @@ class Form:
 
 @dataclass(frozen=True)
 class VocabularyReport:
-    """What was found in a vocabulary. It is sound if there are no problems."""
+    """Findings in a vocabulary. It is sound if there are no problems."""
 
     forms: list[Form]
     samples: dict[str, int]
@@ -239,7 +246,9 @@ def vocabulary_folder(path: Path, *, workspace: Workspace = HERE) -> Path:
 
 
 def inspect(folder: Path | None) -> VocabularyReport:
-    """Compare each form of a vocabulary with greylord's, and the two JSON files with each other.
+    """Compare each form of a vocabulary with greylord's.
+
+    The two JSON files are also compared with each other.
 
     Args:
         folder: The folder; None for the built-in vocabulary, as it is written to the folder of a model.
@@ -306,7 +315,10 @@ def _read_ids(path: Path) -> _VocabularyFile:
 
 
 def _pairs(path: Path) -> tuple[tuple[str, Any], ...]:
-    """Read the pairs of a JSON object, repeated keys included. Raise ValueError for anything else."""
+    """Read the pairs of a JSON object, repeated keys included.
+
+    Raise ValueError for anything else.
+    """
     try:
         content = json.loads(json_text(path), object_pairs_hook=tuple)
     except (OSError, ValueError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Baselines on the same bytes: compressors, and a byte model that counts."""
+"""Baselines on the same bytes: compressors, and an order-2 model."""
 
 from __future__ import annotations
 
@@ -49,9 +49,10 @@ PRIMING_BYTES = 16 * 10**6
 def measure_primed_lzma(
     training: Sequence[np.ndarray], stream: bytes, payload_bytes: int, progress: Progress = silent
 ) -> float:
-    """Measure the bits per payload byte that a stream adds when lzma -9e has read training data before it.
+    """Measure the bits per payload byte of a stream compressed after training data.
 
-    This is how a compressor learns: it finds in its window what the stream repeats of the training data.
+    The compressor is lzma -9e. Its bits for the training data alone are subtracted. A compressor learns this way: it
+    finds in its window the text that the stream repeats.
 
     Args:
         training: Ids of recordings, uint16 each. The last `PRIMING_BYTES` are read.

@@ -2,7 +2,7 @@
 
     bits per byte = nats of all tokens / ln 2 / payload bytes
 
-Every token of a recording is scored but its first, framing tokens included. Only payload bytes count in the
+Every token of a recording except its first is scored, framing tokens included. Only payload bytes count in the
 denominator. Windows are as long as the context, with a stride of half a context. Compressors get the same stream, one
 byte for each token.
 """
@@ -14,14 +14,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
+import datasets
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch.nn.functional import cross_entropy
 from transformers import EvalPrediction, PreTrainedModel
 
 from greylord.corpus.batching import IGNORED, batch_size, collate
-from greylord.corpus.windows import ScoringWindows, Span, WindowBounds, whole_rows
-from greylord.progress import Progress, silent
+from greylord.corpus.windows import ScoringWindows, Span, WindowBounds, row_arrays, whole_rows
+from greylord.errors import SettingError, UsageError
+from greylord.progress import Progress, quiet_transformers, silent
 from greylord.stream import vocabulary
 
 __all__ = [
@@ -84,7 +87,10 @@ def window_sums(logits: torch.Tensor | tuple[torch.Tensor, ...], labels: torch.T
 
 
 class SumsOverBatches:
-    """The Trainer's `compute_metrics`: adds up `window_sums` over the batches of an evaluation, in float64."""
+    """The Trainer's `compute_metrics`, which adds up `window_sums`.
+
+    It sums over the batches of an evaluation in float64.
+    """
 
     def __init__(self) -> None:
         self._sums = np.zeros(3)
@@ -155,7 +161,7 @@ class Score:
 
     @property
     def framing(self) -> float:
-        """Bits of direction and delay tokens per payload byte: their part of `bits_per_byte`."""
+        """Bits of framing per payload byte: the framing part of `bits_per_byte`."""
         return bits_per_byte(self.framing_nats, self.payload_bytes)
 
 
@@ -231,7 +237,7 @@ class ScoreTally:
     """Adds up the cost of predictions for each row, in float64.
 
     Args:
-        rows: Those that are predicted.
+        rows: Ids of the recordings that are predicted, uint16 each.
     """
 
     def __init__(self, rows: Sequence[np.ndarray]) -> None:
@@ -255,25 +261,52 @@ class ScoreTally:
 
 
 def score(
-    model: PreTrainedModel, rows: Sequence[np.ndarray], *, context: int | None = None, progress: Progress = silent
+    model: PreTrainedModel,
+    rows: Sequence[np.ndarray] | datasets.Dataset,
+    *,
+    context: int | None = None,
+    progress: Progress = silent,
 ) -> Score:
     """Score a model on whole recordings.
 
     Args:
         model: On a CPU or a GPU; computes in its own precision.
-        rows: Ids of recordings, uint16 [n] each.
+        rows: Ids of recordings, integers [n] each; or a split of a corpus.
         context: Length of the windows, in tokens; the model's `n_positions` by default.
         progress: Counts tokens.
 
     Returns:
         The sum over all rows.
 
+    Raises:
+        UsageError: The rows hold nothing to score, or something else than ids.
+        SettingError: The context is not between 2 and the model's `n_positions`.
+
     Example:
         figures = score(model, [row])
         print(f"{figures.bits_per_byte:.3f}, server {figures.server:.3f}, client {figures.client:.3f}")
     """
-    length = model.config.n_positions if context is None else context
-    return score_spans(model, rows, whole_rows(rows), length, progress)
+    longest = model.config.n_positions
+    length = longest if context is None else context
+    if not 2 <= length <= longest:
+        raise SettingError(
+            f"context must lie between 2 and the model's {longest:,} positions, not {context}.", "context"
+        )
+    arrays = row_arrays(rows) if isinstance(rows, datasets.Dataset) else [_checked_ids(row) for row in rows]
+    if not any(len(row) > 1 for row in arrays):
+        raise UsageError("There is nothing to score: no row has a second id.")
+    with quiet_transformers():
+        return score_spans(model, arrays, whole_rows(arrays), length, progress)
+
+
+def _checked_ids(row: ArrayLike) -> np.ndarray:
+    """Return a row as an array of integers. Raises UsageError if it is not a row of ids."""
+    ids = np.asarray(row)
+    if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+        raise UsageError(f"Each row must be an array of ids, not {ids.dtype} {list(ids.shape)}; put one row in a list.")
+    if ids.size and not 0 <= ids.min() <= ids.max() < vocabulary.VOCAB_SIZE:
+        raise UsageError(f"Ids must lie between 0 and {vocabulary.VOCAB_SIZE - 1}, not {ids.min()} to {ids.max()}.")
+    return ids.astype(np.uint16)
 
 
 def score_spans(
@@ -307,10 +340,18 @@ def protocol(context: int) -> str:
 
 
 def payload_bytes(rows: Sequence[np.ndarray], spans: Sequence[Span]) -> int:
-    """Count the payload bytes in the spans."""
+    """Count the payload bytes in the spans of rows, uint16 [n] each."""
     return sum(int((rows[span.row][span.begin : span.end] < vocabulary.PAD).sum()) for span in spans)
 
 
 def stream_of(rows: Sequence[np.ndarray], spans: Sequence[Span]) -> bytes:
-    """Join the spans to the stream that compressors get, one byte for each token."""
+    """Join the spans of rows to the stream that compressors get.
+
+    Args:
+        rows: Ids of recordings, uint16 [n] each.
+        spans: Which tokens of the rows to join.
+
+    Returns:
+        One byte for each token.
+    """
     return b"".join(rows[span.row][span.begin : span.end].astype(np.uint8).tobytes() for span in spans)

@@ -1,4 +1,7 @@
-"""Calibration of delays: a delay predicted with probability p should occur in a share p of the turns."""
+"""Calibration of delays.
+
+A delay predicted with probability p should occur in a share p of the turns.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bits per byte by the number of preceding tokens, and by the length of the context window."""
+"""Bits per byte by the tokens before a token, and by the length of the context."""
 
 from __future__ import annotations
 
@@ -36,9 +36,16 @@ def score_positions(
     context: int,
     progress: Progress = silent,
 ) -> list[PositionRange]:
-    """Score tokens by the number of tokens before them, from each power of two to the next.
+    """Score tokens by the number of preceding tokens, in ranges of powers of two.
 
-    The spans are cut into pieces as long as the context, and nothing before a piece is context.
+    The spans are cut into pieces as long as the context, and the tokens before a piece are not context.
+
+    Args:
+        model: On a CPU or a GPU.
+        rows: Ids of recordings, uint16 [n] each.
+        spans: Which tokens of the rows to score.
+        context: Length of the pieces, in tokens.
+        progress: Counts tokens.
     """
     pieces = list(_pieces(rows, spans, context))
     nats, payload_bytes = np.zeros(context), np.zeros(context)
@@ -57,7 +64,10 @@ def score_positions(
 
 
 def _pieces(rows: Sequence[np.ndarray], spans: Sequence[Span], context: int) -> Iterator[np.ndarray]:
-    """Yield the tokens of the spans as rows of at most `context`; the first token of each is context only."""
+    """Yield the tokens of the spans as rows, uint16 [at most `context`].
+
+    The first token of each row is context only.
+    """
     for span in spans:
         for begin in range(span.begin - 1, span.end - 1, context - 1):
             yield rows[span.row][begin : min(begin + context, span.end)]
@@ -70,7 +80,16 @@ def score_contexts(
     context: int,
     progress: Progress = silent,
 ) -> dict[int, float]:
-    """Score the same spans with context windows of an eighth, a quarter, a half and all of `context`.
+    """Score the same spans with shorter context windows.
+
+    The lengths are an eighth, a quarter, a half and all of `context`.
+
+    Args:
+        model: On a CPU or a GPU.
+        rows: Ids of recordings, uint16 [n] each.
+        spans: Which tokens of the rows to score.
+        context: Length of the longest window, in tokens.
+        progress: Counts tokens.
 
     Returns:
         Bits per byte by the length of the window in tokens.

@@ -36,7 +36,7 @@ ROOM = re.compile(
 
 @dataclass(frozen=True)
 class Health:
-    """Figures of the server's payload in stretches of play; None where there is nothing to judge."""
+    """Figures of the server's payload in stretches of play; None for empty counts."""
 
     server_bytes: int
     valid_csi: float | None
@@ -123,7 +123,10 @@ def _ratio(part: int, whole: int) -> float | None:
 
 
 def _server_payload(ids: np.ndarray) -> bytes:
-    """Return the server's payload; ids before the first direction token count as the server's."""
+    """Return the server's payload.
+
+    Ids before the first direction token count as the server's.
+    """
     is_direction = np.isin(ids, (vocabulary.CLIENT, vocabulary.SERVER))
     last = np.maximum.accumulate(np.where(is_direction, np.arange(len(ids)), -1))
     by_server = np.where(last < 0, vocabulary.SERVER, ids[last]) == vocabulary.SERVER
@@ -131,14 +134,17 @@ def _server_payload(ids: np.ndarray) -> bytes:
 
 
 def _count_sequences(pattern: re.Pattern[bytes], opening: bytes, payload: bytes) -> tuple[int, int]:
-    """Count complete sequences and all openings, without the last opening: the stretch may end within it."""
+    """Count complete sequences and all openings.
+
+    The last opening is left out, because the stretch may end within it.
+    """
     payload = payload[: max(0, payload.rfind(opening))]
     rest, complete = pattern.subn(b"", payload)
     return complete, complete + rest.count(opening)
 
 
 def _rooms_seen_again(payload: bytes) -> list[bool]:
-    """Tell for each room whose name occurred before whether it has the same exits as then."""
+    """Return for each room shown again whether it has the same exits as before."""
     exits_by_name: dict[bytes, bytes] = {}
     again = []
     for match in ROOM.finditer(payload):
@@ -150,9 +156,9 @@ def _rooms_seen_again(payload: bytes) -> list[bool]:
 
 
 def longest_repeat(payload: bytes) -> float:
-    """Measure the longest part that occurs twice, overlaps included, as a share of the payload.
+    """Measure the longest part that occurs twice, as a share of the payload.
 
-    It is near 1 for a loop without end.
+    The two occurrences may overlap. It is near 1 for a loop without end.
     """
 
     def occurs_twice(length: int) -> bool:

@@ -1,4 +1,6 @@
-"""Memorization: passwords, and play word for word, that a model reveals of its training recordings.
+"""Memorization: passwords and verbatim play that a model reveals.
+
+Both come from its training recordings.
 
 Passwords are found in the recordings during the audit, by the rules that mask them. They are neither stored nor
 returned. A password's exposure is measured as by Carlini et al., "The Secret Sharer" (2019): its rank by likelihood,
@@ -7,7 +9,7 @@ any rank. The exposure in bits is
 
     log2(strings + 1) - log2(rank)
 
-Any model that knows words ranks a password that is a word high.
+Any model that knows words gives a high rank to a password that is a word.
 """
 
 from __future__ import annotations
@@ -112,7 +114,7 @@ def find_secrets(sessions: Iterable[Session]) -> list[Secret]:
 
 
 def _typed_passwords(session: Session) -> Iterator[np.ndarray]:
-    """Yield the positions in the payload, int64 [bytes], of each password that the client typed."""
+    """Yield the payload positions, int64 [bytes], of each password that was typed."""
     client = np.flatnonzero(np.repeat(session.directions == Direction.CLIENT, session.sizes))
     credentials = np.flatnonzero(np.isin(client, redaction.find(session).positions))
     for run in np.split(credentials, np.flatnonzero(np.diff(credentials) > 1) + 1):
@@ -140,7 +142,9 @@ def measure_exposures(
 
 
 def _random_strings(text: np.ndarray, count: int, random: np.random.Generator) -> np.ndarray:
-    """Draw strings with the shape of `text`: a lower-case letter where it has one, and so on.
+    """Draw strings of the shape of `text`.
+
+    A lower-case letter, for example, becomes a random lower-case letter.
 
     Args:
         text: uint16 [bytes].

@@ -1,7 +1,7 @@
 """Next-command accuracy: does the model predict what the player typed?
 
 A command is a line that a player typed at the game's prompt: the client's bytes from the beginning of one of its turns
-up to CR or LF, without telnet commands and control sequences, edited as backspaces ask. An empty line is a command too.
+up to CR or LF, without telnet commands and control sequences, with backspaces applied. An empty line is a command too.
 Some clients send each key at once, and the server's echo splits the keys into turns: a command then spans them.
 
 The model reads what came before, up to the turn's direction and delay tokens, and generates until it ends a line as
@@ -41,12 +41,12 @@ __all__ = [
 ]
 
 MAX_TURNS = 2_000
-"""Turns that are predicted at most."""
+"""The most turns that are predicted."""
 TOP = 5
 LINE_TOKENS = 32
 """Tokens of the longest predicted line. One real command in a thousand is longer, and counts as missed."""
 CONTEXT_TOKENS = 512
-"""Context that a model gets at most, to bound the time."""
+"""The longest context that a model gets, in tokens, to bound the time."""
 ORDER = 2
 """Preceding commands that the n-gram looks at."""
 PROMPT = b"[HP="
@@ -84,17 +84,17 @@ def find_commands(row: np.ndarray) -> list[PlayerCommand]:
         if not server.text[server.text.rfind(b"\n", 0, shown) + 1 : shown].startswith(PROMPT):
             continue
         turn_begin = client.ends[turn - 1] if turn else 0
-        opens_turn = begin == turn_begin and client.kept[client_before[turn]]
+        opens_turn = begin == turn_begin and client.in_text[client_before[turn]]
         first = 1 + 2 * (turn + 1) + int(stream.ends[turn] - sizes[turn]) if opens_turn else None
         commands.append(PlayerCommand(apply_backspaces(client.text[begin:end]), first))
     return commands
 
 
 class NGram:
-    """Predicts the commands that most often followed the preceding ones in training recordings.
+    """Predicts commands by what most often followed the preceding ones.
 
-    Commands that followed the last two come first, then those that followed the last one, then the most frequent
-    (Katz's back-off, 1987, without weights, since only the order counts).
+    The counts are from training recordings. Commands that followed the last two come first, then those that followed
+    the last one, then the most frequent (Katz's back-off, 1987, without weights, since only the order counts).
 
     Args:
         recordings: The commands of each recording.
@@ -112,7 +112,7 @@ class NGram:
         }
 
     def predict(self, before: Sequence[bytes]) -> list[bytes]:
-        """Return the five likeliest commands after the preceding ones, the likeliest first."""
+        """Return the five likeliest commands after `before`, the likeliest first."""
         ranked: list[bytes] = []
         for order in range(min(ORDER, len(before)), -1, -1):
             ranked += self._ranked.get(tuple(before[len(before) - order :]), [])
@@ -134,7 +134,10 @@ class _Hypothesis(NamedTuple):
 
 
 def _has_ended(ids: Sequence[int]) -> bool:
-    """Check whether ids that continue a client's delay token end its line with the last of them."""
+    """Check whether the last of some ids ends the client's line.
+
+    The ids continue a client's delay token.
+    """
     direction = next((token for token in reversed(ids) if token in (vocabulary.CLIENT, vocabulary.SERVER)), None)
     return ids[-1] in LINE_ENDS and direction != vocabulary.SERVER
 
@@ -154,7 +157,7 @@ def beam_search(decoder: Decoder, contexts: Sequence[Sequence[int]], width: int)
     """Predict the client's line after each context.
 
     Args:
-        decoder: Has `width` slots for each context.
+        decoder: A decoder with `width` slots for each context.
         contexts: Ids up to a client's delay token.
         width: Width of the beam; 1 is greedy decoding.
 
@@ -185,10 +188,12 @@ def _extend(
     width: int,
     slots: Sequence[int],
 ) -> list[_Hypothesis]:
-    """Extend the unfinished lines of a beam by one id, and keep the `width` most probable lines.
+    """Extend the unfinished lines of a beam by one id.
+
+    Keeps the `width` most probable lines.
 
     Args:
-        decoder: Gets the new ids; each unfinished line has a slot of its own.
+        decoder: The decoder that gets the new ids. Each unfinished line has its own slot.
         beam: The lines so far.
         logits: float32 [vocabulary] by slot.
         last: Last id of the context.
@@ -242,7 +247,7 @@ class NextCommandReport:
     turns: int
     """Turns that were predicted, sampled from all."""
     available: int
-    """Turns in all."""
+    """All turns that begin with a command."""
     verbs: int
     """Different verbs of the predicted turns."""
     hits: dict[str, HitRates]
@@ -266,7 +271,7 @@ def measure_next_command(
         rows: Ids of unseen recordings, uint16 each.
         training: Ids of training recordings; without any, there is no n-gram.
         progress: Counts turns.
-        sample: Turns at most.
+        sample: The most turns to predict.
         seed: Seeds the sample.
 
     Returns:

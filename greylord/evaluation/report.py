@@ -1,4 +1,7 @@
-"""The report of a deep evaluation: every figure about a model, on a bounded part of unseen recordings."""
+"""The report of a deep evaluation: every figure about a model.
+
+The figures are measured on a bounded part of unseen recordings.
+"""
 
 from __future__ import annotations
 
@@ -62,14 +65,14 @@ class DeepReport:
 def make_report(
     model: GPT2LMHeadModel, name: str, unseen: Unseen, training: Sequence[np.ndarray], progress: Progress = silent
 ) -> DeepReport:
-    """Measure everything. It takes a few minutes on two CPU cores for a default model.
+    """Measure every figure. It takes minutes on two CPU cores for a default model.
 
     Args:
         model: On a CPU or a GPU.
         name: The model's name, for the report.
         unseen: Recordings to score. Half a megabyte of them is sampled, as in evaluations during training.
-        training: Ids of training recordings, for baselines that learn; without any they are left out.
-        progress: Shown for each part.
+        training: Ids of training recordings, uint16 each, for baselines that learn. Without any, these are left out.
+        progress: Shows the progress of each part.
     """
     rows, context = unseen.rows, model.config.n_positions
     spans = sample_spans(rows)

@@ -1,4 +1,4 @@
-"""Surprisal along one recording: what each byte costs a model in bits, and which lines cost most."""
+"""Surprisal along one recording: the bits of each byte, and the costliest lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["RecordingSurprisal", "ServerLine", "measure_surprisal", "smooth"]
 LINES = 12
 """Lines that are reported."""
 LINE = re.compile(rb"(?:\x1b\[79D\x1b\[K)?[^\n]*?(?:\n|(?=\x1b\[79D\x1b\[K)|\Z)", re.DOTALL)
-"""Up to a line feed, or to where the game erases the line to begin another."""
+"""A line, up to a line feed or to where the game erases it to begin another."""
 COLOUR = re.compile(rb"\x1b\[(?P<parameters>[0-9;]*)m")
 """Select graphic rendition (ECMA-48)."""
 COLOURS_WITHIN = 1_000
@@ -42,7 +42,7 @@ class ServerLine:
     """Surprisal of all its bytes together."""
     payload_bytes: int
     shown: str
-    """The line as the player saw it: Unicode, with its colours as control sequences, those in force before it too."""
+    """The line as the player saw it: Unicode, with control sequences for its colours and those in force before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +52,10 @@ class RecordingSurprisal:
     Attributes:
         name: Name of the file.
         protocol: The protocol in words.
-        bits_per_byte: Of the whole recording, framing included.
+        bits_per_byte: Bits per byte of the whole recording, framing included.
         bits: float32 [payload bytes], the surprisal of each byte.
-        by_client: bool [payload bytes], whether the client sent it.
-        lines: The most expensive lines, in order of cost; of lines that look the same the most expensive.
+        by_client: bool [payload bytes], true where the client sent the byte.
+        lines: The most expensive lines, in order of cost. Of lines that look the same, only the most expensive.
     """
 
     name: str
@@ -105,9 +105,9 @@ def _expensive_lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> l
     """Return the most expensive lines of the server's payload.
 
     Args:
-        payload: What the server sent.
+        payload: The bytes that the server sent.
         bits: float32 [payload], the surprisal of each byte.
-        offsets: int64 [payload], where each byte lies in the recording's payload.
+        offsets: int64 [payload], position of each byte in the recording's payload.
     """
     spans = [match.span() for match in LINE.finditer(payload) if match[0]]
     before = np.append(0, np.cumsum(bits, dtype=np.float64))
@@ -125,7 +125,10 @@ def _expensive_lines(payload: bytes, bits: np.ndarray, offsets: np.ndarray) -> l
 
 
 def _colours(payload: bytes) -> bytes:
-    """Return the colours in force at the end of a payload: its control sequences since the last reset."""
+    """Return the colours in force at the end of a payload.
+
+    These are its control sequences since the last reset.
+    """
     colours = b""
     for match in COLOUR.finditer(payload):
         resets = any(not parameter.strip(b"0") for parameter in match["parameters"].split(b";"))

@@ -1,4 +1,4 @@
-"""The part of a dataset that a model was trained on, and the part that it has not seen."""
+"""The part of a dataset that a model was trained on, and the unseen part."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Unseen:
 
     Attributes:
         rows: Ids, uint16 each.
-        starts: When each was recorded, if known.
+        starts: Start of each recording; None if unknown.
         description: The recordings in words.
     """
 
@@ -51,7 +51,7 @@ def own_dataset(model_dir: Path) -> Path:
 
 
 def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent, *, workspace: Workspace = HERE) -> Unseen:
-    """Read what a model has not seen of a dataset, with credentials masked.
+    """Read the unseen part of a dataset, with credentials masked.
 
     It is the validation split if the model was trained on this dataset, else all recordings that the model was not
     trained on. Recordings are recognised by their payload.
@@ -108,7 +108,9 @@ class _Recording(NamedTuple):
 
 
 def _read(dataset: Path, progress: Progress, workspace: Workspace) -> list[_Recording]:
-    """Read the recordings of a folder, each once, in the order of their starts, with credentials masked.
+    """Read the recordings of a folder, each once, with credentials masked.
+
+    They are in the order of their starts.
 
     Raises:
         GreylordError: There are none.
@@ -116,7 +118,7 @@ def _read(dataset: Path, progress: Progress, workspace: Workspace) -> list[_Reco
     with tempfile.TemporaryDirectory() as spool:
         rows, _ = read_dataset(dataset, Path(spool), CorpusSettings(), progress, workspace=workspace)
         return [
-            # Copied, since the spool's folder is about to go.
+            # Copied, since the spool's folder is deleted at the end of the block.
             _Recording(row.reading.payload_sha256, row.file.started_at, row.ids().copy())
             for row in rows
         ]

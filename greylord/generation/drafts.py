@@ -1,4 +1,4 @@
-"""Sampled ids that are stored beside a model, for the decode engine's prompt lookup.
+"""Sampled ids beside a model, for the decode engine's prompt lookup.
 
 A stream mostly repeats itself, but a new one has nothing to repeat yet. The ids are the model's own output and not the
 recordings, so they reveal no more than the model does.
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["TRAINED_TOKENS_PER_ID", "read", "sample", "write"]
 
 STREAMS = 32
-"""Sessions sampled together. On a CPU this number makes an id cheapest."""
+"""Sessions sampled together. On a CPU an id takes the least time with this number."""
 TRAINED_TOKENS_PER_ID = 500
 """Trained tokens for each sampled id, so that sampling takes a hundredth of a run's time on a CPU."""
 
@@ -66,7 +66,10 @@ def write(folder: Path, ids: Sequence[int]) -> None:
 
 
 def read(folder: Path) -> list[int]:
-    """Read drafts.json of a model folder. Without a valid file there are no ids, which only costs speed."""
+    """Read drafts.json of a model folder.
+
+    Without a valid file there are no ids, which only costs speed.
+    """
     ids = (read_json(folder / DRAFTS) or {}).get("ids")
     if not isinstance(ids, list):
         return []

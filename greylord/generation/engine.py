@@ -1,4 +1,6 @@
-"""The decode engine: slots that read token ids and sample the next ones, by the stream's grammar.
+"""The decode engine: slots that read token ids and sample the next ones.
+
+Sampling follows the grammar of the stream.
 
 A `Decoder` has N slots. Each has its own ids, its own rows of the key/value cache and its own random numbers, so what
 it samples depends on its ids and its seed, and not on the other slots.
@@ -30,7 +32,7 @@ __all__ = ["DRAFT_TOKENS", "MEMORY_TOKENS", "Decoder", "Grammar", "Sampling"]
 READ_TOKENS = 1_024
 """Tokens read in one pass, to bound the memory of attention."""
 UNIFORMS = 1_024
-"""Random numbers drawn in one call, since a call for one costs as much."""
+"""Random numbers drawn in one call. A call for one number takes as long."""
 MEMORY_TOKENS = 16_384
 """Ids that each slot keeps for prompt lookup, the context included."""
 DRAFT_MATCHES = (12, 6, 3)
@@ -57,10 +59,14 @@ class _Slot:
         return len(self.text) - self.begin
 
     def unread(self) -> list[int]:
+        """Return the ids of the context that are not in the cache yet."""
         return [ord(character) for character in self.text[self.begin + self.read :]]
 
     def accept(self, ids: Sequence[int]) -> None:
-        """Append ids sampled with the first uniforms. All except the last are in the cache already."""
+        """Append ids sampled with the first uniforms.
+
+        All except the last are in the cache already.
+        """
         self.text += _text(ids)
         self.read += len(ids)
         self._uniforms = self._uniforms[len(ids) :]
@@ -71,13 +77,19 @@ class _Slot:
         self.begin, self.read = len(self.text) - length, 0
 
     def uniforms(self, count: int) -> np.ndarray:
-        """Return the next random numbers, float64 [count]. `accept` uses up one for each id."""
+        """Return the next random numbers, float64 [count].
+
+        `accept` uses up one for each id.
+        """
         if count > len(self._uniforms):
             self._uniforms = np.append(self._uniforms, self._random.random(count + UNIFORMS))
         return self._uniforms[:count]
 
     def draft(self, length: int) -> list[int]:
-        """Return what followed the last ids where they last occurred (prompt lookup decoding, Saxena 2023)."""
+        """Return the ids that followed the last ids at their last occurrence.
+
+        Source: prompt lookup decoding, Saxena 2023.
+        """
         for match in DRAFT_MATCHES:
             at = self.text.rfind(self.text[-match:], 0, -1)
             if at >= 0:
@@ -93,7 +105,9 @@ def _text(ids: Iterable[int]) -> str:
 
 
 class Decoder:
-    """Slots that decode one model. One step of sixteen slots costs about four times as much as a step of one.
+    """Slots that decode one model.
+
+    One step of sixteen slots costs about four times as much as a step of one.
 
     Args:
         weights: Weights of the model, on a CPU or a GPU; they are not copied.
@@ -211,9 +225,10 @@ class Decoder:
 
 
 class Grammar:
-    """A logits processor that makes the stock `model.generate` follow the grammar: direction, delay, payload, no pads.
+    """A logits processor by which the stock `model.generate` follows the grammar.
 
-    Pass it as `logits_processor=[Grammar()]`, with `eos_token_id=None`.
+    The grammar is direction, delay, payload, and no pads. Pass it as `logits_processor=[Grammar()]`, with
+    `eos_token_id=None`.
     """
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,6 @@
-"""GPT-2's forward pass over static key/value caches, a few tokens at a time, for one row or many.
+"""GPT-2's forward pass over static key/value caches, a few tokens at a time.
+
+It computes one row or many.
 
 A token of the default model costs 0.8 M multiplications, less time than the calls around them. So this pass makes few
 calls, and none that only serve generality.
@@ -28,7 +30,10 @@ _Affine = tuple[torch.Tensor, torch.Tensor]
 
 
 class _Layer(NamedTuple):
-    """The weights and biases of one block: matrices [in, out], and the scales and shifts of its norms."""
+    """The weights and biases of one block.
+
+    Matrices are [in, out]; norms have scales and shifts.
+    """
 
     ln_1: _Affine
     c_attn: _Affine
@@ -39,6 +44,7 @@ class _Layer(NamedTuple):
 
     @classmethod
     def of(cls, tensors: Mapping[str, torch.Tensor], block: str) -> _Layer:
+        """Return the weights of a block, given its name, such as "h.0"."""
         names = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
         return cls(*(_affine(tensors, f"{block}.{name}") for name in names))
 
@@ -66,7 +72,7 @@ class Forward:
         self._activation = torch.relu if is_relu else partial(gelu, approximate="tanh")
         self._no_mask = torch.zeros((), device=self.device)
         self._tokens, self._output = tensors[EMBEDDING], tensors[OUTPUT].t()
-        # Padding goes to one position more than there are.
+        # Padding is written to one extra position.
         self._positions = pad(tensors[f"{PREFIX}wpe.weight"], (0, 0, 0, 1))
         self._layers = [_Layer.of(tensors, f"h.{index}") for index in range(architecture.n_layer)]
         self._norm = _affine(tensors, "ln_f")

@@ -9,6 +9,7 @@ import numpy as np
 
 from greylord.errors import SettingError, UsageError
 from greylord.generation.engine import Decoder, Sampling
+from greylord.generation.sampling import MAX_FRAMING_TOKENS
 from greylord.stream import vocabulary
 from greylord.weights import GPT2Weights
 
@@ -33,10 +34,11 @@ def generate(
     Args:
         model: On a CPU or a GPU.
         prompt_ids: Integers [m], at least one. A stream begins with `<|pad|>`, which alone starts a new session.
-        max_bytes: Payload bytes to generate. The continuation ends with the last of them.
+        max_bytes: Payload bytes to generate. The continuation ends with the last of them, or earlier if the model
+            sends none for 1,000 tokens.
         temperature: Divides the logits; at 0 the likeliest id is taken.
         top_k: Number of likeliest ids to sample from; 0 for all.
-        top_p: Probability that the likeliest ids to sample from reach together.
+        top_p: Sample from the likeliest ids that together reach this probability.
         seed: The same seed gives the same continuation.
 
     Returns:
@@ -56,16 +58,18 @@ def generate(
     if prompt.min() < 0 or prompt.max() >= vocabulary.VOCAB_SIZE:
         outside = prompt.min() if prompt.min() < 0 else prompt.max()
         raise UsageError(f"prompt_ids must lie between 0 and {vocabulary.VOCAB_SIZE - 1}, not {outside}.")
-    if max_bytes < 1:
-        raise SettingError(f"max_bytes must be 1 or more, not {max_bytes}.", "max_bytes")
+    for name, value, least in (("max_bytes", max_bytes, 1), ("seed", seed, 0)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise SettingError(f"{name} must be a whole number from {least}, not {value!r}.", name)
     decoder = Decoder(GPT2Weights.of(model), Sampling(temperature, top_k, top_p))
     decoder.start(0, prompt.tolist(), seed)
     ids: list[int] = []
-    left = max_bytes
-    while left:
+    left, framing = max_bytes, 0
+    while left and framing < MAX_FRAMING_TOKENS:
         for token in decoder.step([0])[0]:
             ids.append(token)
-            left -= token < vocabulary.PAD
+            is_payload = token < vocabulary.PAD
+            left, framing = left - is_payload, 0 if is_payload else framing + 1
             if not left:
                 break
     return np.array(ids, np.uint16)

@@ -1,4 +1,7 @@
-"""Generated play: a prompt as ids, and the continuation as payload with directions and delays."""
+"""Generated play: encode a prompt, and decode the continuation.
+
+The continuation is payload with directions and delays.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from greylord.captures import asciicast
 from greylord.captures.asciicast import Event
 from greylord.captures.reading import check_recording, read_session
 from greylord.errors import UsageError
+from greylord.generation.sampling import MAX_FRAMING_TOKENS
 from greylord.stream import delays, turns, vocabulary
 from greylord.stream.delays import Quantiles
 from greylord.terminal.display import Display
@@ -84,7 +88,10 @@ def encode_recording(path: Path, offset: int | None, direction: int | None) -> l
 
 
 def read_delays(folder: Path) -> Quantiles | None:
-    """Read the quantiles of delays from a model folder, or return None if they are missing or not valid."""
+    """Read the quantiles of delays from a model folder.
+
+    Returns None if they are missing or not valid.
+    """
     quantiles = (runs.read_json(folder / runs.CONFIG_NAME) or {}).get("pauses")
     if not isinstance(quantiles, dict):
         return None
@@ -108,18 +115,18 @@ def play(
     """Continue `ids` in slot 0, and yield each chunk as soon as it is decoded.
 
     Args:
-        decoder: Has one slot or more.
+        decoder: A decoder with at least one slot.
         ids: The prompt.
         seed: Seeds the ids and the delays.
         length: Payload bytes to generate.
-        until_turn: Stop earlier where the next turn begins.
-        quantiles: Of the delays, in seconds.
+        until_turn: Stop where the next turn begins.
+        quantiles: Quantiles of the delays, in seconds.
     """
     decoder.start(0, ids, seed)
     clock = random.Random(seed)
     direction = _last_direction(ids)
-    delay, left = 0.0, length
-    while left:
+    delay, left, framing = 0.0, length, 0
+    while left and framing < MAX_FRAMING_TOKENS:
         payload = bytearray()
         # A step ends with its first direction token, so that its payload belongs to one turn.
         for token in decoder.step([0], stops=DIRECTIONS)[0]:
@@ -127,6 +134,7 @@ def play(
                 payload.append(token)
             elif token not in DIRECTIONS:
                 delay += delays.draw(quantiles, token, clock.random())
+        framing = 0 if payload else framing + 1
         if payload:
             yield PlayedChunk(direction, delay, bytes(payload[:left]))
             left, delay = max(0, left - len(payload)), 0.0
@@ -137,13 +145,13 @@ def play(
 
 
 def render(ids: Sequence[int], chunks: Iterable[PlayedChunk]) -> Iterator[tuple[PlayedChunk, Event]]:
-    """Yield each chunk with what a player's terminal shows of it.
+    """Yield each chunk with the event that a player's terminal shows.
 
-    What the client types is an event of its own kind, since the player sees only the server's echo of it.
+    Text that the client types has another kind of event, since the player sees only the server's echo of it.
 
     Args:
         ids: The prompt.
-        chunks: What follows the prompt.
+        chunks: The play after the prompt.
     """
     displays = {vocabulary.SERVER: Display(), vocabulary.CLIENT: Display()}
     kinds = {vocabulary.SERVER: asciicast.SHOWN, vocabulary.CLIENT: asciicast.TYPED}

@@ -1,4 +1,7 @@
-"""Temperature, top-k and top-p sampling. It imports numpy only, so that wrong values are refused at once."""
+"""Temperature, top-k and top-p sampling.
+
+It imports numpy only, so that wrong values are refused before torch loads.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ import numpy as np
 
 from greylord.errors import SettingError
 
-__all__ = ["Sampling"]
+__all__ = ["MAX_FRAMING_TOKENS", "Sampling"]
+
+MAX_FRAMING_TOKENS = 1_000
+"""Tokens without a payload byte after which a model is taken to have nothing more to send."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +25,7 @@ class Sampling:
     Attributes:
         temperature: Divides the logits; at 0 the likeliest id is taken.
         top_k: Number of likeliest ids to sample from; 0 for all.
-        top_p: Probability that the likeliest ids to sample from reach together (Holtzman et al. 2020).
+        top_p: Sample from the likeliest ids that together reach this probability (Holtzman et al. 2020).
 
     Raises:
         SettingError: A value is out of range.

@@ -1,4 +1,4 @@
-"""What heroes do: walk, fight, talk, look things up.
+"""Actions of heroes: walk, fight, talk, look things up.
 
 Each action is called with the realm, the hero and the rest of the typed line.
 """
@@ -41,6 +41,7 @@ FLEE_CHANCE = 0.8
 
 
 def go(realm: Realm, hero: Hero, rest: str, direction: str) -> None:
+    """Walk in a direction."""
     if direction in EXITS[hero.place.key]:
         movement.walk(realm, hero, direction)
     else:
@@ -48,6 +49,7 @@ def go(realm: Realm, hero: Hero, rest: str, direction: str) -> None:
 
 
 def look(realm: Realm, hero: Hero, rest: str) -> None:
+    """Look at the room or at someone in it."""
     if not rest:
         movement.look(realm, hero, closely=True)
         return
@@ -57,6 +59,7 @@ def look(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def flee(realm: Realm, hero: Hero, rest: str) -> None:
+    """Run from a fight through a random exit."""
     if realm.rng.random() > FLEE_CHANCE:
         hero.show(f"{YELLOW}You turn to run, and find the way barred!")
         return
@@ -65,6 +68,7 @@ def flee(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def leave_realm(realm: Realm, hero: Hero, rest: str) -> None:
+    """Leave the realm for the menu."""
     if hero.target:
         hero.show(f"{GREY}Not in the middle of a fight!")
     else:
@@ -75,11 +79,13 @@ def leave_realm(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def attack(realm: Realm, hero: Hero, rest: str) -> None:
+    """Attack a monster with the weapon."""
     if monster := find_monster(hero, rest):
         combat.engage(realm, hero, monster)
 
 
 def cast(realm: Realm, hero: Hero, rest: str) -> None:
+    """Cast a spell at a monster or a hero."""
     name, _, query = rest.lower().partition(" ")
     spell = SPELLS.get(name)
     if spell is None or spell.calling != hero.calling.title:
@@ -95,6 +101,7 @@ def cast(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def sit_down(realm: Realm, hero: Hero, rest: str, posture: str) -> None:
+    """Rest or meditate."""
     if hero.target:
         hero.show(f"{GREY}Not in the middle of a fight!")
         return
@@ -107,16 +114,19 @@ def sit_down(realm: Realm, hero: Hero, rest: str, posture: str) -> None:
 
 
 def say(realm: Realm, hero: Hero, rest: str) -> None:
+    """Say something to everyone in the room."""
     hero.show(f'{TALK}You say "{rest}"')
     realm.announce(hero.place, f'{TALK}{hero.name} says "{rest}"', hero)
 
 
 def gossip(realm: Realm, hero: Hero, rest: str) -> None:
+    """Say something to the whole realm."""
     for other in realm.playing():
         other.show(f"{PARTY}{hero.name} gossips: {rest}")
 
 
 def invite(realm: Realm, hero: Hero, rest: str) -> None:
+    """Invite a hero to the party."""
     if guest := find_hero(hero, rest):
         guest.invited_by = hero
         hero.show(f"{PARTY}You invite {guest.name} to come along.")
@@ -124,6 +134,7 @@ def invite(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def join(realm: Realm, hero: Hero, rest: str) -> None:
+    """Follow a hero who has sent an invitation."""
     host = find_hero(hero, rest)
     if host is None:
         return
@@ -139,6 +150,7 @@ def join(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def leave_party(realm: Realm, hero: Hero, rest: str) -> None:
+    """Stop following the leader."""
     if hero.leader:
         realm.announce(hero.place, f"{PARTY}{hero.name} follows {hero.leader.name} no longer.", hero)
     hero.leader = None
@@ -146,6 +158,7 @@ def leave_party(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def party(realm: Realm, hero: Hero, rest: str) -> None:
+    """List the members of the party."""
     rows = [f"{PARTY}In your party:"]
     for other in realm.playing():
         if other.party_leader is hero.party_leader:
@@ -158,6 +171,7 @@ def party(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def who(realm: Realm, hero: Hero, rest: str) -> None:
+    """List the heroes in the realm."""
     rows = [f"{PARTY}Abroad in Wrackhaven:"]
     for other in realm.playing():
         rows.append(f"{GREEN}  {other.name:<14}{CYAN}{other.calling.title:<14}{GREEN}level {other.level}")
@@ -165,6 +179,7 @@ def who(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def stat(realm: Realm, hero: Hero, rest: str) -> None:
+    """Show the hero's attributes."""
     armour = ITEMS[hero.armour].name if hero.armour else "nothing much"
     facts = {
         "Name": hero.name,
@@ -179,6 +194,7 @@ def stat(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def experience(realm: Realm, hero: Hero, rest: str) -> None:
+    """Show the hero's experience and the points to the next level."""
     needed = experience_for(hero.level + 1) - hero.experience
     hero.show(
         f"{GREEN}Experience: {CYAN}{hero.experience}{GREEN} Level: {CYAN}{hero.level}"
@@ -187,9 +203,11 @@ def experience(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def inventory(realm: Realm, hero: Hero, rest: str) -> None:
+    """List the items and coins that the hero carries."""
     things = ", ".join(ITEMS[item].name for item in hero.pack) or "nothing"
     hero.show(f"{CYAN}You carry {things}.\r\n{GREEN}You have {CYAN}{format_coins(hero.herrings)}{GREEN}.")
 
 
 def time(realm: Realm, hero: Hero, rest: str) -> None:
+    """Show the hour and the weather."""
     hero.show(f"{GREY}It is {realm.hour}, and the weather is {realm.weather}.")

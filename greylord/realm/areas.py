@@ -7,7 +7,7 @@ __all__ = ["AREAS", "Area", "Room"]
 
 
 class Room(NamedTuple):
-    """What a room looks like."""
+    """The look of a room."""
 
     title: str
     """Unique in the realm."""
@@ -24,7 +24,7 @@ class Area(NamedTuple):
     species: tuple[str, ...] = ()
     """Keys of `SPECIES` in the catalog."""
     population: int = 0
-    """How many monsters live here at a time."""
+    """Number of monsters that live here at a time."""
     min_level: int = 1
     """Lowest level at which a sensible hero hunts here."""
 

@@ -60,10 +60,12 @@ class Item(NamedTuple):
 
     @property
     def is_weapon(self) -> bool:
+        """True if the item is a weapon."""
         return self.damage != (0, 0)
 
     @property
     def is_drink(self) -> bool:
+        """True if the item is a drink."""
         return self.heals != (0, 0)
 
 

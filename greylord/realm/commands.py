@@ -58,6 +58,7 @@ def _find_command(word: str) -> Command | None:
 
 
 def show_help(realm: Realm, hero: Hero, rest: str) -> None:
+    """List the commands."""
     rows = [f"{PARTY}What you can do:"]
     for command in COMMANDS:
         if command.help:

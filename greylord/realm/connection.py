@@ -7,7 +7,7 @@ from collections.abc import Callable
 __all__ = ["LINE_LIMIT", "Connection"]
 
 LINE_LIMIT = 120
-"""Most characters in a typed line. Further ones are neither kept nor echoed."""
+"""Most characters in a typed line. Further ones are dropped and not echoed."""
 
 NUL, BACKSPACE, LF, CR, ESCAPE, DELETE = 0, 8, 10, 13, 27, 127
 SUB_END, SUB_BEGIN, WILL, DONT, IAC = 240, 250, 251, 254, 255

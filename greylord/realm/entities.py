@@ -47,14 +47,17 @@ class Monster:
 
     @property
     def species(self) -> Species:
+        """The monster's species."""
         return SPECIES[self.species_key]
 
     @property
     def name(self) -> str:
+        """Mood and species, such as "angry quay rat"."""
         return f"{self.mood} {self.species.name}".lstrip()
 
     @property
     def definite_name(self) -> str:
+        """The name with its article, as it stands in a sentence."""
         return f"the {self.name}"
 
     @property
@@ -102,14 +105,17 @@ class Hero:
 
     @property
     def calling(self) -> Calling:
+        """The hero's profession."""
         return CALLINGS[self.calling_letter]
 
     @property
     def definite_name(self) -> str:
+        """The name as it stands in a sentence."""
         return self.name
 
     @property
     def level(self) -> int:
+        """The level that the experience has reached."""
         level = 1
         while self.experience >= experience_for(level + 1):
             level += 1
@@ -117,10 +123,12 @@ class Hero:
 
     @property
     def max_life(self) -> int:
+        """Most life points at the hero's level."""
         return self.calling.life + (self.level - 1) * self.calling.life_per_level
 
     @property
     def max_mana(self) -> int:
+        """Most mana points at the hero's level."""
         return self.calling.mana + (self.level - 1) * self.calling.mana_per_level
 
     @property

@@ -1,4 +1,4 @@
-"""What heroes do with items: pick them up, use them, buy and sell them.
+"""Actions of heroes with items: pick them up, use them, buy and sell them.
 
 Each action is called with the realm, the hero and the rest of the typed line.
 """
@@ -15,6 +15,7 @@ __all__ = ["buy", "drink", "drop", "equip", "get", "list_stock", "sell"]
 
 
 def drink(realm: Realm, hero: Hero, rest: str) -> None:
+    """Drink something from the pack."""
     item = find_item(hero.pack, rest)
     if item is None or not ITEMS[item].is_drink:
         hero.show(f"{GREY}You have nothing like that to drink.")
@@ -26,6 +27,7 @@ def drink(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def get(realm: Realm, hero: Hero, rest: str) -> None:
+    """Pick up an item or coins."""
     place = hero.place
     if place.herrings and matches(rest, "silver herrings"):
         hero.show(f"{YELLOW}You pick up {format_coins(place.herrings)}.")
@@ -42,6 +44,7 @@ def get(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def drop(realm: Realm, hero: Hero, rest: str) -> None:
+    """Drop an item from the pack."""
     item = find_carried_item(hero, rest)
     if item:
         hero.pack.remove(item)
@@ -51,6 +54,7 @@ def drop(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def equip(realm: Realm, hero: Hero, rest: str) -> None:
+    """Use a weapon or armour from the pack."""
     item = find_carried_item(hero, rest)
     if item is None:
         return
@@ -68,6 +72,7 @@ def equip(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def list_stock(realm: Realm, hero: Hero, rest: str) -> None:
+    """List the items for sale in the room."""
     if hero.place.key not in SHOPS:
         hero.show(f"{GREY}Nobody is selling anything here.")
         return
@@ -77,6 +82,7 @@ def list_stock(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def buy(realm: Realm, hero: Hero, rest: str) -> None:
+    """Buy an item."""
     item = find_item(SHOPS.get(hero.place.key, ()), rest)
     if item is None:
         hero.show(f"{GREY}Nobody sells that here.")
@@ -90,6 +96,7 @@ def buy(realm: Realm, hero: Hero, rest: str) -> None:
 
 
 def sell(realm: Realm, hero: Hero, rest: str) -> None:
+    """Sell an item."""
     if hero.place.key not in SHOPS:
         hero.show(f"{GREY}Nobody buys anything here.")
     elif item := find_carried_item(hero, rest):

@@ -74,7 +74,7 @@ class Mind:
         self._has_fought = False
         """The player has not looked around since a fight."""
         self._patience = 60
-        """How often the player will still wait for party members who are elsewhere in the realm."""
+        """Number of times that the player will still wait for party members who are elsewhere."""
         self._urges: tuple[Callable[[], str | None], ...] = (
             self._leave,
             self._survive,

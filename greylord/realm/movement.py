@@ -1,4 +1,4 @@
-"""How heroes enter the realm, look around, walk and leave."""
+"""Movement of heroes: enter the realm, look around, walk and leave."""
 
 from __future__ import annotations
 

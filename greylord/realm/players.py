@@ -50,7 +50,7 @@ CURSOR_QUERY, CURSOR_REPORT = b"\x1b[6n", b"\x1b[2;1R"
 
 
 class Habits(NamedTuple):
-    """How a player types."""
+    """The typing habits of a player."""
 
     enter: bytes
     """Bytes that the Enter key sends."""

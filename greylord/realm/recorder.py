@@ -21,7 +21,7 @@ MAX_PARTY, MIN_EVENINGS = 4, 4
 LATEST_ARRIVAL = 0.15
 """Share of the playing time within which all players of a party dial in."""
 STEP_S = (0.04, 0.16)
-"""Seconds between two looks at the host, which decide how much text a read returns."""
+"""Seconds between two reads from the host. They decide how much text a read returns."""
 READ_SIZES = (1460, 1460, 1460, 512, 64)
 """Most bytes in one read of the proxy: usually a full TCP segment, less where its buffer is small."""
 LEAVING_S = 60
@@ -51,8 +51,8 @@ def record(seed: int, recordings: int, minutes: float) -> Iterator[tuple[str, Se
     """Record players of an imaginary board.
 
     Parties of one to four players meet on evenings that are at least a day apart, and dial in within minutes of one
-    another. Each player makes one recording. There are at least four evenings, or as many as recordings. The realm
-    remembers the evenings before.
+    another. Each player makes one recording. There are at least four evenings, or one per recording if there are fewer
+    recordings. The realm remembers the evenings before.
 
     Args:
         seed: Decides everything. The same arguments give the same bytes.

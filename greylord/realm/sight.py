@@ -1,4 +1,4 @@
-"""What a player sees: the state of the game, read from the text on the screen."""
+"""A player's view: the state of the game, read from the text on the screen."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Sight:
         """A party member with little life left."""
         self.herrings = 0
         self.last_speech = ""
-        """What somebody said last."""
+        """The last words that somebody spoke."""
         self._unread = ""
         """The unfinished last line."""
 

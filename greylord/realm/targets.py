@@ -1,4 +1,4 @@
-"""What a typed name refers to: a monster, another hero or an item."""
+"""Find the target of a typed name: a monster, another hero or an item."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def find_hero(hero: Hero, query: str) -> Hero | None:
 
 
 def find_item(items: Sequence[str], query: str) -> str | None:
+    """Return the key of the first item that matches a typed name; None without one."""
     return next((item for item in items if matches(query, ITEMS[item].name)), None)
 
 

@@ -1,4 +1,4 @@
-"""The duration of delay tokens: quantiles over the turns of a corpus, and random draws from them."""
+"""The duration of delay tokens: quantiles over a corpus, and random draws."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ DEFAULT_QUANTILES: Quantiles = {
     "<|delay_medium|>": [1, 2, 5],
     "<|delay_long|>": [5, 10, 60],
 }
-"""For models whose folder does not hold quantiles."""
+"""Quantiles for models without quantiles in their folder."""
 
 
 def quantiles_of(counts: Mapping[int, int]) -> Quantiles:
     """Return the quantiles of each delay token that occurs.
 
     Args:
-        counts: Turns by the milliseconds before them. Negative delays come from clocks out of order, and count as 0.
+        counts: Number of turns by the milliseconds before them. Negative delays count as 0.
     """
     delays_ms = np.array(sorted(counts), np.int64)
     times = np.array([counts[delay] for delay in delays_ms.tolist()])

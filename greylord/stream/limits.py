@@ -1,4 +1,7 @@
-"""Limits that settings and tokenizer share. Imports nothing, so that `--help` stays fast."""
+"""Limits that settings and tokenizer share.
+
+Imports nothing, so that `--help` stays fast.
+"""
 
 __all__ = ["MAX_CONTEXT"]
 

@@ -1,4 +1,4 @@
-"""The text of a session: what each side sent without control sequences, and the lines that the player typed.
+"""The text of a session: what each side sent, and the lines that were typed.
 
 The payload of a side is joined before it is searched, because a control sequence may be split over two network reads.
 """
@@ -27,7 +27,7 @@ __all__ = [
 
 ESCAPE, LINE_FEED = 0x1B, 0x0A
 WIPE = re.compile(rb"\x1b\[79D\x1b\[K")
-"""Cursor to the margin, and the line erased. MajorMUD begins each line so, and it counts as a line feed."""
+"""Cursor to the margin, and the line erased. MajorMUD begins each line with it. It counts as a line feed."""
 PROMPT = re.compile(WIPE.pattern + rb"(?:\x1b\[[0-9;]*m)*\[HP=[^\]\r\n]*\]:")
 """A redraw of the prompt: the wipe, colours, and `[HP=46/MA=12]:`, which may hold colours too."""
 
@@ -55,8 +55,8 @@ class Transcript:
     """Payload bytes in telnet commands."""
     high_bytes: int
     """Payload bytes from 0x80 on, without those of telnet commands."""
-    kept: np.ndarray
-    """bool [payload bytes], those that are in `text`."""
+    in_text: np.ndarray
+    """bool [payload bytes], true for bytes that are in `text`."""
 
 
 def transcript_of(turns: Turns, direction: int) -> Transcript:
@@ -73,24 +73,26 @@ def transcript_of(turns: Turns, direction: int) -> Transcript:
     in_csi, in_telnet = span_mask(*_control_sequences(data), len(data)), span_mask(*commands, len(data))
     wipes = [match.start() for match in WIPE.finditer(payload)]
 
-    kept = ~(in_csi | in_telnet)
-    kept[wipes] = True
+    in_text = ~(in_csi | in_telnet)
+    in_text[wipes] = True
     data[wipes] = LINE_FEED
-    kept_before = np.append(np.int32(0), np.cumsum(kept, dtype=np.int32))
+    in_text_before = np.append(np.int32(0), np.cumsum(in_text, dtype=np.int32))
     return Transcript(
         payload=payload,
-        text=data[kept].tobytes(),
-        ends=kept_before[np.cumsum(is_sender * sizes)],
+        text=data[in_text].tobytes(),
+        ends=in_text_before[np.cumsum(is_sender * sizes)],
         csi_bytes=int(in_csi.sum()),
         telnet_commands=len(commands[0]),
         telnet_bytes=int(in_telnet.sum()),
         high_bytes=int(((data >= 0x80) & ~in_telnet).sum()),
-        kept=kept,
+        in_text=in_text,
     )
 
 
 def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the begins and ends of CSI sequences, as `match_spans(CSI, data)` does, vectorised.
+    """Return the begins and ends of CSI sequences, int64 [n] each.
+
+    Gives the result of `match_spans(CSI, data)`, without a loop.
 
     CSI sequences are 40 % of a server's bytes.
 
@@ -99,7 +101,7 @@ def _control_sequences(data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     starts = np.flatnonzero((data[:-1] == ESCAPE) & (data[1:] == ord("[")))
     stops = np.flatnonzero((data < ord(" ")) | (data > ord("?")))
-    # A sequence that breaks off at the end of the data stops at the 0 appended below, which ends nothing.
+    # A sequence that breaks off at the end of the data stops at the 0 appended below, which is not a final byte.
     finals = np.append(stops, len(data))[np.searchsorted(stops, starts + 2)]
     last = np.append(data, 0)[finals]
     complete = (last >= ord("@")) & (last <= ord("~"))
@@ -120,7 +122,7 @@ class TypedLines:
     """A player's lines by kind, without passwords. A line ends with Enter."""
 
     commands: list[bytes]
-    """With backspaces applied."""
+    """Commands, with backspaces applied."""
     names: list[bytes]
     """User names that were followed by a password."""
     empty: int
@@ -146,7 +148,7 @@ def typed_lines(client: Transcript, server: Transcript, secret: np.ndarray) -> T
         sent = sorted(match.end() for prompt in prompts for match in re.finditer(re.escape(prompt), lowered))
         return np.diff(np.searchsorted(sent, server_at_end, "right"), prepend=0) > 0
 
-    secret_before = np.append(0, np.cumsum(secret[client.kept]))
+    secret_before = np.append(0, np.cumsum(secret[client.in_text]))
     is_secret = secret_before[ends] > secret_before[begins]
     asked = answers(*NAME_PROMPTS)
     before_secret = np.append(is_secret, False)[1:] & ~is_secret

@@ -1,4 +1,4 @@
-"""The vocabulary as a Hugging Face tokenizer: one token for each byte, and the six special tokens.
+"""The vocabulary as a Hugging Face tokenizer of bytes and special tokens.
 
 A byte is the character of the same number (latin-1), so `tokenizer(data.decode("latin-1"))` is exact. AutoTokenizer
 loads a saved folder where greylord is not installed. `python -m greylord.stream.tokenizer DIR` writes one.
@@ -24,9 +24,10 @@ __all__ = ["Tokenizer", "write_vocabulary"]
 
 
 class Tokenizer(PreTrainedTokenizerFast):
-    """A `PreTrainedTokenizerFast` of the 262 tokens whose saved folder loads in transformers 4.45 to 5.x.
+    """A `PreTrainedTokenizerFast` of the 262 tokens.
 
-    Tokenize payload with `split_special_tokens=True`: a player can type `<|server|>`.
+    A saved folder loads in transformers 4.45 to 5.x. Tokenize payload with `split_special_tokens=True`: a player can
+    type `<|server|>`.
 
     Args:
         model_max_length: Longest context of the model it belongs to, in tokens.
@@ -56,7 +57,7 @@ class Tokenizer(PreTrainedTokenizerFast):
         The files of transformers 5 name a class and keys that transformers 4 refuses.
 
         Args:
-            save_directory: Is created if need be.
+            save_directory: The folder to write to. It is created if it does not exist.
             args: Ignored; the Trainer and other callers pass options of the parent class.
             kwargs: Ignored.
         """
@@ -94,7 +95,10 @@ class Tokenizer(PreTrainedTokenizerFast):
 
 
 def write_vocabulary(folder: Path) -> None:
-    """Write vocab_to_int.json and int_to_vocab.json, for programs without transformers."""
+    """Write the two vocabulary files, for programs without transformers.
+
+    They are vocab_to_int.json and int_to_vocab.json.
+    """
     write_file(folder / "vocab_to_int.json", json.dumps(vocabulary.vocab_to_int(), indent=1) + "\n")
     write_file(folder / "int_to_vocab.json", json.dumps(vocabulary.int_to_vocab(), indent=1) + "\n")
 

@@ -65,10 +65,10 @@ class Turns:
 
 
 def turns_of(session: Session, keep_records: bool = False) -> Turns:
-    """Join a session's records into turns: records are network reads, and one screen may take several.
+    """Join a session's records into turns.
 
-    A record continues the turn if it has the same direction and a short delay. The first delay of a recording counts
-    from nothing, and is taken as short.
+    Records are network reads, and one screen may take several. A record continues the turn if it has the same direction
+    and a short delay. The first delay of a recording has no reference point and is taken as short.
 
     Args:
         keep_records: Make each record a turn of its own.
@@ -79,7 +79,10 @@ def turns_of(session: Session, keep_records: bool = False) -> Turns:
 
 
 def delays_of(session: Session, keep_records: bool = False) -> np.ndarray:
-    """Return the milliseconds before each turn as they were recorded, int64 [turns]. The first means nothing."""
+    """Return the milliseconds before each turn as recorded, int64 [turns].
+
+    The first delay has no meaning.
+    """
     return session.delays[_begins(session, keep_records)[0]]
 
 
@@ -94,7 +97,7 @@ def _begins(
         before: Direction token of the record before the piece; None if there is no such record.
 
     Returns:
-        Whether each record begins a turn, bool [records]; its direction and delay token, uint16 [records] each.
+        bool [records], true where a record begins a turn; its direction and delay token, uint16 [records] each.
     """
     directions = vocabulary.direction_ids(session.directions)
     delays = vocabulary.delay_ids(session.delays)
@@ -124,7 +127,10 @@ def encode(session: Session, keep_records: bool = False) -> np.ndarray:
 
 
 def encode_turns(turns: Turns) -> np.ndarray:
-    """Return the ids of a session, uint16 [1 + 2 x turns + payload bytes], the start symbol first."""
+    """Return the ids of a session, uint16 [1 + 2 x turns + payload bytes].
+
+    The start symbol comes first.
+    """
     ids = np.empty(1 + 2 * len(turns) + len(turns.payload), np.uint16)
     ids[0] = vocabulary.PAD
     payload_begins = np.append(0, turns.ends)[: len(turns)]
@@ -160,7 +166,10 @@ def encode_pieces(session: Session, keep_records: bool = False) -> Iterator[Enco
 def _frame(
     ids: np.ndarray, payload: np.ndarray, starts: np.ndarray, directions: np.ndarray, delays: np.ndarray
 ) -> None:
-    """Fill ids, uint16 [2 x turns + bytes], with the payload and, at the start of each turn, its two tokens."""
+    """Fill ids with the payload and the framing of each turn.
+
+    The two tokens stand at the start of each turn. `ids` is uint16 [2 x turns + bytes].
+    """
     framing = 2 * np.arange(len(starts)) + starts
     is_payload = np.ones(len(ids), bool)
     is_payload[framing] = is_payload[framing + 1] = False
@@ -199,5 +208,8 @@ def decode(ids: np.ndarray) -> Turns:
 
 
 def payload_of(ids: np.ndarray) -> np.ndarray:
-    """Return the payload bytes among ids, uint8 [bytes]. The ids may be any part of a session."""
+    """Return the payload bytes among ids, uint8 [bytes].
+
+    The ids may be any part of a session.
+    """
     return ids[ids < vocabulary.PAD].astype(np.uint8)

@@ -61,7 +61,10 @@ def delay_ids(delays_ms: np.ndarray) -> np.ndarray:
 
 
 def int_to_vocab() -> dict[int, str]:
-    """Map ids to names, as int_to_vocab.json does: byte_0 .. byte_255, then the special tokens."""
+    """Map ids to names, as int_to_vocab.json does.
+
+    The names are byte_0 to byte_255, and then the special tokens.
+    """
     names = [f"byte_{value}" for value in range(256)] + list(SPECIAL_TOKENS)
     return dict(enumerate(names))
 

@@ -19,7 +19,10 @@ SEQUENCE_BYTES = 64
 
 
 class ControlSequence(NamedTuple):
-    """ESC [, parameters from `0` to `?`, intermediate bytes from space to `/`, and a final byte from `@` to `~`."""
+    """A control sequence: ESC [, parameters, intermediate bytes, a final byte.
+
+    Parameters are from `0` to `?`, intermediate bytes from space to `/`, final bytes from `@` to `~`.
+    """
 
     parameters: bytes
     intermediates: bytes
@@ -30,10 +33,10 @@ class ControlSequence(NamedTuple):
 
 
 class Ansi:
-    """A parser that separates text and complete control sequences, wherever its input is cut.
+    """A parser that separates text and complete control sequences.
 
-    Other escape sequences and strings are dropped. So is a control sequence before a byte that cannot belong to it;
-    that byte is then read as text. Bytes from 0x80 on are text, as they are on a BBS.
+    The input may be cut anywhere. Other escape sequences and strings are dropped. So is a control sequence before a
+    byte that cannot belong to it; that byte is then read as text. Bytes from 0x80 on are text, as they are on a BBS.
     """
 
     def __init__(self) -> None:

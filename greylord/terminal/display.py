@@ -1,4 +1,6 @@
-"""Make a server's bytes safe for the user's terminal: text, colours and cursor moves, and nothing else.
+"""Make a server's bytes safe for the user's terminal.
+
+Only text, colours and cursor moves remain.
 
 A model or a recording can hold any bytes. Sequences that set a window's title, ask the terminal for an answer,
 or switch its modes are dropped (CVE-2003-0063 shows the danger of an echoed title).
@@ -21,7 +23,10 @@ CHARACTERS = str.maketrans({code: None for code in [*range(32), 127] if code not
 
 
 class Display:
-    """A converter from a server's bytes, cut anywhere, to text that is safe to print. Characters are code page 437."""
+    """A converter from a server's bytes, cut anywhere, to text that is safe to print.
+
+    Characters are code page 437.
+    """
 
     def __init__(self) -> None:
         self._telnet, self._ansi = Telnet(), Ansi()

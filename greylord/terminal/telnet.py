@@ -9,11 +9,11 @@ __all__ = ["DO", "DONT", "IAC", "SB", "SE", "WILL", "WONT", "Telnet"]
 SE, SB, WILL, WONT, DO, DONT, IAC = 240, *range(250, 256)
 
 SUBNEGOTIATION_BYTES = 512
-"""Bytes of the longest subnegotiation. A longer one has lost its end: a recorder cut it off, or a model forgot it."""
+"""Bytes of the longest subnegotiation. A longer one lost its end: a recorder cut it, or a model did not write it."""
 
 
 class Telnet:
-    """The receiving end of a connection, wherever its input is cut."""
+    """A parser that removes telnet commands. The input may be cut anywhere."""
 
     def __init__(self) -> None:
         self._state: Callable[[int], bytes] = self._data

@@ -1,4 +1,4 @@
-"""Callbacks of the Trainer: the history of evaluations, complete checkpoints, and the reasons to stop."""
+"""Callbacks of the Trainer: history, complete checkpoints, reasons to stop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 PUNCTUAL_SHARE = 0.9
-"""Share of its time budget that a run takes at least if it goes as planned."""
+"""The smallest share of its time budget that a run as planned takes."""
 VOTES_PER_EVALUATION = 20
 """Votes of all processes on stopping between two evaluations. Each vote waits for the slowest process."""
 
@@ -48,7 +48,7 @@ class Evaluation:
         tokens: Tokens trained on so far, padding included.
         seconds: Time since training began.
         train_bits_per_token: Mean training loss since the last evaluation.
-        bits_per_byte: On the validation sample.
+        bits_per_byte: Figure on the validation sample.
         label_smoothing: Share of a uniform target in the training loss. Above 0, `train_bits_per_token` is not the
             cross-entropy.
     """
@@ -77,9 +77,9 @@ class LogAtEvaluation(TrainerCallback):
 
 
 class History(TrainerCallback):
-    """Records an `Evaluation` at each evaluation, in memory and at once in a JSONL file.
+    """Records an `Evaluation` at each evaluation, in memory and in a JSONL file.
 
-    When a run is resumed, the evaluations after its checkpoint are dropped from the file.
+    The file is written at once. When a run is resumed, the evaluations after its checkpoint are dropped from the file.
     """
 
     def __init__(self, journal: Path, plan: Plan) -> None:
@@ -133,18 +133,23 @@ def _line(evaluation: Evaluation) -> str:
 
 
 class MarkComplete(TrainerCallback):
-    """Marks a checkpoint once all of its files are written. A checkpoint without the mark is incomplete."""
+    """Marks a checkpoint once all of its files are written.
+
+    A checkpoint without the mark is incomplete.
+    """
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if args.world_size > 1:
-            # Each process writes a file of its own.
+            # Each process writes its own file.
             torch.distributed.barrier()
         if state.is_world_process_zero:
             (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / runs.COMPLETE).touch()
 
 
 class StopOnNaN(TrainerCallback):
-    """Stops training at a loss or a figure that is NaN or infinite, before such weights are saved.
+    """Stops training at a loss or a figure that is NaN or infinite.
+
+    It stops before such weights are saved.
 
     Attributes:
         diverged_at: The step at which it stopped; None if it did not.
@@ -167,13 +172,15 @@ class StopOnNaN(TrainerCallback):
 
 
 class GracefulStop(TrainerCallback):
-    """Stops training at the next step, with an evaluation and a checkpoint, after a signal or past a deadline.
+    """Stops training at the next step, after a signal or past a deadline.
+
+    The step gets an evaluation and a checkpoint.
 
     The signals are Ctrl-C, SIGTERM and the one of a closed terminal. A second Ctrl-C raises KeyboardInterrupt at once.
     Several processes agree on the step: one that stopped alone would leave the others waiting.
 
     Args:
-        deadline: A time by `time.perf_counter()`; None for none.
+        deadline: A time by `time.perf_counter()`; None for no deadline.
 
     Attributes:
         stopped_at: The step at which it stopped; None if it did not.
@@ -223,7 +230,7 @@ def describe_end(
 
     Args:
         steps: Optimizer steps that were done.
-        seconds: Duration of the whole run; None for a resumed run, which has no time budget of its own.
+        seconds: Duration of the whole run; None for a resumed run, because it has no time budget.
     """
     if nan.diverged_at is not None:
         return f"the loss was NaN or infinite at step {nan.diverged_at:,}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -90,8 +91,8 @@ def _setting(default: Any, rule: _Rule, help_text: str) -> Any:
 class TrainingConfig:
     """The settings of a training run.
 
-    Where None is the default, the run chooses a value itself. Each field carries its description, as the command line
-    shows it, under `metadata["help"]`, and the rule for its values under `metadata["rule"]`.
+    Where None is the default, the run chooses a value itself. Each field carries its description under
+    `metadata["help"]`, and the rule for its values under `metadata["rule"]`.
 
     Raises:
         SettingError: A value is out of range, or two settings exclude each other.
@@ -158,9 +159,22 @@ class TrainingConfig:
         return ResolvedConfig(**{**{setting.name: getattr(self, setting.name) for setting in fields(self)}, **chosen})
 
 
+# help(TrainingConfig) lists the fields with the descriptions that the command line shows.
+TrainingConfig.__doc__ = "\n".join(
+    [
+        inspect.cleandoc(TrainingConfig.__doc__ or ""),
+        "\nAttributes:",
+        *(f"    {setting.name}: {setting.metadata['help']}" for setting in fields(TrainingConfig)),
+    ]
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResolvedConfig(TrainingConfig):
-    """The settings of a run that has chosen its context window, attention kernel and compilation."""
+    """The settings of a run after its choices.
+
+    Context window, attention kernel and compilation are set.
+    """
 
     context_window: int
     attention: str

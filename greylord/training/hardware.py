@@ -1,4 +1,4 @@
-"""The device that a run computes on: precision, attention kernel, compilation, and the memory it keeps."""
+"""The device of a run: precision, attention kernel, compilation, and memory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Device:
     """A device and its precision.
 
     Attributes:
-        type: As PyTorch names it: "cpu", "cuda" or "mps".
+        type: PyTorch's name of it: "cpu", "cuda" or "mps".
         bf16: Computes in mixed precision with bfloat16.
         reason: Name, precision and the reason for it, in words.
     """
@@ -75,7 +75,7 @@ def device_of(job: Job) -> Device:
 
 
 def _precision(native: bool, hardware: str, bf16: bool | None, fp16: bool) -> tuple[bool, str]:
-    """Choose bfloat16 or not. Returns the choice and a description of the precision."""
+    """Choose whether to use bfloat16. Returns the choice and a description."""
     if fp16:
         return bool(bf16), "float16 (as set)"
     if bf16 is not None:
@@ -95,7 +95,9 @@ def missing_cuda() -> str | None:
 
 
 def peak_memory(device: str) -> int:
-    """Return the peak memory in bytes: of tensors on a CUDA device, elsewhere of the process.
+    """Return the peak memory in bytes.
+
+    On a CUDA device it is the memory of tensors, elsewhere that of the process.
 
     Args:
         device: Type of the device, such as "cpu".
@@ -158,9 +160,10 @@ def blockwise(
     scaling: float | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Compute causal attention (Vaswani et al. 2017), one block of queries with all keys up to its end at a time.
+    """Compute causal attention (Vaswani et al. 2017) in blocks of queries.
 
-    Windows above `MAX_TOKENS`, masks, dropout and cached keys go to PyTorch's fused kernel.
+    Each block attends to all keys up to its end. Windows above `MAX_TOKENS`, masks, dropout and cached keys go to
+    PyTorch's fused kernel.
 
     Args:
         module: The attention layer that calls.
@@ -196,7 +199,10 @@ def _blocks(tokens: int) -> list[tuple[int, int]]:
 
 
 def keys_of_blocks(tokens: int) -> int | None:
-    """Return the attention weights that `blockwise` keeps for a window and head; None if the fused kernel is used."""
+    """Return the attention weights that `blockwise` keeps for a window and head.
+
+    Returns None if the fused kernel is used.
+    """
     return sum((end - begin) * end for begin, end in _blocks(tokens)) if tokens <= MAX_TOKENS else None
 
 
@@ -224,7 +230,7 @@ def choose_attention(attention: str | None, device: Device) -> tuple[str, str]:
 
 
 def choose_compilation(compile: bool | None, device: str) -> tuple[bool, str]:
-    """Choose if the model's blocks are compiled.
+    """Choose whether the model's blocks are compiled.
 
     Args:
         compile: True or false as set; None to have it chosen.
@@ -248,7 +254,10 @@ def choose_compilation(compile: bool | None, device: str) -> tuple[bool, str]:
 
 
 def compile_blocks(model: GPT2LMHeadModel) -> None:
-    """Compile a model's blocks in place, at their first call. A copy of the model is not compiled."""
+    """Compile a model's blocks in place, at their first call.
+
+    A copy of the model is not compiled.
+    """
     for block in model.transformer.h:
         # Each shape is compiled separately: a run has three of them, and thousands of steps.
         block.compile(dynamic=False)

@@ -1,4 +1,7 @@
-"""The stock Trainer and its arguments, set up for windows of turns and bits per byte."""
+"""The stock Trainer and its arguments, set up for windows and bits per byte.
+
+The number of steps and the learning-rate schedule are decided in `greylord.training.plan`.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ from greylord.training.plan import DECAY, Plan
 __all__ = ["describe_plan", "make_trainer", "training_arguments"]
 
 LOGS_PER_EVALUATION = 20
-"""Times that the training loss is logged from one evaluation to the next."""
+"""Logs of the training loss per evaluation interval."""
 ADAM_BETA2 = 0.99
 MAX_GRAD_NORM = 1.0
 """Norm to which gradients are clipped."""
@@ -48,7 +51,9 @@ def make_trainer(
     callbacks: Sequence[TrainerCallback],
     compiled: bool,
 ) -> Trainer:
-    """Make a stock Trainer whose metric is exactly bits per byte: sums over windows, added up over all of them.
+    """Make a stock Trainer whose metric is exactly bits per byte.
+
+    It sums over windows, and adds up the sums of all windows.
 
     Args:
         model: Trained in place.
@@ -79,14 +84,19 @@ def make_trainer(
 
 
 def _collate(items: Sequence[Window | list[Window]]) -> dict[str, torch.Tensor]:
-    """Collate slots of training or windows of an evaluation: the Trainer has one collator for both."""
+    """Collate slots of training or windows of an evaluation.
+
+    The Trainer has one collator for both.
+    """
     return collate(list(chain.from_iterable(item if isinstance(item, list) else [item] for item in items)))
 
 
 def training_arguments(
     config: TrainingConfig, plan: Plan, device: Device, folder: Path, overrides: Mapping[str, Any]
 ) -> TrainingArguments:
-    """Make the Trainer's arguments: AdamW, the plan's learning-rate schedule, clipping, evaluations and checkpoints.
+    """Make the Trainer's arguments for a plan.
+
+    They set AdamW, the learning-rate schedule, clipping, evaluations and checkpoints.
 
     Args:
         folder: Folder of the checkpoints.
@@ -98,7 +108,7 @@ def training_arguments(
         "bf16": device.bf16,
         "max_steps": plan.max_steps,
         "per_device_train_batch_size": plan.micro_batch,
-        # `sampling.Order` has the windows in order already.
+        # `sampling.Order` already orders the windows.
         "train_sampling_strategy": "sequential",
         "per_device_eval_batch_size": batch_size(device.type, plan.context),
         "gradient_accumulation_steps": plan.accumulation,

@@ -57,7 +57,9 @@ FLOAT32, INT64 = 4, 8
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes held at the peak of a pass, once gradients and the optimizer's moments exist.
+    """Bytes in use at the peak of a pass.
+
+    Gradients and the optimizer's moments exist already.
 
     Attributes:
         weights: Weights in float32, and the matrices again in bfloat16 if autocast keeps them.
@@ -93,13 +95,15 @@ class Memory:
 
 @dataclass(frozen=True)
 class TokenBytes:
-    """Bytes per token that autograd keeps from the forward pass for the backward pass, without parameters.
+    """Bytes per token that autograd keeps for the backward pass.
+
+    Parameters are not included.
 
     Attributes:
-        block: Kept by the norms and the MLP of one block.
-        attention: Kept by the attention of one block.
-        ends: Ids and labels, and what the last norm keeps.
-        logits: Kept by the loss.
+        block: Bytes of the norms and the MLP of one block.
+        attention: Bytes of the attention of one block.
+        ends: Bytes of ids and labels, and of the last norm.
+        logits: Bytes of the loss.
     """
 
     block: int
@@ -164,7 +168,10 @@ def estimate(shape: modeling.Shape, context: int, windows: int, device: Device, 
 
 
 def device_bytes(device: Device) -> int:
-    """Return the bytes held before the first tensor: by the CUDA driver or, on a CPU, by the process."""
+    """Return the bytes in use before the first tensor.
+
+    They belong to the CUDA driver or, on a CPU, to the process.
+    """
     return CUDA_CONTEXT_BYTES if device.type == "cuda" else peak_memory(device.type)
 
 
@@ -234,7 +241,10 @@ def least(shape: modeling.Shape, device: Device, device_bytes: int) -> int:
 
 
 def _evaluation(shape: modeling.Shape, context: int, device: Device, device_bytes: int) -> int:
-    """Estimate the bytes of an evaluation during a run. Autograd keeps nothing, so one block is alive at a time."""
+    """Estimate the bytes of an evaluation during a run.
+
+    Autograd keeps nothing, so one block is alive at a time.
+    """
     standing = estimate(shape, context, 0, device, device_bytes)
     tokens, token = batch_size(device.type, context) * context, token_bytes(shape, context, device)
     return standing.total - standing.gradients + tokens * max(token.block, 3 * token.logits)
@@ -268,7 +278,7 @@ class Step:
 
 
 def step(model: GPT2LMHeadModel, windows: Sequence[Window], device: Device) -> Step:
-    """Measure one training step of a model, which changes its weights."""
+    """Measure one training step of a model. The step changes its weights."""
     # greylord trains without dropout. With it, attention would need memory that grows with the square of the context.
     model.to(device.type).eval()  # type: ignore[arg-type]  # transformers hides the signature behind a decorator
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0, fused=True)
@@ -304,7 +314,10 @@ def step(model: GPT2LMHeadModel, windows: Sequence[Window], device: Device) -> S
 
 
 def measure(shape: modeling.Shape, point: MemoryPoint, device: Device) -> Step | None:
-    """Measure one step of a point's micro-batch on random bytes. Returns None if a GPU runs out of memory."""
+    """Measure one step of a point's micro-batch on random bytes.
+
+    Returns None if a GPU runs out of memory.
+    """
     draw = np.random.default_rng(0)
     rows = draw.integers(vocabulary.PAD, size=(point.micro_batch, point.context))
     windows: list[Window] = [{"input_ids": row, "length": point.context, "scored_from": 1} for row in rows]

@@ -1,4 +1,6 @@
-"""Overrides: the fields of `transformers.TrainingArguments` that a run accepts, and the reasons against the others.
+"""Overrides: the fields of `transformers.TrainingArguments` that a run accepts.
+
+For each of the others there is a reason.
 
 A run promises four things: its figures belong to its weights, it depends on the step and the plan alone, it can be
 resumed, and nothing leaves the machine. `FIELDS` has a rule for each field that protects these promises.
@@ -28,10 +30,10 @@ class Rule:
     """The treatment of a field.
 
     Attributes:
-        kind: "free" for a field that takes any value, "reserved" for one that takes none, "checked" for one that takes
-            some.
-        why: The reason why a free field is harmless or a field is reserved, or nothing where `setting` says enough;
-            for a checked one the words after "must be".
+        kind: "free" for a field that takes any value, "reserved" for one that takes no value, "checked" for one that
+            takes some values.
+        why: The reason why a free field is harmless or a field is reserved; for a checked one the words after
+            "must be". Empty for a reserved field whose `setting` says enough.
         accepts: Tells whether a checked field takes a value.
         setting: The setting to use instead of a reserved field, if there is one.
     """
@@ -199,7 +201,7 @@ FIELDS: Mapping[str, Rule] = {
     "ddp_bucket_cap_mb": _whole(1),
     "ddp_broadcast_buffers": _free("the model has no buffers that change"),
     "ddp_static_graph": _free("it adds up the same gradients"),
-    # What is logged, and what leaves the machine.
+    # Logging and reporting.
     "logging_strategy": _free("the loss is always logged at evaluations too"),
     "logging_steps": _STEPS,
     "logging_first_step": _reserved("the loss is logged every logging_steps and at evaluations"),
@@ -229,7 +231,7 @@ FIELDS: Mapping[str, Rule] = {
     "hub_strategy": _HUB,
     "hub_always_push": _HUB,
     "hub_revision": _HUB,
-    # What scripts around a Trainer read.
+    # Fields for scripts around a Trainer.
     "do_train": _UNREAD,
     "do_eval": _UNREAD,
     "do_predict": _UNREAD,
@@ -256,7 +258,10 @@ def check_overrides(overrides: Mapping[str, Any], prefix: str = "") -> None:
 
 
 def _rule(name: str, prefix: str) -> Rule:
-    """Return the rule of a field. Raises OverrideError for a field that does not exist or is reserved."""
+    """Return the rule of a field.
+
+    Raises OverrideError for a field that does not exist or is reserved.
+    """
     rule = FIELDS.get(name, _NEW)
     # Before the search among the fields of the installed version: it may lack one that has a rule.
     if rule.kind == "reserved":
@@ -271,7 +276,9 @@ def _rule(name: str, prefix: str) -> Rule:
 
 
 def parse_assignments(assignments: Sequence[str], prefix: str = "") -> dict[str, Any]:
-    """Parse texts such as "adam_beta2=0.95" as values of the types that `TrainingArguments` has.
+    """Parse texts such as "adam_beta2=0.95".
+
+    The values have the types of `TrainingArguments`.
 
     Args:
         assignments: If a field is assigned twice, the last value counts.
@@ -290,7 +297,9 @@ def parse_assignments(assignments: Sequence[str], prefix: str = "") -> dict[str,
 
 
 def parse_values(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Parse texts, or values from JSON, as values of the types that `TrainingArguments` has.
+    """Parse texts, or values from JSON.
+
+    The results have the types of `TrainingArguments`.
 
     Args:
         values: Texts or values by field.

@@ -1,4 +1,6 @@
-"""The plan of a run: its length, batches, learning-rate schedule and evaluations, fixed before the first step.
+"""The plan of a run, fixed before the first step.
+
+It holds the length, the batches, the learning-rate schedule and the evaluations.
 
 A plan is a pure function of the settings, the corpus and, under a time budget, a measured pace. A run that is resumed
 reads its plan from training_config.json.
@@ -29,7 +31,7 @@ __all__ = [
 WARMUP_SHARE = 0.05
 """Share of the steps in which the learning rate rises from 0 to its peak."""
 DECAY = "linear"
-"""Shape of the learning rate after the warm-up, as `lr_scheduler_type` has it: a line down to 0 at the last step."""
+"""Shape of the learning rate after the warm-up, an `lr_scheduler_type`: linear down to 0 at the last step."""
 
 SHORT_SHARE = 0.5
 """Share of the steps that train on short windows, if there are any."""
@@ -77,21 +79,21 @@ class Pace:
 
 @dataclass(frozen=True)
 class Plan:
-    """The decisions of a run that govern each of its steps, as training_config.json keeps them.
+    """The decisions that govern each step of a run, stored in training_config.json.
 
     Attributes:
         context: Tokens of a full window.
         short_length: Tokens of a window in the first `short_steps` steps; a divisor of `context`.
-        micro_batch: Full windows in one forward and backward pass of a process. Passes of short windows have as many
-            tokens.
+        micro_batch: Full windows in one forward and backward pass of a process. Passes of short windows have the same
+            number of tokens.
         accumulation: Passes of a process in an optimizer step.
         processes: Processes, each with one device.
-        steps_per_epoch: Optimizer steps that read as many full windows as the training split has.
-        max_steps: Optimizer steps in all.
+        steps_per_epoch: Optimizer steps that read the number of full windows in the training split.
+        max_steps: Optimizer steps of the run.
         short_steps: Optimizer steps on short windows, at the beginning.
         warmup_steps: Optimizer steps in which the learning rate rises to its peak.
         eval_steps: Optimizer steps between two evaluations, and between two checkpoints.
-        candidates: The most windows to sample each training window from. Older runs had no choice.
+        candidates: The most windows to sample each training window from. 1 in runs from before this field existed.
     """
 
     context: int
@@ -123,7 +125,10 @@ class Plan:
 
     @property
     def samples_by_rarity(self) -> bool:
-        """True if rare windows are sampled more often: there are more windows of some length than the run reads."""
+        """True if rare windows are sampled more often.
+
+        This is the case if there are more windows of some length than the run reads.
+        """
         read = (self.short_steps, self.max_steps - self.short_steps)
         return self.candidates > 1 and any(0 < steps < self.steps_per_epoch for steps in read)
 
@@ -138,8 +143,8 @@ class Plan:
     def scheduled(self, max_steps: int, evaluations: int) -> Plan:
         """Return this plan for another number of steps and evaluations.
 
-        The number of steps decides the learning-rate schedule (warm-up, then decay over all remaining steps) and how
-        many steps train on short windows.
+        The number of steps decides the learning-rate schedule (warm-up, then decay over all remaining steps) and the
+        number of steps on short windows.
         """
         return replace(
             self,
@@ -165,14 +170,17 @@ def context_within(seconds: float, device: str, bf16: bool) -> int:
 
 
 def short_length(context: int) -> int:
-    """Return the length of a short window in tokens: half the context within bounds, or else the whole context."""
+    """Return the length of a short window in tokens.
+
+    It is half the context within bounds, or else the whole context.
+    """
     least, most = SHORT_LENGTHS
     length = min(context // 2, most)
     return length if length >= least and context % length == 0 else context
 
 
 def tokens_per_step(device: str) -> int:
-    """Return the tokens in an optimizer step on a type of device, unless a batch size is given."""
+    """Return the default tokens in an optimizer step on a type of device."""
     return TOKENS_PER_STEP.get(device, TOKENS_PER_STEP["cpu"])
 
 
@@ -185,7 +193,7 @@ def make_plan(
     pretrained: bool,
     eval_steps: float | None = None,
 ) -> Plan:
-    """Plan a run by its settings and its corpus.
+    """Plan a run from its settings and its corpus.
 
     Args:
         windows: Full windows in the training split.
@@ -232,7 +240,7 @@ def make_plan(
 
 
 def plan_within(seconds: float, plan: Plan, pace: Pace) -> Plan:
-    """Return the plan with as many steps as a time allows.
+    """Return the plan with the number of steps that a time allows.
 
     Raises:
         TrainingError: The time is too short for one step.

@@ -37,7 +37,10 @@ __all__ = ["Data", "Prepared", "Say", "prepare"]
 
 
 class Say(Protocol):
-    """Shows a line about the run: a label and a text. Details are for users who ask for them."""
+    """Shows a line about the run: a label and a text.
+
+    Details are for users who ask for them.
+    """
 
     def __call__(self, label: str, text: str, /, detail: bool = False) -> object: ...
 
@@ -124,7 +127,10 @@ def _say_nothing(label: str, text: str, detail: bool = False) -> None:
 
 
 def _context_window(job: Job, device: Device) -> int:
-    """Return the context window of the settings, else of the model to continue from, else one that suits the time."""
+    """Return the context window of a run.
+
+    It is that of the settings, else of the model to continue from, else one that suits the time.
+    """
     if job.config.context_window is not None:
         return job.config.context_window
     if job.model_path is not None:
@@ -191,7 +197,10 @@ def _read_data(
 
 
 def _checked_plan(folder: Path, manifest: Manifest, state: accelerate.PartialState) -> Plan:
-    """Read the plan of an interrupted run. Raises TrainingError if it cannot be followed here."""
+    """Read the plan of an interrupted run.
+
+    Raises TrainingError if it cannot be followed here.
+    """
     content, interrupted = runs.read_run(folder).config, read_plan(folder)
     if content["data_hash"] != manifest.content_hash:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Trial runs of the Trainer: to measure the pace of a run, and to check that its overrides work."""
+"""Trial runs of the Trainer, to measure a run's pace and to check its overrides."""
 
 from __future__ import annotations
 
@@ -39,15 +39,18 @@ BUDGET_SHARE, MIN_SECONDS, MAX_SECONDS = 0.01, 3, 10
 """Share of the time budget for each length in the second trial, within bounds in seconds. The load of a machine varies
 within seconds."""
 SUSTAINED = 1.1
-"""Mean step of a run, relative to the median step of a trial: it includes pauses, logging and sampling. 0.98 to 1.25
-were measured. Too high a value loses a few steps; too low a value loses the end of the learning rate's decay, which
+"""Mean step of a run, relative to the median step of a trial: it includes pauses, logging and sampling. Measured values
+are 0.98 to 1.25. Too high a value loses a few steps. Too low a value loses the end of the learning rate's decay, which
 costs more."""
 EVALUATED_BATCHES = 4
 """Batches that are scored to measure the pace of an evaluation."""
 
 
 class Clock(TrainerCallback):
-    """Records when each step, the last evaluation and the last checkpoint were done, by `time.perf_counter()`."""
+    """Records the times of steps, of the last evaluation and of the last checkpoint.
+
+    They are values of `time.perf_counter()`.
+    """
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -78,13 +81,14 @@ def measure_pace(
     compiled: bool,
     budget: float | None,
 ) -> Pace:
-    """Measure the pace of a run: train a copy of the model for a few steps of each length, evaluate and save it.
+    """Measure the pace of a run.
 
-    The model and the random state stay as they are.
+    Train a copy of the model for a few steps of each length, evaluate it and save it. The model and the random state
+    stay as they are.
 
     Args:
         plan: Plan of the run. The number of steps does not matter.
-        rows: Recordings of the training split.
+        rows: Recordings of the training split, uint16 [tokens] each.
         scoring: Windows of an evaluation.
         folder: A folder on the disk of the checkpoints.
         compiled: The run compiles the model's blocks.
@@ -158,9 +162,10 @@ _PLAN = Plan(
 
 
 def try_overrides(job: Job) -> None:
-    """Try a job's overrides: train a model of one layer for two steps, and resume it from the first.
+    """Try a job's overrides on a model of one layer.
 
-    Does nothing for a job without overrides. Changes torch's random state.
+    The model is trained for two steps and resumed from the first. Does nothing for a job without overrides. Changes
+    torch's random state.
 
     Raises:
         OverrideError: The Trainer, the optimizer or the schedule does not take them.
@@ -174,7 +179,7 @@ def try_overrides(job: Job) -> None:
     try:
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
             _train(job, Path(folder), None)
-            # In a group, each process has a folder of its own here, and only the first writes checkpoints.
+            # In a group, each process has its own folder here, and only the first writes checkpoints.
             if accelerate.PartialState().num_processes == 1:
                 _train(job, Path(folder), "checkpoint-1")
     except Exception as error:

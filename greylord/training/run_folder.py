@@ -1,4 +1,4 @@
-"""The folder of a run: its training_config.json, its checkpoints, and the model that it publishes in the end."""
+"""The folder of a run: training_config.json, checkpoints, and the final model."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ class Summary:
         protocol: Protocol of the figure, in words.
         scored_bytes: Payload bytes of the validation sample.
         baselines: Bits per byte of compressors and of an order 2 model on the same bytes.
-        ended: Why training ended, in words.
+        ended: The reason why training ended, in words.
         tokens: Tokens trained on, padding included.
         bytes_seen: Payload bytes trained on.
         seconds: Duration of training and evaluations.
-        total_seconds: Duration from the built corpus to the end, for a resumed run only since it was resumed.
+        total_seconds: Duration from the built corpus to the end; for a resumed run, since it was resumed.
         parameters: Parameters outside the position table.
         position_parameters: Parameters of the position table.
         device: Description of the device.
@@ -105,7 +105,9 @@ def publish_folder(
     summary: Summary,
     draft_ids: Sequence[int],
 ) -> None:
-    """Replace the folder of a run by that of the finished model, in one step, and let models/latest name it.
+    """Replace the folder of a run by that of the finished model, in one step.
+
+    models/latest then names the folder.
 
     Args:
         run: The folder.
@@ -150,7 +152,7 @@ def _curves(
 
 @contextmanager
 def open_run(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[Path]:
-    """Make or reopen the folder of a run, the same in all processes.
+    """Make or reopen the folder of a run. All processes get the same one.
 
     If the block fails, a new folder without a checkpoint is removed.
 
@@ -183,7 +185,10 @@ def open_run(job: Job, plan: Plan, state: accelerate.PartialState) -> Iterator[P
 
 
 def _smaller(plan: Plan) -> dict[str, int]:
-    """Return settings for the same step with half the windows in a pass or, if that is one, half the context."""
+    """Return settings that halve the memory of a pass.
+
+    A pass has half the windows or, if it has one, half the context. The optimizer step keeps its tokens.
+    """
     context, batch, micro_batch = plan.context, plan.windows_per_step, 1
     if plan.micro_batch > 1:
         micro_batch = largest_divisor(plan.micro_batch * plan.accumulation, plan.micro_batch // 2)
@@ -208,7 +213,7 @@ def load_best(model: GPT2LMHeadModel, checkpoints: Path, evaluations: Sequence[E
     and its checkpoint, or if a checkpoint is missing on resuming, they can belong to different steps.
 
     Args:
-        model: Gets the weights.
+        model: The model that gets the weights.
         checkpoints: Folder of the run's checkpoints.
         evaluations: History of the run. The first of several equal figures is the best.
 
@@ -287,7 +292,10 @@ def read_plan(run: Path) -> Plan:
 
 
 def write_config(run: Path, job: Job, config: ResolvedConfig, plan: Plan, device: Device, manifest: Manifest) -> None:
-    """Write training_config.json, before the first step: everything that decides the run, and its training data."""
+    """Write training_config.json, before the first step.
+
+    It holds everything that decides the run, and its training data.
+    """
     content = {
         "dataset": manifest.dataset,
         "dataset_folder": str(job.dataset),
@@ -307,9 +315,9 @@ def write_config(run: Path, job: Job, config: ResolvedConfig, plan: Plan, device
 
 
 def _trained_on(job: Job, manifest: Manifest) -> list[str]:
-    """Return the payload hashes of all training recordings, also those of the model that the job continues from.
+    """Return the payload hashes of all training recordings.
 
-    An evaluation on other data leaves them out.
+    They include those of the model that the job continues from. An evaluation on other data leaves them out.
     """
     before = runs.read_provenance(job.model_path).trained_on if job.model_path else ()
     hashes = {entry.payload_sha256 for entry in manifest.recordings if entry.split != "validation"}
@@ -320,7 +328,7 @@ def credentials(job: Job, manifest: Manifest) -> str:
     """Return the treatment of passwords in the training data.
 
     Returns:
-        "kept", "masked", or "unknown" if the job continues from a model that does not tell.
+        "kept", "masked", or "unknown" if the job continues from a model without this record.
     """
     if manifest.settings.keep_credentials:
         return "kept"

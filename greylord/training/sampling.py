@@ -68,7 +68,10 @@ class Order(LazySequence[list[Window]]):
         ]
 
     def _window(self, windows: TrainingWindows, number: int, needed: int) -> Window:
-        """Return the window that the run reads after `number` others of its length, out of `needed` in all."""
+        """Return the window that the run reads after `number` others of its length.
+
+        The run reads `needed` windows of that length.
+        """
         blocks = -(-needed // BLOCK_WINDOWS)
         candidates = min(BLOCK_WINDOWS * self._plan.candidates, len(windows) // blocks)
         if candidates <= BLOCK_WINDOWS:
@@ -90,7 +93,10 @@ class Order(LazySequence[list[Window]]):
         return windows[int(self._permutation[1][index])]
 
     def _sample(self, candidates: Sequence[Window], key: tuple[int, int]) -> list[Window]:
-        """Sample a block of the candidates by their rarity, without replacement, and keep their order."""
+        """Sample a block of the candidates by their rarity, without replacement.
+
+        The sample keeps their order.
+        """
         if self._rarity is None:
             self._rarity = Rarity(self._full.rows)
         rarities = self._rarity.of([window["input_ids"] for window in candidates])
@@ -147,6 +153,6 @@ class Rarity:
 
 
 def _buckets(ids: np.ndarray) -> np.ndarray:
-    """Return the bucket of the n-gram that begins at each id, int64 [tokens - NGRAM + 1]."""
+    """Return the bucket of each n-gram, int64 [tokens - NGRAM + 1]."""
     hashes = ngram_hashes(ids, NGRAM)
     return (hashes * np.uint64(MULTIPLIER) >> np.uint64(64 - BUCKET_BITS)).astype(np.int64)

@@ -66,13 +66,13 @@ def print_line(label: str, text: str, detail: bool = False) -> None:
 
 
 def train(job: Job, say: Say = print_line, progress: Progress = silent, live: Live | None = None) -> TrainedRun | None:
-    """Train a model and publish it in a folder of its own.
+    """Train a model and publish it in a new folder.
 
     Args:
         job: The run as it is asked for.
         say: Called for each choice that was made.
         progress: Shows the work before and after training.
-        live: Makes a callback of the Trainer that shows training; None for none.
+        live: Makes a callback of the Trainer that shows training; None for no display.
 
     Returns:
         The finished run. In a group of several processes, None in all but the first.
@@ -115,7 +115,7 @@ class Trained:
     stop: GracefulStop
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainedRun:
     """A finished run.
 
@@ -129,9 +129,15 @@ class TrainedRun:
     summary: Summary
     evaluations: list[Evaluation]
 
+    def __repr__(self) -> str:
+        return f"TrainedRun({str(self.folder)!r}: {self.summary.best_bits_per_byte:.3f} bits per byte)"
+
 
 def plan(prepared: Prepared, folder: Path) -> Planned:
-    """Measure the pace, fix the number of steps and write training_config.json. A resumed run keeps its plan."""
+    """Measure the pace, fix the number of steps and write training_config.json.
+
+    A resumed run keeps its plan.
+    """
     job, config, device, data = prepared.job, prepared.config, prepared.device, prepared.data
     checkpoints, budget = folder / runs.CHECKPOINTS, config.budget_seconds
     final, pace = prepared.outline, None
@@ -140,7 +146,7 @@ def plan(prepared: Prepared, folder: Path) -> Planned:
         pace = measure_pace(prepared.model, arguments, final, data.rows, data.scoring, folder, config.compile, budget)
         if budget is not None:
             remaining = [_open_seconds(budget) - (time.perf_counter() - prepared.started)]
-            # Each process has a clock of its own, and all must plan the same number of steps.
+            # Each process has its own clock, and all must plan the same number of steps.
             broadcast_object_list(remaining)
             final = plan_within(remaining[0], final, pace)
         if prepared.state.is_main_process:
@@ -175,7 +181,10 @@ def run(planned: Planned, live: Live | None) -> Trained:
 
 
 def publish(trained: Trained) -> TrainedRun | None:
-    """Write the folder of the model with its best weights. Does nothing in all processes but the first."""
+    """Write the folder of the model with its best weights.
+
+    Does nothing in all processes but the first.
+    """
     planned, history, nan, stop = trained.planned, trained.history, trained.nan, trained.stop
     prepared, final = planned.prepared, planned.plan
     job, config, data, model = prepared.job, prepared.config, prepared.data, prepared.model
@@ -216,7 +225,10 @@ def publish(trained: Trained) -> TrainedRun | None:
 
 
 def _checkpoint_to_resume(job: Job, state: accelerate.PartialState, say: Say) -> str | None:
-    """Return the newest complete checkpoint of a run to resume, and remove incomplete ones."""
+    """Return the newest complete checkpoint of a run to resume.
+
+    Incomplete ones are removed.
+    """
     if job.resume is None:
         return None
     checkpoint, torn = runs.resume_point(job.resume)
@@ -232,7 +244,10 @@ def _checkpoint_to_resume(job: Job, state: accelerate.PartialState, say: Say) ->
 
 
 def _deadline(budget: float | None, started: float, pace: Pace | None) -> float | None:
-    """Return when training has to stop so that the last evaluation and saving end within the allowed lateness."""
+    """Return when training has to stop.
+
+    The last evaluation and saving then end within the allowed lateness.
+    """
     if budget is None or pace is None:
         return None
     return started + _open_seconds(budget) + (LATENESS - 1) * budget - pace.evaluation - pace.checkpoint
@@ -244,7 +259,10 @@ def _open_seconds(budget: float) -> float:
 
 
 def _losses(trainer: Trainer) -> list[tuple[int, float]]:
-    """Return pairs of an optimizer step and the mean training loss since the last pair, in bits per token."""
+    """Return pairs of a step and the mean training loss since the last pair.
+
+    The unit is bits per token.
+    """
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     losses = [(int(entry["step"]), entry["loss"] / math.log(2)) for entry in logged]
     return [(step, bits) for step, bits in losses if math.isfinite(bits)]

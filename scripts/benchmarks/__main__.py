@@ -1,4 +1,7 @@
-"""The table of `make bench`: python -m scripts.benchmarks DATASET [SECONDS]"""
+"""The table of `make bench`.
+
+Usage: python -m scripts.benchmarks DATASET [SECONDS]
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ CONTEXTS = (256, 1_024)
 
 
 def main(dataset: Path, seconds: float) -> None:
-    """Print one table: building a corpus, training, bits per byte after a time, and generation.
+    """Print one table: corpus, training, bits per byte, and generation.
 
     Args:
         dataset: A folder of recordings.
@@ -64,10 +67,12 @@ def main(dataset: Path, seconds: float) -> None:
 
 
 def _row(table: Table, label: str, own: Sequence[float], other: str, figures: Sequence[float], style: str) -> None:
-    """Add the medians of all rounds, and the median of each round's ratio: the machine's load changes between rounds.
+    """Add the medians of all rounds, and the median of each round's ratio.
+
+    The machine's load changes between rounds.
 
     Args:
-        table: Gets the row.
+        table: The table that gets the row.
         label: What was measured, with its unit.
         own: greylord's figures, one for each round.
         other: Name of the way to compare with.

@@ -1,4 +1,7 @@
-"""Speed of building a corpus from raw recordings, beside the Hugging Face tokenizer on the same payload."""
+"""Speed of building a corpus, beside the Hugging Face tokenizer.
+
+Both read the same payload.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The decode engine beside the stock `model.generate`: one stream, on the CPU, at temperature 1.
+"""The decode engine beside the stock `model.generate`.
+
+Both generate one stream on the CPU at temperature 1.
 
 The engine generates two contexts, and at least `LENGTH` ids, so that its speed includes restarts from half a context
 whenever the context is full. It has drafts for prompt lookup, as `greylord generate` has. `model.generate` gets its
@@ -22,7 +24,7 @@ __all__ = ["generation_speeds"]
 
 RUNS = 5
 LENGTH = 4_096
-"""Ids that the engine generates at least."""
+"""Fewest ids that the engine generates."""
 START = (vocabulary.PAD, vocabulary.SERVER, vocabulary.DELAY_SHORT)
 
 
@@ -44,18 +46,18 @@ def stock_speed(model: GPT2LMHeadModel, seed: int) -> float:
     count = model.config.n_positions // 2
     began = time.perf_counter()
     grammar = LogitsProcessorList([Grammar()])
-    model.generate(  # type: ignore[misc]  # transformers annotates `self` with a protocol of its own
+    model.generate(  # type: ignore[misc]  # transformers annotates `self` with its own protocol
         torch.tensor([START]), do_sample=True, max_new_tokens=count, eos_token_id=None, logits_processor=grammar
     )
     return count / (time.perf_counter() - began)
 
 
 def generation_speeds(model: GPT2LMHeadModel, trained_tokens: int) -> dict[str, list[float]]:
-    """Measure all ways in turns, so that whatever else the machine does affects all of them.
+    """Measure all ways in turns, so that other load affects all of them.
 
     Args:
         model: On the CPU, in evaluation mode.
-        trained_tokens: Decides how many drafts there are.
+        trained_tokens: Tokens of training, which decide the number of drafts.
 
     Returns:
         One figure for each round, by way: payload bytes/s of the engine with drafts ("greylord") and without, and

@@ -1,4 +1,7 @@
-"""Time to the first byte of `greylord generate` as a process, beside a bare import of the stock model class."""
+"""Time to the first byte of `greylord generate` as a process.
+
+It is compared with a bare import of the stock model class.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,12 @@ def first_byte_seconds(model: GPT2LMHeadModel) -> dict[str, list[float]]:
 
 
 def first_byte(arguments: Sequence[str]) -> float:
-    """Measure the seconds from the start of a Python process to the first byte of its output.
+    """Measure the seconds to the first byte of a Python process.
+
+    The time begins with the start of the process.
 
     Raises:
-        GreylordError: The process fails, or prints nothing.
+        GreylordError: The process fails or has no output.
     """
     began = time.perf_counter()
     with subprocess.Popen([sys.executable, *arguments], stdout=subprocess.PIPE) as process:

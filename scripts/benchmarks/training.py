@@ -1,6 +1,7 @@
-"""Benchmarks of training: its speed beside a bare PyTorch loop and a naive setup, and the figure that recipes reach.
+"""Benchmarks of training: its speed, and the figure that recipes reach.
 
-All three ways train the same model on the same batches of full windows.
+The speed is compared with a bare PyTorch loop and a naive setup. All three ways train the same model on the same
+batches of full windows.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ def _new_model(context: int, device: Device) -> GPT2LMHeadModel:
 
 
 def naive_model(context: int) -> GPT2LMHeadModel:
-    """Make the default model as GPT2Config has it: eager attention, dropout, and GELU in eight operations."""
+    """Make the default model with the defaults of GPT2Config.
+
+    They are eager attention, dropout, and GELU in eight operations.
+    """
     stock = GPT2Config()
     names = ("activation_function", "resid_pdrop", "embd_pdrop", "attn_pdrop")
     config = modeling.new_model(context).config
@@ -145,9 +149,10 @@ def _speed(way: str, corpus: Path, context: int) -> float:
 
 
 def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
-    """Measure the tokens per second of the Trainer, the bare loop and the naive way, in five interleaved rounds.
+    """Measure the tokens per second of three ways, in five interleaved rounds.
 
-    The naive way has a process of its own, because the process of the others keeps freed memory.
+    The ways are the Trainer, the bare loop and the naive way. The naive way has its own process, because the process of
+    the others keeps freed memory.
     """
     speeds: dict[str, list[float]] = {"greylord": [], "bare loop": [], "naive": []}
     quieten = transformers.utils.logging.set_verbosity_error
@@ -160,10 +165,11 @@ def training_speeds(corpus: Path, context: int) -> dict[str, list[float]]:
 
 
 def recipes(corpus: Path, seconds: float) -> tuple[GPT2LMHeadModel, int, dict[str, float]]:
-    """Train by greylord's recipe and by a plain one for the same time, both in the bare loop.
+    """Train by greylord's recipe and by a plain one for the same time.
 
-    The plain recipe has the same model, kernel, batch and linear schedule. Its windows are full (1,024 tokens) from the
-    start and not sampled by rarity, its positions begin at random, and its learning rate is 1e-3.
+    Both run in the bare loop. The plain recipe has the same model, kernel, batch and linear schedule. Its windows are
+    full (1,024 tokens) from the start and not sampled by rarity, its positions begin at random, and its learning rate
+    is 1e-3.
 
     Args:
         seconds: Time to train in each recipe.

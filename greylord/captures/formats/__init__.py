@@ -18,7 +18,10 @@ __all__ = ["FORMATS", "Format"]
 
 
 class Format(Protocol):
-    """The functions of a format's module. All take binary streams, and none fails whatever bytes it reads."""
+    """The functions of a format's module.
+
+    They read binary streams, and no content makes them fail.
+    """
 
     def read(self, source: BinaryIO, *, spool: Path | None = None) -> Session:
         """Read a recording.
@@ -39,7 +42,9 @@ class Format(Protocol):
         """
 
     def copy_masked(self, source: BinaryIO, target: BinaryIO, positions: np.ndarray) -> None:
-        """Copy a recording with `*` in place of some bytes of its payload, and change nothing else.
+        """Copy a recording with `*` in place of some bytes of its payload.
+
+        Nothing else changes.
 
         Args:
             source: The file.
@@ -49,4 +54,5 @@ class Format(Protocol):
 
 
 FORMATS: tuple[Format, ...] = (proxylog,)
-"""The formats in the order in which they are tried; the proxy log comes last, since it is sought in the whole file."""
+"""The formats, in the order in which they are tried. The proxy log is last because it is searched for in the whole
+file."""

@@ -24,7 +24,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from greylord.captures.formats.proxylog_tokens import (
+from greylord.captures.formats.proxylog_syntax import (
     HEADER_BYTES,
     LOOKAHEAD,
     MARKERS,
@@ -60,7 +60,10 @@ def write(records: Iterable[Record], target: BinaryIO) -> None:
 
 
 def _escaped(payload: bytes) -> bytes:
-    """Escape a payload for v3: every `<|`, and zeros at its end that reading would cut off, become hex tokens."""
+    """Escape a payload for v3.
+
+    Every `<|` becomes a hex token, and so do zeros at the end that reading would cut off.
+    """
     kept = payload.rstrip(b"\0") if payload.endswith(bytes(MIN_ZEROS)) else payload
     zeros = len(payload) - len(kept)
     tokens = (b"<|hex#%b|>" % (b"00" * min(ZEROS_IN_TOKEN, zeros - at)) for at in range(0, zeros, ZEROS_IN_TOKEN))
@@ -138,7 +141,9 @@ def read_head(source: BinaryIO, size: int) -> np.ndarray | None:
 
 
 def copy_masked(source: BinaryIO, target: BinaryIO, positions: np.ndarray, block_bytes: int = BLOCK_BYTES) -> None:
-    """Copy a log with `*` in place of some bytes of its payload, in its own dialect and of the same length.
+    """Copy a log with `*` in place of some bytes of its payload.
+
+    The copy has the same dialect and length.
 
     Args:
         source: The log, from its beginning.
@@ -162,7 +167,10 @@ def copy_masked(source: BinaryIO, target: BinaryIO, positions: np.ndarray, block
 
 @dataclass
 class _Block:
-    """A parsed stretch of a log. Entry 0 of `sizes` and `truncated` is for the bytes before its first header."""
+    """A parsed stretch of a log.
+
+    Entry 0 of `sizes` and `truncated` is for the bytes before its first header.
+    """
 
     payload: np.ndarray
     sizes: np.ndarray
@@ -189,14 +197,14 @@ class _Block:
 
 @dataclass
 class _Layout:
-    """Where the payload of a block stands in the log."""
+    """The places of a block's payload in the log."""
 
     text: bytes
     """The block as it is in the log."""
     payload: np.ndarray
     """bool [text], the place of each payload byte: its own, or the first of the two hex digits that spell it."""
     raw: np.ndarray
-    """bool [text], what belongs to no header or token."""
+    """bool [text], bytes outside every header and token."""
 
 
 def _blocks(source: BinaryIO, block_bytes: int) -> Iterator[tuple[_Block, _Layout]]:
@@ -223,7 +231,10 @@ def _read_up_to(source: BinaryIO, size: int) -> bytes:
 
 
 def _parse(data: bytes, is_v3: bool, final: bool) -> tuple[_Block, _Layout]:
-    """Parse the beginning of `data`, as far as the bytes after it cannot change the result; all of it if `final`."""
+    """Parse the beginning of `data` that later bytes cannot change.
+
+    Parses all of it if `final`.
+    """
     scan = Scan(data)
     headers = scan.headers()
     openings = scan.openings

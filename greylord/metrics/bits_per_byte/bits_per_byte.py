@@ -13,22 +13,22 @@ try:
 except ImportError:
 
     def bits_per_byte(nats: float, payload_bytes: int) -> float:
-        """Convert the nats of a stream to bits per payload byte, as greylord's own function does."""
+        """Convert the nats of a stream to bits per payload byte, as greylord does."""
         return nats / math.log(2) / payload_bytes
 
 
 _DESCRIPTION = """
-Bits per byte of a language model with any tokens: nats of all tokens / ln 2 / payload bytes. Lower is better. A model
-that knows nothing needs more than 8. The figures can be compared with those of compressors.
+Bits per byte of a language model with any tokenizer: nats of all tokens / ln 2 / payload bytes. Lower is better. A
+model that knows nothing needs more than 8. The figures can be compared with those of compressors.
 """
 _INPUTS = """
 Args:
     nats: Sum of the tokens' negative log-likelihoods for each window or recording, floats.
     payload_bytes: Number of bytes that these tokens stand for, integers. Framing tokens add nats but no bytes.
 Returns:
-    bits_per_byte: Bits per byte of all together.
-    nats: Their sum.
-    payload_bytes: Their sum.
+    bits_per_byte: Total nats / ln 2 / total payload bytes.
+    nats: Total nats.
+    payload_bytes: Total payload bytes.
 Examples:
     >>> metric = evaluate.load("greylord/metrics/bits_per_byte")
     >>> metric.add_batch(nats=[100.0, 250.0], payload_bytes=[200, 300])
@@ -38,7 +38,10 @@ Examples:
 
 
 class BitsPerByte(evaluate.Metric):
-    """Sums nats and payload bytes over batches, and divides once: a mean of means would be wrong."""
+    """Sums nats and payload bytes over batches, and divides once.
+
+    A mean of means would be wrong.
+    """
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(

@@ -1,6 +1,7 @@
-"""Find the `<|...|>` tokens of a proxy log in a block and take them out, without a loop over bytes or tokens.
+"""Find the `<|...|>` tokens of a proxy log in a block, and remove them.
 
-Positions are int64 [n], offsets into the block. No token contains another, so each is found on its own.
+There is no loop over bytes or tokens. Positions are int64 [n], offsets into the block. No token contains another, so
+each is found on its own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _MASKS = np.array([(1 << 8 * size) - 1 for size in range(9)], np.uint64)
 _DROPPED, _SECOND, _DIGIT = 1, 2, 16
 
 _NIBBLES = bytes(int(chr(byte), 16) if chr(byte) in string.hexdigits else 16 for byte in range(256))
-"""The value of a hex digit; 16, which is the bit `_DIGIT`, for any other byte."""
+"""The value of a hex digit. Any other byte has 16, the bit `_DIGIT`."""
 
 _CUT_TOKEN = re.compile(
     rb"<\|(?:(?:ansi|telnet)#(?P<pairs>(?:[0-9A-Fa-f]{2})*)(?:[0-9A-Fa-f]|(?<=[0-9A-Fa-f])\|)?"
@@ -107,7 +108,10 @@ class Scan:
         return np.flatnonzero((self._bytes[:-1] == pair[0]) & (self._bytes[1:] == pair[1]))
 
     def _opened_by(self, text: bytes) -> np.ndarray:
-        """Return the indices of the openings at which `text`, up to 16 bytes, stands."""
+        """Return the indices of openings at which `text` stands, int64 [n].
+
+        `text` has up to 16 bytes.
+        """
         head, tail = text[:8], text[8:]
         indices = np.flatnonzero(self._heads & _MASKS[len(head)] == _word(head))
         if tail:
@@ -172,11 +176,14 @@ class Scan:
         return np.where(valid, starts + width + 2, 0), np.where(negative, -value, value), commas
 
     def followed_by(self, positions: np.ndarray, text: bytes) -> np.ndarray:
-        """Return bool [n]: `text`, which begins with `<|`, stands at the position."""
+        """Return where `text` stands at a position, bool [n]. `text` begins with `<|`."""
         return np.isin(positions, self.openings[self._opened_by(text)])
 
     def hex_tokens(self) -> HexTokens:
-        """Find what opens and closes as a complete hex token. `extract` checks that its digits are digits."""
+        """Find hex tokens that open and close.
+
+        `extract` checks that their digits are digits.
+        """
         per_opening = [self._opened_by(opening) for opening in HEX_OPENINGS]
         lengths = [np.full(len(indices), len(text)) for indices, text in zip(per_opening, HEX_OPENINGS, strict=True)]
         opened = np.concatenate(per_opening)
@@ -190,7 +197,7 @@ class Scan:
         return HexTokens(starts, digits_to + 2, digits_from, digits_to)[complete]
 
     def cut_tokens(self, ends: np.ndarray) -> HexTokens:
-        """Find the hex tokens that break off at one of the positions `ends`."""
+        """Find the hex tokens that break off at one of the positions `ends`, int64 [n]."""
         tokens = []
         after = np.searchsorted(self.openings, ends)
         starts, ends = self.openings[after[after > 0] - 1], ends[after > 0]
@@ -200,7 +207,9 @@ class Scan:
         return HexTokens(*np.array(tokens, np.int64).reshape(-1, 4).T)
 
     def extract(self, end: int, headers: Headers, *tokens: HexTokens) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Extract the payload before `end`: all but the headers, each hex token replaced by the bytes that it spells.
+        """Extract the payload before `end`.
+
+        Headers are removed, and each hex token is replaced by the bytes that it spells.
 
         Returns:
             The payload, uint8 [m]; the positions it comes from, bool [end]; the positions outside every header
@@ -223,9 +232,10 @@ class Scan:
 
     @staticmethod
     def _states(end: int, headers: Headers, *tokens: HexTokens) -> np.ndarray:
-        """Mark positions with the bits `_DROPPED` and `_DIGIT`, and the second digit of each pair with `_SECOND`.
+        """Mark positions with the bits `_DROPPED`, `_DIGIT` and `_SECOND`.
 
-        Bits are toggled where spans begin and end. The running exclusive-or spreads them, eight positions at a time.
+        `_SECOND` marks the second digit of each pair. Bits are toggled where spans begin and end. The running
+        exclusive-or spreads them, eight positions at a time.
 
         Returns:
             uint8 [end].
