@@ -288,7 +288,7 @@ def test_recordings_without_dates_clients_or_text(workplace):
     [
         ("--data-dir nix", 2, "'nix' does not exist"),
         ("--data-dir empty", 1, "'empty' is empty"),
-        ("--data-dir text", 1, "None of the 1 files of 'text' is a recording"),
+        ("--data-dir text", 1, "The only file of 'text' is not a recording"),
         ("--data-dir text --dataset text", 2, "exclude each other"),
         ("--data-dir text --output text/file", 2, "'text/file'"),
         ("--data-dir text --output other.png", 2, "'other.png'"),

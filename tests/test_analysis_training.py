@@ -174,6 +174,8 @@ def test_the_output_and_the_picture_of_a_run(workplace, called, monkeypatch):
     assert drawn["best"] == (300, 1.5) and drawn["stops"] == {3: 600, 5: None, 10: None} and drawn["overfitted"]
     printed = json.loads(called("analyze", "training", "--model-dir", file, "--json").stdout)
     assert printed == {**json.loads(json.dumps(asdict(analysis.analyze(file)))), "picture": None}
+    short = write_history(workplace / "short", [3, 2, 1], [3, 2, 1])
+    assert "patience" not in called("analyze", "training", "--model-dir", short).stdout
 
 
 def test_only_pictures_of_analyses_are_replaced(workplace, called):

@@ -79,6 +79,7 @@ class _MissingLogError(_MissingFileError):
             2,
         ),
         Refusal(SettingError("eval_steps is 0.", "eval_steps"), "--set eval_steps is 0.", 2),
+        Refusal(SettingError("max_bytes is 0.", "max_bytes"), "--length is 0.", 2),
         Refusal(_MissingFileError("There is no file.", "a.log"), "There is no file. Type `make a.log`.", 2),
         Refusal(_MissingLogError("There is no log.", "b.log"), "There is no log. Type `make b.log`.", 2),
         Refusal(_MissingFileError("There is no name.", ""), "There is no name.", 2),
@@ -131,19 +132,26 @@ def test_without_a_dataset_the_only_one_is_taken_or_all_are_named(called, workpl
             "train --dataset game --context-window 9000",
             "--context-window must be a whole number from 16 to 8,192, not 9000",
         ),
-        ("train --dataset game --set learing_rate=1", "no field 'learing_rate'. Did you mean 'learning_rate'?"),
+        ("train --dataset game --set learing_rate=1", "'learing_rate' is not a field of TrainingArguments. Did"),
         ("train --dataset game --set adam_beta1=abc", "invalid float value: 'abc'"),
-        ("train --dataset game --set max_steps=1", "Use --max-steps"),
-        ("train --dataset game --set foo", "--set: 'foo' must have the form field=value"),
+        ("train --dataset game --set max_steps=1", "--set max_steps is not allowed; use --max-steps."),
+        ("train --dataset game --set foo", "--set 'foo' must have the form field=value"),
         ("train --dataset game --epochs 0", "--epochs must be a whole number from 1 to 1,000,000,000, not 0"),
+        ("train --dataset game --epochs abc", "'abc'"),
+        ("train game", "--dataset game. See `greylord train --help`"),
+        ("analyze data game", "--dataset game. See `greylord analyze data --help`"),
+        ("generate --temperature -1", "error: --temperature must be 0 or more, not -1"),
+        ("generate --top-k -1", "error: --top-k must be"),
+        ("generate --top-p 2", "error: --top-p must be"),
         ("train --dataset game --data-dir .", "--dataset and --data-dir exclude each other"),
         ("train --dataset game --config nix.json", "'nix.json' cannot be read"),
         ("train --dataset game --config typo.json", "unknown setting 'epoch'. Did you mean 'epochs'?"),
-        ("train --dataset game --config broken.json", "is not JSON"),
+        ("train --dataset game --config broken.json", "'broken.json' is not JSON: Expecting property name"),
+        ("train --dataset game --config wrong.json", "error: 'wrong.json': learning_rate must be"),
         ("train --dataset game --model-path models/nix", "There is no model folder 'models/nix'"),
         ("train --dataset game --model-path old", "is not a model folder: it has no config.json"),
         ("train --dataset game --model-path gpt2", "holds a gpt2 of 50257 tokens"),
-        ("train --dataset gmae", "There is no dataset 'gmae'"),
+        ("train --dataset gmae", "There is no dataset 'gmae'; data/ has: game. Did you mean 'game'?"),
         ("evaluate --model-dir old --data-dir data/game", "is not a model folder"),
         ("evaluate", "There is no model folder 'models/latest'"),
         ("data copy nowhere game", "There is nothing at 'nowhere'"),
@@ -170,6 +178,7 @@ def test_wrong_calls(called, workplace, arguments, sentence):
     Path("text").mkdir()
     Path("typo.json").write_text('{"epoch": 3}')
     Path("broken.json").write_text("{")
+    Path("wrong.json").write_text('{"learning_rate": 3}')
     before = set(workplace.rglob("*"))
     assert sentence in fails(called(*arguments.split()), 2)
     assert set(workplace.rglob("*")) == before
@@ -180,9 +189,9 @@ def test_wrong_calls(called, workplace, arguments, sentence):
     [
         ("train --dataset empty", "'data/empty' is empty"),
         ("generate --model-dir user/game", "no model folder 'user/game'. The Hub cannot be reached"),
-        ("train --dataset text", "None of the 1 files of 'text' is a recording"),
+        ("train --dataset text", "The only file of 'text' is not a recording"),
         ("train --dataset tiny", "too little to divide"),
-        ("data build text", "None of the 1 files"),
+        ("data build text", "The only file of 'text' is not a recording"),
         ("data copy data/text other", "There is no recording in 'data/text'"),
         ("evaluate --model-dir model --data-dir data/text", "cannot be loaded"),
     ],

@@ -193,7 +193,7 @@ def test_a_dataset_is_a_name_a_path_or_the_only_one(workplace):
     write("elsewhere/a", b"x")
     assert folder.locate(None) == folder.locate("game") == Path("data/game")
     assert folder.locate("./elsewhere") == folder.locate_path(Path("elsewhere")) == Path("elsewhere")
-    with pytest.raises(UsageError, match=r"'elsewhere' under data/.*'\./elsewhere'"):
+    with pytest.raises(UsageError, match=r"'elsewhere'; data/ has: game\..*'\./elsewhere'"):
         folder.locate("elsewhere")
     with pytest.raises(UsageError, match="'game'"):
         folder.locate("./game")
@@ -202,7 +202,7 @@ def test_a_dataset_is_a_name_a_path_or_the_only_one(workplace):
     write("data/other/a", b"x")
     with pytest.raises(AmbiguousDatasetError, match="game, other"):
         folder.locate(None)
-    with pytest.raises(UsageError, match=r"'nix' .*game, other"):
+    with pytest.raises(UsageError, match=r"'nix'; .*game, other"):
         folder.locate("nix")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -205,6 +206,7 @@ def test_a_trained_model_is_sound_and_not_changed(call, in_trained):
     assert (code, errors) == (0, "")
     assert output.splitlines()[-1].startswith("Sound: ")
     assert "corpora/tiny" in output and "5.568" in output and "13 of 13" in output
+    assert re.search(r"positions +8,192\n", output) and re.search(r"total +835,072\n", output)
     assert files() == before
 
 

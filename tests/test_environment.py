@@ -48,7 +48,7 @@ def test_optimize_updates_a_config_of_another_encoding(called, workplace):
 @pytest.mark.parametrize("content", [b"\xff\xfe{", b'{"epochs": "\xe9"}', b"", b"\xef\xbb\xbf", b"[" * 100_000])
 def test_a_damaged_config_is_one_sentence(called, workplace, content):
     Path("mine.json").write_bytes(content)
-    assert "'mine.json' is not JSON in UTF-8 or UTF-16" in fails(called("train", "--config", "mine.json"), 2)
+    assert "'mine.json' is not JSON" in fails(called("train", "--config", "mine.json"), 2)
 
 
 def test_every_path_on_the_command_line_may_begin_with_a_home():

@@ -316,6 +316,8 @@ def test_the_command_line_of_deep(trained, tmp_path, monkeypatch):
     shown = run("--deep", "--output", tmp_path / "report")
     assert shown.exit_code == 0, shown.output
     assert all(name in shown.stdout for name in ("next command", "<|delay_short|>", "rooms seen again"))
+    # The corpus is smaller than the sample.
+    assert "sample  all of it\n" in shown.stdout and "lzma, primed: " in shown.stdout
     report = json.loads((tmp_path / "report/report.json").read_text())
     assert {path.name for path in (tmp_path / "report").iterdir()} == {
         "report.json", "commands.png", "delays.png", "context.png",

@@ -209,7 +209,7 @@ def test_tables_are_as_wide_as_their_cells(called, workplace, monkeypatch, width
     make_run(name, [1.25], scored_bytes=123_456_789)
     make_run(f"{name}-2", [3.5], finished=False)
     listed = called("models").stdout
-    assert re.search(rf"^{name} +1\.250 +0\.83 M +10 +1 min 15 s +2026-01-05 *$", listed, re.MULTILINE)
+    assert re.search(rf"^{name} +1\.250 +0\.84 M +10 +1 min 15 s +2026-01-05 *$", listed, re.MULTILINE)
     assert re.search(rf"^{name}-2 +3\.500 +10 +30 +", listed, re.MULTILINE) and "…" not in listed
     compared = called("models", "compare", name, f"{name}-2").stdout
     assert f"models/{name}\n" in compared and re.search(r"^trained_on|^ +A +B *$", compared, re.MULTILINE)

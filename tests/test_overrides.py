@@ -60,7 +60,7 @@ def test_each_field_of_the_installed_version_has_a_rule():
     assert [name for name in NAMES if name not in FIELDS] == []
     for name, rule in FIELDS.items():
         assert rule.kind in ("free", "reserved", "checked"), name
-        assert rule.why and not rule.why.endswith("."), name
+        assert (rule.why or rule.setting) and not rule.why.endswith("."), name
 
 
 def test_a_reserved_field_is_refused_wherever_it_is_set_and_whatever_its_value(monkeypatch):
@@ -71,12 +71,12 @@ def test_a_reserved_field_is_refused_wherever_it_is_set_and_whatever_its_value(m
     assert {"load_best_model_at_end", "eval_delay", "greater_is_better", "push_to_hub", "hub_token"} <= set(reserved())
     for name in reserved():
         for value in ("true", "5", "secret", ""):
-            with pytest.raises(UsageError, match=f"^--set: {name} cannot be set: ") as refused:
-                parse_assignments([f"{name}={value}"], "--set: ")
+            with pytest.raises(UsageError, match=f"^--set {name} is not allowed[:;.]") as refused:
+                parse_assignments([f"{name}={value}"], "--set ")
             assert "secret" not in str(refused.value)
-        with pytest.raises(UsageError, match=f"^'config.json': {name} cannot be set: "):
+        with pytest.raises(UsageError, match=f"^'config.json': {name} is not allowed[:;.]"):
             parse_values({name: ["secret"]}, "'config.json': ")
-        with pytest.raises(UsageError, match=f"^{name} cannot be set: "):
+        with pytest.raises(UsageError, match=f"^{name} is not allowed[:;.]"):
             probe.try_overrides(Job(Path("data"), TINY, {name: 1}, cpu=True))
 
 
@@ -86,7 +86,8 @@ def test_a_reserved_field_is_refused_wherever_it_is_set_and_whatever_its_value(m
         ("report_to=all", "report_to must be none: figures stay on this machine"),
         ("optim=galore_adamw_layerwise", "optim must be one whose state a checkpoint holds"),
         ("lr_scheduler_type=reduce_lr_on_plateau", "lr_scheduler_type must be one that depends on nothing but the"),
-        ("lr_scheduler_type=nonsense", "lr_scheduler_type does not take 'nonsense': invalid choice"),
+        ("lr_scheduler_type=nonsense", "lr_scheduler_type does not take 'nonsense'. It takes linear, cosine"),
+        ("lr_scheduler_type=cosin", "lr_scheduler_type does not take 'cosin'. Did you mean 'cosine'?"),
         ("eval_steps=0", "eval_steps must be a whole number of steps, or their share of all steps below 1; it is 0.0"),
         ("eval_steps=nan", "eval_steps must be"),
         ("eval_steps=1.5", "eval_steps must be"),
@@ -97,13 +98,13 @@ def test_a_reserved_field_is_refused_wherever_it_is_set_and_whatever_its_value(m
         ("neftune_noise_alpha=-5", "neftune_noise_alpha must be a number of at least 0"),
         ("adam_beta1=", "adam_beta1 does not take '': invalid float value"),
         ("bf16=\x1b[31m", r"bf16 does not take '\x1b[31m'"),
-        ("adam-beta1=0.9", "TrainingArguments has no field 'adam-beta1'. Did you mean 'adam_beta1'?"),
+        ("adam-beta1=0.9", "'adam-beta1' is not a field of TrainingArguments. Did you mean 'adam_beta1'?"),
     ],
 )
 def test_a_value_that_a_field_does_not_take_is_one_sentence(assignment, sentence):
     with pytest.raises(UsageError) as refused:
-        parse_assignments([assignment], "--set: ")
-    assert str(refused.value).startswith(f"--set: {sentence}")
+        parse_assignments([assignment], "--set ")
+    assert str(refused.value).startswith(f"--set {sentence}")
     assert str(refused.value).isprintable()
 
 
@@ -124,8 +125,8 @@ def test_the_last_of_two_values_of_a_field_counts():
         ({"adam_beta1": {"a": 1}}, "adam_beta1 takes one value, not {'a': 1}"),
         ({"adam_beta1": None}, "adam_beta1 has no value"),
         ({"adam_beta1": True}, "adam_beta1 does not take True"),
-        ({"nonsense": 1}, "TrainingArguments has no field 'nonsense'"),
-        ({"max_steps": 1}, "max_steps cannot be set: the setting max_steps decides it"),
+        ({"nonsense": 1}, "'nonsense' is not a field of TrainingArguments"),
+        ({"max_steps": 1}, "max_steps is not allowed; use the setting max_steps."),
     ],
 )
 def test_values_of_a_settings_file_are_parsed_like_assignments(values, parsed):
@@ -143,7 +144,17 @@ def test_the_error_for_a_reserved_field_carries_the_setting_to_use():
             parse_assignments([f"{name}=1"])
         assert refused.value.setting == setting
         sentence = advice.sentence(refused.value)
-        assert sentence.endswith(f" Use --{setting}." if setting else f"{FIELDS[name].why}.")
+        assert sentence.endswith(f"; use --{setting}." if setting else f"{FIELDS[name].why}.")
+
+
+def test_a_reserved_field_that_the_installed_version_lacks_has_its_reason(monkeypatch):
+    assert FIELDS["warmup_ratio"].kind == "reserved"
+    monkeypatch.setattr("greylord.training.overrides.fields", lambda _: [])
+    with pytest.raises(OverrideError, match=r"^warmup_ratio is not allowed: use warmup_steps"):
+        parse_assignments(["warmup_ratio=0.1"])
+    # A field without a reason is refused for what it is.
+    with pytest.raises(OverrideError, match=r"^'adam_beta1' is not a field"):
+        parse_assignments(["adam_beta1=0.9"])
 
 
 def test_a_formatted_value_is_parsed_again():
@@ -229,7 +240,7 @@ def test_a_config_with_a_wrong_override_is_named(called, game):
     Path("config.json").write_text(json.dumps({"set": {"greater_is_better": True}}))
     result = called("train", "--cpu")
     assert result.returncode == 2
-    assert result.stderr.startswith("error: 'config.json': greater_is_better cannot be set: ")
+    assert result.stderr.startswith("error: 'config.json': greater_is_better is not allowed: ")
 
 
 def test_a_run_without_overrides_is_not_tried(monkeypatch):
@@ -281,7 +292,7 @@ def test_a_run_of_an_older_version_with_a_reserved_field_is_not_resumed(trained,
         return resumed(run)
 
     assert begun_with(adam_beta1="0.8").overrides == {"adam_beta1": 0.8}
-    with pytest.raises(UsageError, match=r"training_config\.json': load_best_model_at_end cannot be set: "):
+    with pytest.raises(UsageError, match=r"training_config\.json': load_best_model_at_end is not allowed: "):
         begun_with(load_best_model_at_end=False)
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import typer
@@ -177,5 +179,20 @@ def _report_wrong_call(error: _WrongCall) -> int:
     if message := " ".join(error.format_message().split()):
         context: typer.Context | None = getattr(error, "ctx", None)
         command = context.command_path if context else app.info.name
+        message = _clearer(message, error, context)
         console.error(f"{message}{'' if message[-1] in '.?' else '.'} See `{command} --help`.")
     return error.exit_code
+
+
+def _clearer(message: str, error: _WrongCall, context: typer.Context | None) -> str:
+    """Return the message, or a better one for two wrong calls that are frequent."""
+    options = {parameter.name for parameter in context.command.params} if context else set()
+    extra = re.match(r"Got unexpected extra argument\S* \((\S+)\)$", message)
+    if extra and "dataset" in options:
+        return f"Unexpected argument {extra[1]!r}; a dataset is named with --dataset {shlex.quote(extra[1])}."
+    if wrong := re.match(r"Invalid value for '(\S+)': Input should be a valid (integer|number)\b", message):
+        # typer passes on the sentence of pydantic, which leaves out the value.
+        cause: Any = getattr(error, "__cause__", None)
+        value = f", not {cause.errors()[0]['input']!r}" if hasattr(cause, "errors") else ""
+        return f"{wrong[1]} must be {'a whole number' if wrong[2] == 'integer' else 'a number'}{value}."
+    return message

@@ -32,10 +32,6 @@ from greylord.training.config import TrainingConfig
 __all__ = ["command_line", "exit_code", "flag", "prefixed", "sentence", "with_flags"]
 
 
-def _use_setting(error: OverrideError) -> str:
-    return f"Use {flag(error.setting)}." if error.setting else ""
-
-
 def _resume(error: TrainingError) -> str:
     return f"Resume from its last checkpoint with --resume {error.resumable}." if error.resumable else ""
 
@@ -46,7 +42,6 @@ def _train_smaller(error: OutOfMemoryError) -> str:
 
 
 ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
-    OverrideError: _use_setting,
     TrainingError: _resume,
     OutOfMemoryError: _train_smaller,
     NoDatasetError: lambda _: "Make one with `greylord data sample sample`.",
@@ -62,12 +57,14 @@ ADVICE: Mapping[type[GreylordError], Callable[..., str]] = {
 OTHER_FLAGS = frozenset(
     {
         "cpu", "data_dir", "dataset", "keep_credentials", "keep_records", "model_dir", "model_path", "num_processes",
-        "push_to_hub", "resume", "revision",
+        "push_to_hub", "resume", "revision", "temperature", "top_k", "top_p",
     }
 )  # fmt: skip
-"""Arguments that have a flag of their own, besides the fields of `TrainingConfig`."""
+"""Arguments that have a flag of the same name, besides the fields of `TrainingConfig`."""
 
-_FLAGS = OTHER_FLAGS | {field.name for field in fields(TrainingConfig)}
+_NAMESAKES = OTHER_FLAGS | {field.name for field in fields(TrainingConfig)}
+_RENAMED = {"max_bytes": "--length"}
+"""Flags of arguments that have another name."""
 
 
 def flag(setting: str) -> str:
@@ -75,7 +72,9 @@ def flag(setting: str) -> str:
 
     It is `--time-budget`, for example, or `--set eval_steps` for a field of `TrainingArguments`.
     """
-    return "--" + setting.replace("_", "-") if setting in _FLAGS else f"--set {setting}"
+    if setting in _NAMESAKES:
+        return "--" + setting.replace("_", "-")
+    return _RENAMED.get(setting, f"--set {setting}")
 
 
 def with_flags(text: str, *settings: str) -> str:
@@ -99,6 +98,8 @@ def sentence(error: GreylordError) -> str:
     text = str(error)
     if isinstance(error, SettingError | TrainingError):
         text = with_flags(text, *error.settings)
+    elif isinstance(error, OverrideError) and error.setting:
+        text = text.replace(f"the setting {error.setting}", flag(error.setting))
     for kind in type(error).__mro__:
         if kind in ADVICE:
             return f"{text} {ADVICE[kind](error)}".rstrip()

@@ -90,7 +90,7 @@ def _print_json(report: DataReport | TrainingReport, picture: Path | None) -> No
 
 
 def _show_training(report: TrainingReport) -> None:
-    from greylord.analysis.training import DEGREES
+    from greylord.analysis.training import DEGREES, PATIENCES
 
     course, best, verdict, last = report.course, report.best, report.verdict, report.course.points[-1]
     clock, unit = course.clock, course.unit
@@ -108,13 +108,21 @@ def _show_training(report: TrainingReport) -> None:
     *limits, (most, _) = DEGREES.items()
     scale = ", ".join(f"{degree} below {100 * limit:g} %" for degree, limit in limits)
     console.footnote(f"validation at the end over its best: {scale}, then {most}")
+    # The least patience needs as many evaluations after the best one.
+    if len(course.points) > min(PATIENCES):
+        _show_stops(report)
+    for sentence in report.advice:
+        console.say("advice", with_flags(sentence, "max_steps", "epochs"))
+
+
+def _show_stops(report: TrainingReport) -> None:
+    """Print where training would have stopped with other values of patience."""
+    clock, unit = report.course.clock, report.course.unit
     table = console.table("early stopping", "stops at", f"best {clock}", unit, f"{clock}s saved")
     for stop in report.stops:
         at = "never" if stop.at is None else f"{stop.at:,}"
         table.add_row(f"patience {stop.patience}", at, f"{stop.kept_at:,}", f"{stop.kept:.3f}", f"{stop.saved:,}")
     console.show(table)
-    for sentence in report.advice:
-        console.say("advice", with_flags(sentence, "max_steps", "epochs"))
 
 
 def _show_data(report: DataReport) -> None:

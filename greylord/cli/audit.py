@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,7 +159,9 @@ def _show_passwords(exposures: Sequence[Exposure]) -> None:
         for number, each in enumerate(exposures, 1):
             table.add_row(f"{number}", f"{each.times:,}", f"{each.rank:,}", f"{each.bits:.1f}")
         console.out.print(table)
-        console.footnote(f"rank 1 is likelier than all {STRINGS:,} random strings of the same shape")
+        console.footnote(f"rank 1: the model finds it likelier than all {STRINGS:,} random strings of its shape")
+        most = math.log2(STRINGS + 1)
+        console.footnote(f"exposure: log2 of {STRINGS + 1:,} / rank, so {most:.1f} bits at rank 1 and 0 at the last")
         console.out.print()
     leaked = sum(each.rank <= LEAKED_RANK for each in exposures)
     by_chance = len(exposures) * LEAKED_RANK / STRINGS

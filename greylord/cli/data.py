@@ -261,7 +261,8 @@ def show(
     console.say("dataset", f"{dataset}: {units.count(len(files), 'file')}, {units.size(sum(sizes))}")
     if files:
         largest = max(zip(sizes, files, strict=True))
-        console.say("sizes", f"{units.size(min(sizes))} to {units.size(largest[0])} ({found.name_of(largest[1])})")
+        console.say("sizes", f"{units.size(min(sizes))} to {units.size(largest[0])}")
+        console.say("largest", found.name_of(largest[1]))
     if starts:
         console.say("starts", f"{starts[0]:%Y-%m-%d %H:%M} to {starts[-1]:%Y-%m-%d %H:%M} UTC, by file name")
     attic = attic_of(dataset)
@@ -272,7 +273,7 @@ def show(
         name_skipped([], found.skipped)
         console.say("corpus", f"not built yet; type `greylord data build {name}`")
     else:
-        console.say("corpus", f"{corpus}, when it was last built:")
+        console.say("corpus", f"{corpus} (as last built)")
         show_manifest(with_skipped(manifest, found))
 
 

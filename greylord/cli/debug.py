@@ -81,6 +81,8 @@ def _show_vocabulary(report: vocabulary.VocabularyReport) -> None:
     for kind, total in report.samples.items():
         table.add_row(kind, *(f"{form.passed[kind]:,} of {total:,}" for form in report.forms))
     console.out.print(table)
+    console.footnote("misplaced: a token with another id; unknown: an entry that is not one of the 262 tokens")
+    console.footnote("payloads, marked-up texts: random texts without and with special tokens, encoded and decoded")
     console.out.print()
 
 
@@ -147,21 +149,14 @@ def _show_model(folder: Path, report: model.ModelReport) -> None:
 
 
 def _show_parameters(weights: model.WeightReport) -> None:
-    """Print the weights of each block, and their sum.
-
-    The sum is printed with and without the position table.
-    """
+    """Print the parameters of each block and their sum, position table included."""
     parts = ("attention", "MLP", "norms")
-    table = console.table("", *parts, "weights")
+    table = console.table("", *parts, "parameters")
     for block, sizes in weights.blocks.items():
-        if block != "positions":
-            table.add_row(
-                block, *(f"{sizes[part]:,}" if part in sizes else "" for part in parts), f"{sum(sizes.values()):,}"
-            )
-    blank = [""] * len(parts)
-    table.add_row("subtotal", *blank, f"{weights.without_positions:,}")
-    table.add_row("positions", *blank, f"{weights.positions:,}")
-    table.add_row("total", *blank, f"{weights.without_positions + weights.positions:,}")
+        table.add_row(
+            block, *(f"{sizes[part]:,}" if part in sizes else "" for part in parts), f"{sum(sizes.values()):,}"
+        )
+    table.add_row("total", *[""] * len(parts), f"{weights.without_positions + weights.positions:,}")
     console.show(table)
 
 

@@ -126,10 +126,13 @@ def _unseen(model_dir: Path, given: Path | None) -> Unseen:
 
 
 def _print_scored_data(model_dir: Path, unseen: Unseen, sampled: bool) -> None:
+    from greylord.corpus.windows import sample_spans, whole_rows
+
     console.say("model", str(model_dir))
     console.say("data", unseen.description)
     if sampled:
-        console.say("sample", "about half a megabyte of it, drawn by a fixed seed")
+        is_all = sample_spans(unseen.rows) == whole_rows(unseen.rows)
+        console.say("sample", "all of it" if is_all else "about half a megabyte of it, drawn with a fixed seed")
 
 
 # --- The score
@@ -231,12 +234,18 @@ def _report_folder(output: Path | None, name: str) -> Path:
 
 
 def _show_report(report: DeepReport) -> None:
+    from greylord.evaluation.report import PRIMED
+
     figures = {**report.compressors, THIS_MODEL: report.bits_per_byte["overall"]}
     console.figures(f"Bits per byte on {report.payload_bytes:,} payload bytes", figures, THIS_MODEL)
     _show_interval(report)
     for part in PARTS:
         console.say(part, f"{report.bits_per_byte[part]:.3f} bits per byte")
     console.footnote(f"protocol: {report.protocol}")
+    if PRIMED in report.compressors:
+        console.footnote(f"{PRIMED}: reads training recordings first; the other compressors see only these bytes")
+    if report.interval:
+        console.footnote("interval: holds the figure in 95 % of draws, with replacement, of the time groups")
     if report.commands:
         _show_commands(report.commands)
     if report.delays:
@@ -266,6 +275,7 @@ def _show_commands(commands: NextCommandReport) -> None:
         f"{commands.turns:,} of {commands.available:,} commands; "
         f"per verb: the mean over {units.count(commands.verbs, 'verb')}"
     )
+    console.footnote("top 1: the likeliest command was typed; top 5: one of the five likeliest")
 
 
 def _show_delays(delays: Calibration) -> None:

@@ -62,7 +62,7 @@ def dialect_table(dialects: Mapping[str, DialectCounts]) -> Table:
 
     Rows that are 0 throughout are left out.
     """
-    table = console.table("", *dialects)
+    table = console.table("format", *dialects)
     for label, name in COUNTS.items():
         values = [attrgetter(name)(counts) for counts in dialects.values()]
         if name == JUNK:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +15,7 @@ from greylord.cli import console
 from greylord.cli.options import AsJson, PathArgument, PathOption
 from greylord.cli.places import picture_path
 from greylord.errors import GreylordError, UsageError
+from greylord.json_fields import is_number
 from greylord.workspace import HERE
 
 if TYPE_CHECKING:
@@ -74,18 +76,24 @@ def _scored(run: Run) -> Scored:
 
 
 def _finished(group: list[Run]) -> Table:
-    table = _run_table("bits/byte", "weights", "steps", "time", "started")
+    table = _run_table("bits/byte", "parameters", "steps", "time", "started")
     for run in group:
         summary = run.summary or {}
         table.add_row(
             run.folder.name,
             f"{run.bits_per_byte:.3f}",
-            f"{summary['parameters'] / 1e6:.2f} M",
+            f"{_parameters(summary) / 1e6:.2f} M",
             f"{run.steps:,}",
             units.duration(summary["seconds"]),
             f"{run.started:%Y-%m-%d}" if run.started else "",
         )
     return table
+
+
+def _parameters(summary: Mapping[str, Any]) -> int:
+    """Return the parameters of a model, position table included."""
+    positions = summary.get("position_parameters")
+    return summary["parameters"] + (positions if isinstance(positions, int) and is_number(positions) else 0)
 
 
 def _unfinished(found: list[Run]) -> Table:

@@ -16,7 +16,7 @@ from greylord.cli.advice import command_line
 from greylord.cli.options import AsJson
 from greylord.errors import GreylordError, UsageError
 from greylord.files import json_text, write_file
-from greylord.training.config import CONFIG, TrainingConfig, read_config
+from greylord.training.config import CONFIG, checked, read_config
 from greylord.training.plan import MAX_MICRO_TOKENS, context_within, tokens_per_step
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def optimize(
     """
     limit = _memory_bytes(memory_gb)
     configured, _ = read_config(None)
-    settings = TrainingConfig().changed(configured).changed({"batch_size": batch_size, "preset": preset})
+    settings = checked(configured, None).changed({"batch_size": batch_size, "preset": preset})
 
     from greylord import modeling
     from greylord.training import memory
@@ -64,8 +64,7 @@ def optimize(
     if not points:
         enough = math.ceil(100 * memory.least(shape, device, overhead) / GB) / 100
         raise UsageError(
-            f"{units.size(limit)} is too little for {shape}: one window of {memory.CONTEXTS[0]} tokens needs "
-            f"--memory-gb {enough}, {units.size(overhead)} of it besides tensors."
+            f"A model of {shape} does not fit into {units.size(limit)}; give at least --memory-gb {enough}."
         )
     steps: dict[int, Step] = {}
     if device.type == "cuda":
@@ -148,13 +147,11 @@ def _show(points: Sequence[MemoryPoint], steps: Mapping[int, Step]) -> None:
     table.add_row("windows that fit", *(f"{point.fitting:,}" for point in points))
     table.add_row("micro-batch", *(f"{point.micro_batch:,}" for point in points))
     table.add_row("passes per step", *(f"{point.accumulation:,}" for point in points))
-    table.add_row()
     table.add_row("memory in MB", style="bold")
     for item in asdict(points[0].memory):
         table.add_row(item, *(_mb(getattr(point.memory, item)) for point in points))
     table.add_row("total", *(_mb(point.memory.total) for point in points))
     if steps:
-        table.add_row()
         table.add_row("tensors, estimated", *(_mb(point.memory.tensors) for point in points))
         table.add_row("tensors, measured", *(_mb(steps[point.context].peak_memory_bytes) for point in points))
         table.add_row("tokens/s", *(f"{steps[point.context].tokens_per_second:,.0f}" for point in points))

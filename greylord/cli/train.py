@@ -16,7 +16,7 @@ from greylord.cli.options import Cpu, DataDir, PathOption
 from greylord.cli.places import given_dataset, model_folder
 from greylord.cli.sharing import print_pushed
 from greylord.errors import GreylordError, UsageError
-from greylord.training.config import CONFIG, Job, TrainingConfig, read_config
+from greylord.training.config import CONFIG, Job, TrainingConfig, checked, read_config
 
 if TYPE_CHECKING:
     from greylord.training.run_folder import Summary
@@ -113,6 +113,8 @@ def train(
         _refuse_with_resume([name for name in given if _was_typed(context, name)])
     recordings = given_dataset(dataset, data_dir)
     settings, overrides = _settings(config, flags, model_path is not None)
+    # Before the imports below, which take longer than those that this needs.
+    parsed = {} if resume is not None else _parse_overrides(overrides, config, assignments or [])
 
     from accelerate import PartialState
 
@@ -124,11 +126,7 @@ def train(
     console.quieten()
     if push_to_hub is not None:
         _check_repository(push_to_hub)
-    if resume is not None:
-        job = _resumed(resume)
-    else:
-        parsed = _parse_overrides(overrides, config, assignments or [])
-        job = _new_job(recordings, settings, parsed, model_path, cpu)
+    job = _new_job(recordings, settings, parsed, model_path, cpu) if resume is None else _resumed(resume)
     if count := launch.processes_to_launch(num_processes, job.cpu):
         # An override that each process would refuse is refused once.
         try_overrides(job)
@@ -160,7 +158,7 @@ def _settings(
     if continues:
         # The preset in config.json is for new models.
         configured.pop("preset", None)
-    settings = TrainingConfig().changed(configured).changed(flags)
+    settings = checked(configured, config).changed(flags)
     if continues and flags["context_window"] is None:
         # The model's own context window applies.
         settings = replace(settings, context_window=None)
@@ -188,7 +186,7 @@ def _parse_overrides(values: Mapping[str, Any], config: Path | None, assignments
     """
     from greylord.training.overrides import parse_assignments, parse_values
 
-    return {**parse_values(values, f"{str(config or CONFIG)!r}: "), **parse_assignments(assignments, "--set: ")}
+    return {**parse_values(values, f"{str(config or CONFIG)!r}: "), **parse_assignments(assignments, "--set ")}
 
 
 def _new_job(
@@ -288,11 +286,12 @@ def _verdict(figures: Mapping[str, float]) -> str:
     beaten = [name for name, figure in figures.items() if figure > own]
     others = [name for name, figure in figures.items() if figure < own]
     if not others:
-        return f"The model beats {_and(beaten)}."
+        return f"The model beats {_listed(beaten, 'and')}."
     if not beaten:
-        return f"The model does not beat {_and(others)} yet."
-    return f"The model beats {_and(beaten)}, but not {_and(others)} yet."
+        return f"The model does not beat {_listed(others, 'or')} yet."
+    return f"The model beats {_listed(beaten, 'and')}, but not {_listed(others, 'or')} yet."
 
 
-def _and(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+def _listed(names: Sequence[str], word: str) -> str:
+    """Join names by commas, the last one by `word`."""
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))

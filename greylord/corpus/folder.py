@@ -74,11 +74,11 @@ def locate(dataset: str | None, *, workspace: Workspace = HERE) -> Path:
         return locate_path(Path(dataset), workspace=workspace)
     if dataset and is_folder(workspace.data / dataset):
         return workspace.data / dataset
-    others = f"there are {', '.join(known)}" if known else "no dataset exists yet"
+    others = f"{workspace.data}/ has: {', '.join(known)}" if known else f"{workspace.data}/ has none yet"
     hint = did_you_mean(dataset, known)
     if dataset and is_folder(Path(dataset)):
         hint = f" For the folder {dataset!r} of the working directory, write {'./' + dataset!r}."
-    raise UsageError(f"There is no dataset {dataset!r} under {workspace.data}/; {others}.{hint}")
+    raise UsageError(f"There is no dataset {dataset!r}; {others}.{hint}")
 
 
 def dataset_folder(recordings: str | Path, *, workspace: Workspace = HERE) -> Path:

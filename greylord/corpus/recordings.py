@@ -173,6 +173,8 @@ def read_files(files: Sequence[RecordingFile], manifest: Manifest, spool: Path, 
             else:
                 rows.append(Row(file, reading))
     if not rows:
+        if len(files) == 1:
+            raise GreylordError(f"The only file of {manifest.dataset!r} is not a recording.")
         raise GreylordError(f"None of the {len(files):,} files of {manifest.dataset!r} is a recording.")
     rows = _group_near_copies(_without_duplicates(rows, manifest), manifest)
     delays: Counter[int] = Counter()

@@ -27,13 +27,15 @@ from greylord.evaluation.unseen import Unseen
 from greylord.files import new_folder
 from greylord.progress import Progress, silent
 
-__all__ = ["REPORT", "DeepReport", "is_report", "make_report", "write_report"]
+__all__ = ["PRIMED", "REPORT", "DeepReport", "is_report", "make_report", "write_report"]
 
 REPORT = "report.json"
 KIND = "greylord evaluate --deep"
 """The `kind` in report.json."""
 CONTEXT_SPANS = 10
 """Spans, of the forty that are scored, for comparing context lengths: four passes over all would take too long."""
+PRIMED = "lzma, primed"
+"""lzma that has read training recordings before the bytes to compress."""
 KINDS = {"top 1": "top_1", "top 5": "top_5", "top 1,\nby verb": "macro_top_1", "top 5,\nby verb": "macro_top_5"}
 """Fields of `HitRates` by their labels in the picture."""
 
@@ -83,7 +85,7 @@ def make_report(
     stream = bits_per_byte.stream_of(rows, spans)
     compressors = baselines.measure_compressors(stream, score.payload_bytes, progress)
     if training:
-        compressors["lzma, primed"] = baselines.measure_primed_lzma(training, stream, score.payload_bytes, progress)
+        compressors[PRIMED] = baselines.measure_primed_lzma(training, stream, score.payload_bytes, progress)
     few = spans[:: -(-len(spans) // CONTEXT_SPANS)]
     generated, real = generated_play.sample_stretches(model, rows, progress)
     return DeepReport(

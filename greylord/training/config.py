@@ -22,6 +22,7 @@ __all__ = [
     "Job",
     "ResolvedConfig",
     "TrainingConfig",
+    "checked",
     "read_config",
 ]
 
@@ -117,7 +118,7 @@ class TrainingConfig:
     candidates: int = _setting(
         16,
         _COUNT,
-        "Windows to sample each training window from, rare ones preferred, in runs below one epoch; 1: no choice.",
+        "Windows to sample each training window from, rare ones preferred, in runs below one epoch; 1 turns this off.",
     )
     learning_rate: float = _setting(6e-3, _number(0, 1, above=True), "Peak learning rate, reached after the warm-up.")
     weight_decay: float = _setting(0.1, _number(0, 10), "Weight decay of the matrices.")
@@ -200,6 +201,9 @@ def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
         content = json.loads(json_text(path))
     except OSError as error:
         raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}.") from error
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise UsageError(f"{str(path)!r} is not JSON: {error.msg} ({place}).") from error
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{str(path)!r} is not JSON in UTF-8 or UTF-16: {error}.") from error
     if not isinstance(content, dict) or not isinstance(content.get("set", {}), dict):
@@ -210,6 +214,23 @@ def read_config(path: Path | None) -> tuple[dict[str, Any], dict[str, Any]]:
         if name not in known:
             raise UsageError(f"{str(path)!r} has an unknown setting {name!r}.{did_you_mean(name, [*known, 'set'])}")
     return content, overrides
+
+
+def checked(values: Mapping[str, Any], path: Path | None) -> TrainingConfig:
+    """Return the default settings with those that `read_config` has read.
+
+    Args:
+        values: Settings by field.
+        path: The file that they come from, for the message; None for config.json.
+
+    Raises:
+        UsageError: A value is out of range, or two settings exclude each other.
+    """
+    try:
+        return TrainingConfig().changed(values)
+    except SettingError as error:
+        # Not a SettingError: the file has names of settings, not flags.
+        raise UsageError(f"{str(path or CONFIG)!r}: {error}") from error
 
 
 @dataclass(frozen=True)

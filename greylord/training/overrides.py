@@ -33,7 +33,7 @@ class Rule:
         kind: "free" for a field that takes any value, "reserved" for one that takes no value, "checked" for one that
             takes some values.
         why: The reason why a free field is harmless or a field is reserved; for a checked one the words after
-            "must be".
+            "must be". Empty for a reserved field whose `setting` says enough.
         accepts: Tells whether a checked field takes a value.
         setting: The setting to use instead of a reserved field, if there is one.
     """
@@ -52,8 +52,8 @@ def _reserved(why: str) -> Rule:
     return Rule("reserved", why)
 
 
-def _decided_by(setting: str, why: str | None = None) -> Rule:
-    return Rule("reserved", why or f"the setting {setting} decides it", setting=setting)
+def _decided_by(setting: str, why: str = "") -> Rule:
+    return Rule("reserved", why, setting=setting)
 
 
 def _number(least: float, most: float = math.inf, above: bool = False) -> Rule:
@@ -246,7 +246,7 @@ def check_overrides(overrides: Mapping[str, Any], prefix: str = "") -> None:
 
     Args:
         overrides: Values by field.
-        prefix: Beginning of the error's sentence that says where they come from, such as "config.json: ".
+        prefix: Beginning of the error's sentence that says where they come from, such as "config.json: " or "--set ".
 
     Raises:
         OverrideError: A field does not exist or is reserved, or does not take its value.
@@ -262,13 +262,16 @@ def _rule(name: str, prefix: str) -> Rule:
 
     Raises OverrideError for a field that does not exist or is reserved.
     """
-    known = [field.name for field in fields(TrainingArguments)]
-    if name not in known:
-        raise OverrideError(f"{prefix}TrainingArguments has no field {name!r}.{did_you_mean(name, known)}")
     rule = FIELDS.get(name, _NEW)
+    # Before the search among the fields of the installed version: it may lack one that has a rule.
     if rule.kind == "reserved":
         # The value is not repeated: it may be a secret.
-        raise OverrideError(f"{prefix}{name} cannot be set: {rule.why}.", rule.setting)
+        why = f": {rule.why}" if rule.why else ""
+        instead = f"; use the setting {rule.setting}" if rule.setting else ""
+        raise OverrideError(f"{prefix}{name} is not allowed{why}{instead}.", rule.setting)
+    known = [field.name for field in fields(TrainingArguments)]
+    if name not in known:
+        raise OverrideError(f"{prefix}{name!r} is not a field of TrainingArguments.{did_you_mean(name, known)}")
     return rule
 
 
@@ -318,6 +321,10 @@ def _parse(name: str, value: Any, prefix: str) -> Any:
     if value is None:
         raise OverrideError(f"{prefix}{name} has no value; leave it out to keep the default.")
     text = str(value).lower() if isinstance(value, bool) else str(value)
+    choices = _choices().get(name)
+    if choices and text not in choices:
+        hint = did_you_mean(text, choices) or f" It takes {', '.join(choices)}."
+        raise OverrideError(f"{prefix}{name} does not take {value!r}.{hint}")
     try:
         return getattr(_parser().parse_args(["--output_dir=", f"--{name}={text}"]), name)
     except Exception as error:
@@ -334,6 +341,12 @@ class _Parser(HfArgumentParser):
 @cache
 def _parser() -> _Parser:
     return _Parser([cast(DataClassType, TrainingArguments)], allow_abbrev=False)
+
+
+@cache
+def _choices() -> dict[str, list[str]]:
+    """Return the values of the fields that take one of a list of names, by field."""
+    return {action.dest: list(map(str, action.choices)) for action in _parser()._actions if action.choices}
 
 
 @cache
