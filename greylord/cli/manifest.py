@@ -129,8 +129,8 @@ def _note_starts(manifest: Manifest) -> None:
         )
     if near := [entry.name for entry in manifest.recordings if entry.grouped_by == "near-copy"]:
         console.note(
-            f"{units.count(len(near), 'recording')} mostly with text of another recording, put into its time group: "
-            f"{_some(near)}"
+            f"{units.count(len(near), 'recording')} grouped with another recording, with which most of the text is "
+            f"shared: {_some(near)}"
         )
 
 
