@@ -52,7 +52,7 @@ class Live(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         if "loss" in (logs := given["logs"]):
             smoothed = " (label smoothing)" if args.label_smoothing_factor else ""
-            self._training = f"training loss {logs['loss'] / math.log(2):.3f}{smoothed}"
+            self._training = f"training loss {logs['loss'] / math.log(2):.3f} bits per token{smoothed}"
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._bars.update(self._steps, completed=state.global_step, text=self._text(state))
