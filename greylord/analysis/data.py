@@ -93,9 +93,9 @@ class DataReport:
     """Reasons by the name of each other file that is not counted."""
     dialects: dict[str, DialectCounts]
     delays: dict[str, Delays]
-    """By side, without the first delay of each recording, which has no event before it."""
+    """Delays by side, without the first delay of each recording, which has no event before it."""
     turn_bytes: dict[str, dict[int, int]]
-    """By side, turns by the power of two at or below their payload bytes; 0 for empty turns."""
+    """Number of turns by side and by the power of two at or below their payload bytes; 0 for empty turns."""
     markup: Markup
     commands: Commands
     long_lines: LongLines

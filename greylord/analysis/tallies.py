@@ -69,7 +69,7 @@ class Delays:
     shortest: int | None
     longest: int | None
     quantiles: dict[float, int]
-    """By share: the smallest delay that this share of the records does not exceed; at most `DELAY_LIMIT_MS`."""
+    """Delay quantiles in ms by their share of the records, at most `DELAY_LIMIT_MS`."""
     tokens: dict[str, float]
     """Share of the records by delay token."""
     by_power: dict[int, int]

@@ -28,7 +28,7 @@ COLOUR = rb"\x1b\[[0-9;]*m"
 TELNET = re.compile(rb"\xff(?:[\xfb-\xfe].|\xfa[^\xff]*(?:\xff\xff[^\xff]*)*\xff\xf0|[^\xfa-\xfe])", re.DOTALL)
 """A telnet command (RFC 854): an option, a subnegotiation up to IAC SE, or one byte after IAC."""
 LINE_END = re.compile(rb"\r\n|\r\0|[\r\n]")
-"""What the Enter key sends: CR LF, CR NUL, or either alone."""
+"""Bytes of the Enter key: CR LF, CR NUL, or either alone."""
 
 _BACKSPACES = b"\b\x7f"
 

@@ -31,7 +31,7 @@ SHARE, ENOUGH = 0.5, 16
 CLOSE_SHARE, MIN_SHARED = 0.8, 4
 """The same for recordings with few samples, in which the greeting may be half of the text."""
 MAX_RECORDINGS = 32
-"""A stretch that occurs in more recordings belongs to the game, and is no evidence."""
+"""A stretch that occurs in more recordings belongs to the game, and is not evidence."""
 _IGNORED = bytes([*range(32), ord("*"), *range(127, 256)])
 """Bytes that change on the way: line ends, control characters, masked passwords and high bytes."""
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

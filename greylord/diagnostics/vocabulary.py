@@ -182,7 +182,7 @@ class Form:
 
     file: str
     entries: list[Entry]
-    """By id, ascending."""
+    """Entries by ascending id."""
     gaps: list[int]
     """Ids without a token, below the highest."""
     duplicates: list[int]
@@ -192,7 +192,7 @@ class Form:
     unknown: list[Entry]
     """Entries that are not tokens of greylord."""
     passed: dict[str, int]
-    """By kind: samples that are encoded as greylord does and decoded back."""
+    """Samples that are encoded as greylord does and decoded back, by kind."""
 
     @property
     def wrong_ids(self) -> set[int]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from greylord import runs
+from greylord import runs, units
 from greylord.corpus.build import build_corpus
 from greylord.corpus.manifest import CorpusSettings
 from greylord.corpus.recordings import read_dataset
@@ -69,7 +69,9 @@ def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent, *, 
         corpus = build_corpus(dataset, workspace=workspace, progress=progress)
         if corpus.manifest.content_hash == provenance.data_hash:
             rows = Rows(corpus.folder, "validation")
-            return Unseen(rows, rows.starts, f"the validation split of {corpus.folder} ({_count(len(rows))})")
+            return Unseen(
+                rows, rows.starts, f"the validation split of {corpus.folder} ({units.count(len(rows), 'recording')})"
+            )
     recordings = _read(dataset, progress, workspace)
     unseen = [recording for recording in recordings if recording.payload_sha256 not in provenance.trained_on]
     left_out = len(recordings) - len(unseen)
@@ -81,7 +83,7 @@ def read_unseen(dataset: Path, model_dir: Path, progress: Progress = silent, *, 
     return Unseen(
         [recording.ids for recording in unseen],
         [recording.start for recording in unseen],
-        f"all recordings of {dataset}{without} ({_count(len(unseen))})",
+        f"all recordings of {dataset}{without} ({units.count(len(unseen), 'recording')})",
     )
 
 
@@ -122,7 +124,3 @@ def _read(dataset: Path, progress: Progress, workspace: Workspace) -> list[_Reco
             _Recording(row.reading.payload_sha256, row.file.started_at, row.ids().copy())
             for row in rows
         ]
-
-
-def _count(recordings: int) -> str:
-    return f"{recordings:,} recording{'s' * (recordings != 1)}"
